@@ -1,0 +1,197 @@
+"""RQ1, matching: one call for every rule and control that decides who teaches whom, and the groups that follow from it.
+
+Every pair matrix is [student s, teacher t]. The poster asks for the matching and gives no rule; all rules are ours.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import Bounds, LinearConstraint, milp
+from scipy.sparse import csr_array, vstack
+
+from hfkd.assess import affinity, distributions, similarity
+from hfkd.constraints import Paths, admissible, load_left, why_alone
+from hfkd.coverage import fill, group_value, keep_best, match_groups
+
+__all__ = ["RULES", "Matching", "Paths", "admissible", "describe", "group", "group_value", "match"]
+
+RULES = {
+    "coverage": "up to fan_in teachers that together cover what the student lacks (assignment in rounds, one swap)",
+    "assignment": "one teacher each, the largest total affinity, exact",
+    "stable": "one teacher each, student-proposing deferred acceptance: no pair would rather have each other",
+    "milp": "up to fan_in teachers, the largest total affinity under fan_out and the byte budget, exact",
+    "random": "control: up to fan_in teachers at random (needs rng)",
+    "nearest": "control: the fan_in most similar teachers",
+    "farthest": "control: the fan_in least similar teachers",
+    "all": "control: every admissible edge; fan_in is ignored, fan_out and the byte budget are kept",
+    "none": "control: no edge",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Matching:
+    """Who teaches whom.
+
+    edges: (N, N) bool [student, teacher], read-only. alone: client -> why it has no teacher. rule: a name in RULES.
+    score: what the rule maximises; "coverage": mean `group_value` of the clients with an admissible teacher;
+    "assignment", "milp", "all": total affinity of the edges; None for the rules that maximise no total.
+    """
+
+    edges: np.ndarray
+    alone: dict[int, str]
+    rule: str
+    score: float | None
+
+
+def match(counts: np.ndarray, paths: Paths, rule: str = "coverage", personality: float = 0.25,
+          rng: np.random.Generator | None = None) -> Matching:
+    """Choose the teachers of every student by one rule; deterministic, ties by client id ("milp": by the solver).
+
+    Every limit of `paths` holds for every rule, but "all" ignores fan_in. Where fan_out makes students compete, as many
+    as possible get a teacher, then the total counts; "milp" looks at the total alone. A byte budget is used exactly by
+    "milp"; the other rules keep the edges of highest gain or affinity.
+
+    Args:
+        counts: (N, C) non-negative integers, as released by the clients.
+        paths: levels and limits.
+        rule: a name in RULES.
+        personality: eta in [0, 1]; 1 asks for similar teachers, 0 for those that cover what the student lacks.
+        rng: for rule "random" only.
+
+    Returns:
+        A Matching; clients without a teacher are in `alone` with the reason.
+
+    Raises:
+        ValueError: unknown rule, wrong counts, counts and levels of different length, "random" without rng.
+
+    Source: ours (METHOD section 4); deferred acceptance: Gale and Shapley 1962, doi:10.1080/00029890.1962.11989827.
+
+    >>> match([[4, 0], [0, 4], [2, 2]], Paths([1, 2, 2], fan_in=1), personality=0).edges[0].tolist()
+    [False, True, False]
+    """
+    if rule not in RULES:
+        raise ValueError(f"rule is {rule!r}; expected one of {', '.join(RULES)}")
+    p, n = distributions(counts), len(paths.levels)
+    if len(p) != n:
+        raise ValueError(f"counts has {len(p)} clients, levels has {n}; expected one row of counts per level")
+    if rule == "random" and not isinstance(rng, np.random.Generator):
+        raise ValueError(f"rule 'random' got rng {rng!r}; expected a numpy Generator, such as np.random.default_rng(0)")
+    fit, allowed = affinity(counts, personality), admissible(paths)
+    if rule == "coverage":
+        edges = match_groups(counts, allowed, paths, personality)
+    elif rule in ("stable", "milp", "none"):
+        edges = {"stable": _stable, "milp": _milp, "none": lambda *_: np.zeros_like(allowed)}[rule](fit, allowed, paths)
+    else:
+        gain = (rng.random((n, n)) if rule == "random" else similarity(p) if rule == "nearest"
+                else -similarity(p) if rule == "farthest" else fit)
+        edges = fill(lambda _: gain, allowed, paths, {"assignment": 1, "all": n}.get(rule, paths.fan_in))
+    edges.setflags(write=False)
+    asked_for = 'rule "none" asks for no teacher'
+    alone = {int(i): asked_for if rule == "none" and allowed[i].any() else why_alone(i, edges, allowed, paths)
+             for i in np.flatnonzero(~edges.any(axis=1))}
+    return Matching(edges, alone, rule, _score(rule, counts, fit, edges, allowed, personality))
+
+
+def describe(matching: Matching, paths: Paths) -> list[str]:
+    """The matching in words, one fact a line, every client without a teacher included with the reason.
+
+    >>> for line in describe(match([[4, 0], [0, 4]], Paths([1, 2])), Paths([1, 2])): print(line)
+    rule coverage: 1 edges, 1 of 2 clients have a teacher, score 0.7500
+    level 2 -> level 1: 1 edges
+    teachers of a taught client: 1 to 1; students of a teacher: 1 to 1
+    alone, level 2 is the most capable: client 1
+    """
+    edges, levels = matching.edges, paths.levels
+    taught = edges.any(axis=1)
+    score = "" if matching.score is None else f", score {matching.score:.4f}"
+    lines = [f"rule {matching.rule}: {edges.sum()} edges, {taught.sum()} of {len(edges)} clients have a teacher{score}"]
+    students, teachers = np.nonzero(edges)
+    kinds, numbers = np.unique(np.stack([levels[teachers], levels[students]]), axis=1, return_counts=True)
+    lines += [f"level {t} -> level {s}: {k} edges" for (t, s), k in zip(kinds.T, numbers, strict=True)]
+    if edges.any():
+        into, out = edges.sum(axis=1)[taught], edges.sum(axis=0)[edges.any(axis=0)]
+        lines.append(f"teachers of a taught client: {into.min()} to {into.max()}; "
+                     f"students of a teacher: {out.min()} to {out.max()}")
+    if paths.budget_bytes is not None:
+        lines.append(f"bytes per round: {paths.edge_bytes[edges].sum():.0f} of {paths.budget_bytes:.0f}")
+    for reason in dict.fromkeys(matching.alone.values()):
+        clients = [str(i) for i, why in matching.alone.items() if why == reason]
+        lines.append(f"alone, {reason}: client{'s' * (len(clients) > 1)} {', '.join(clients)}")
+    return lines
+
+
+def group(edges: np.ndarray, levels: np.ndarray, feedback: bool = True, peers: bool = True,
+          self_: bool = True) -> np.ndarray:
+    """Who a client listens to: itself, its teachers, its students (feedback), its peers.
+
+    A peer is a client of the same level that shares at least one teacher.
+
+    Args:
+        edges: (N, N) bool [student, teacher].
+        levels: (N,) integers.
+        feedback, peers, self_: which members besides the teachers.
+
+    Returns:
+        (N, N) bool [listener, speaker], the mask for pooling.
+
+    Source: the members of the group are the *poster*'s (RQ3); "shares a teacher" is *ours*.
+
+    >>> group(np.array([[0, 0, 1], [0, 0, 1], [0, 0, 0]], dtype=bool), np.array([1, 1, 2])).astype(int).tolist()
+    [[1, 1, 1], [1, 1, 1], [1, 1, 1]]
+    """
+    edges, levels = np.asarray(edges, dtype=bool), np.asarray(levels)
+    itself, mask = np.eye(len(edges), dtype=bool), edges.copy()
+    if feedback:
+        mask |= edges.T
+    if peers:
+        mask |= (edges @ edges.T) & (levels[:, None] == levels[None, :]) & ~itself
+    return mask | itself if self_ else mask
+
+
+def _score(rule: str, counts: np.ndarray, fit: np.ndarray, edges: np.ndarray, allowed: np.ndarray,
+           personality: float) -> float | None:
+    """The score of a `Matching`."""
+    if rule == "coverage" and allowed.any():
+        return float(group_value(counts, edges, personality)[allowed.any(axis=1)].mean())
+    return float(fit[edges].sum()) if rule in ("assignment", "milp", "all") else None
+
+
+def _stable(fit: np.ndarray, allowed: np.ndarray, paths: Paths) -> np.ndarray:
+    """Deferred acceptance: students propose down their list, a full teacher keeps those that it gains most from."""
+    fit, edges = np.round(fit, 12), np.zeros_like(allowed)
+    wishes = [[t for t in np.argsort(-fit[s], kind="stable") if allowed[s, t]] for s in range(len(fit))]
+    waiting = list(range(len(fit)))
+    while waiting:
+        s = waiting.pop(0)
+        if not wishes[s]:
+            continue
+        t = wishes[s].pop(0)
+        edges[s, t] = True
+        if load_left(edges, paths)[t] < 0:
+            held = np.flatnonzero(edges[:, t])
+            rejected = held[np.lexsort((-held, fit[t, held]))[0]]  # the reverse pair: what t gains; then the largest id
+            edges[rejected, t] = False
+            waiting.append(int(rejected))
+    return keep_best(fit, *np.nonzero(edges), paths, np.zeros_like(edges))
+
+
+def _milp(fit: np.ndarray, allowed: np.ndarray, paths: Paths) -> np.ndarray:
+    """Maximise sum_e fit_e x_e, x binary, under fan_in, fan_out and budget_bytes; one variable per admissible edge."""
+    students, teachers = np.nonzero(allowed)
+    edges, m, n = np.zeros_like(allowed), len(students), len(allowed)
+    if m == 0:
+        return edges
+    one, each = np.ones(m), np.arange(m)
+    rows, limits = [csr_array((one, (students, each)), shape=(n, m))], [np.full(n, paths.fan_in)]
+    if paths.fan_out is not None:
+        rows, limits = rows + [csr_array((one, (teachers, each)), shape=(n, m))], limits + [np.full(n, paths.fan_out)]
+    if paths.budget_bytes is not None:  # in units of the budget, or HiGHS's absolute tolerances would not fit it
+        share = paths.edge_bytes[allowed] / paths.budget_bytes
+        rows, limits = rows + [csr_array(share[None])], limits + [np.ones(1)]
+    weight = fit[allowed] + 1e-9  # an edge of affinity 0 is still a voice
+    answer = milp(-weight, integrality=one, bounds=Bounds(0, 1), options={"mip_rel_gap": 0},
+                  constraints=LinearConstraint(vstack(rows), ub=np.concatenate(limits)))
+    if not answer.success:
+        raise ValueError(f"rule 'milp' found no answer for {m} admissible edges ({answer.message}); try another rule")
+    x = answer.x > 0.5  # the solver's tolerance may overspend the budget by a millionth, so it is checked once more
+    return keep_best(fit, students[x], teachers[x], paths, edges)
