@@ -1,0 +1,141 @@
+"""The engine: all clients of a level, over all seeds, train as one batched program (torch.func).
+
+A cohort holds the weights of its members stacked along a first axis b. One step takes one private and one public
+batch of every member, and the gradient of the joint loss of all of them is one `vmap(grad(...))`. Members are sorted
+by the size of their training set, so that a client that has finished its round leaves the batch: the step runs on the
+first `live` rows.
+
+Axes: b member (a client of one seed), k step, i sample of a batch, c class.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.func import functional_call, grad, vmap
+
+from hfkd import levels
+from hfkd.losses import distillation_loss, hard_loss, soft_loss
+
+CHUNK = 256  # images a member looks at in one go when it only speaks: bounds the memory, does not change a number
+
+
+@dataclass
+class Cohort:
+    """All clients of one level: a network without values, and one row of weights and of momentum per member."""
+
+    level: int
+    module: torch.nn.Module
+    members: torch.Tensor  # (b,) flat ids seed_position * N + client, largest training set first
+    weights: dict[str, torch.Tensor]  # name -> (b, ...)
+    momentum: dict[str, torch.Tensor]
+
+
+class Lesson(NamedTuple):
+    """What a cohort hears in a round: its public images, their pooled targets, and how much they weigh."""
+
+    public: torch.Tensor  # (b, m) indices into images: the public set of the member's seed
+    targets: torch.Tensor  # (b, m, c) probabilities q_b(c|u)
+    rows: torch.Tensor  # (b, k, i) which of the m public images each step takes
+    weight: torch.Tensor  # (b,) alpha or beta in [0, 1]
+
+
+class Optimiser(NamedTuple):
+    """Stochastic gradient descent with momentum, m <- mu m + g, w <- w - lr m, and the shape of the soft loss."""
+
+    lr: float
+    momentum: float
+    temperature: float = 1.0
+    direction: str = "teacher_first"
+
+
+def cohort(level, family, shape, n_classes, members, rngs, device="cpu", dtype=torch.float32) -> Cohort:
+    """The members of one level with their first weights, each from its own stream.
+
+    Args:
+        members: flat ids, largest training set first.
+        rngs: one numpy Generator per member, the stream (seed, "weights", client).
+    """
+    module = levels.build(family, level, shape, n_classes)
+    each = [levels.initial(module, rng) for rng in rngs]
+    weights = {name: torch.stack([w[name] for w in each]).to(device, dtype) for name in each[0]}
+    momentum = {name: torch.zeros_like(w) for name, w in weights.items()}
+    return Cohort(level, module, torch.as_tensor(members, dtype=torch.long), weights, momentum)
+
+
+def batches(rng, n: int, steps: int, size: int) -> np.ndarray:
+    """Positions of `steps` full batches: permutations of 0..n-1 one after the other, cut into pieces of `size`.
+
+    Every batch is full; every sample is seen once before any is seen again. A client with fewer than `size` samples
+    meets some of them more than once in a batch.
+
+    Returns:
+        (steps, size) int64.
+
+    >>> batches(np.random.default_rng(0), 4, 3, 2).shape
+    (3, 2)
+    """
+    rounds = -(-steps * size // n)
+    return np.concatenate([rng.permutation(n) for _ in range(rounds)])[: steps * size].reshape(steps, size)
+
+
+def train(cohort: Cohort, images, labels, private, steps, prior, optimiser: Optimiser, lesson: Lesson | None = None):
+    """One round of one cohort, in place: steps[b] joint steps of member b, each one private and one public batch.
+
+        L_b = (1 - a_b) CE(f_b(x) + prior_b, y) + a_b T^2 KL(q_b(u) || p_b(u))
+
+    The two parts are separate sums of one gradient, so a_b = 0 gives the weights of training alone to the last bit.
+
+    Args:
+        images: (n, channel, height, width) float; labels: (n,) int64.
+        private: (b, k, i) int64 indices into images, rows beyond steps[b] are never read.
+        steps: b integers, not increasing.
+        prior: (b, c) log prior that the hard loss adds to the logits; zeros for the plain loss.
+        lesson: None to train alone.
+
+    Raises:
+        ValueError: steps that increase.
+    """
+    if any(a < b for a, b in zip(steps, steps[1:])):
+        raise ValueError("steps increase along the cohort; expected the member with the most steps first")
+    gradient = vmap(grad(_objective(cohort.module, optimiser, joint=lesson is not None)))
+    for k in range(steps[0] if steps else 0):
+        live = sum(s > k for s in steps)
+        weights = {name: w[:live] for name, w in cohort.weights.items()}
+        at = private[:live, k]
+        inputs = [images[at], labels[at], prior[:live]]
+        if lesson is not None:
+            rows = lesson.rows[:live, k]
+            heard = lesson.targets[:live].gather(1, rows.unsqueeze(-1).expand(-1, -1, prior.shape[-1]))
+            inputs += [images[lesson.public[:live].gather(1, rows)], heard, lesson.weight[:live]]
+        for name, g in gradient(weights, *inputs).items():
+            m = cohort.momentum[name][:live].mul_(optimiser.momentum).add_(g)
+            weights[name].sub_(m, alpha=optimiser.lr)
+
+
+def _objective(module, optimiser, joint):
+    """The loss of one member as a function of its weights; vmap adds the axis b."""
+
+    def alone(weights, x, y, prior):
+        return hard_loss(functional_call(module, weights, (x,)), y, prior)
+
+    def together(weights, x, y, prior, u, q, a):
+        soft = soft_loss(functional_call(module, weights, (u,)), q, optimiser.temperature, optimiser.direction)
+        return distillation_loss(alone(weights, x, y, prior), soft, a)
+
+    return together if joint else alone
+
+
+@torch.no_grad()
+def logits(cohort: Cohort, images, at):
+    """f_b(x) of every member on its own list of images.
+
+    Args:
+        at: (b, n) int64 indices into images.
+
+    Returns:
+        (b, n, c).
+    """
+    forward = vmap(lambda weights, x: functional_call(cohort.module, weights, (x,)))
+    return torch.cat([forward(cohort.weights, images[part]) for part in at.split(CHUNK, dim=1)], dim=1)
