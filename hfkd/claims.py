@@ -1,0 +1,227 @@
+"""Claims: every number that the text states, as a line of data/claims.csv that a machine can check.
+
+A claim names a result file and says in `how` what to read from it:
+
+    hfkd - local | consistency | skew=0.1            difference, metric, conditions
+    hfkd[alpha=0.5] - hfkd | personality             a variant against the base configuration
+    hfkd | worst20 | skew=0.1, level=1               one method's level
+
+Conditions: dataset, public, partition, skew, variant, level, round (last or validation). The estimate is the mean over
+seeds, in points for accuracies. Kinds: "above" / "below" (the whole 95 % interval is above / below `expected`),
+"within" (equivalence: the mean is within `tolerance` of `expected`, TOST p < .05), "about" (the estimate itself is
+within `tolerance` of `expected`; for a re-run elsewhere). A negative finding is a claim like any other (*ours*).
+"""
+
+import csv
+import math
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hfkd import paths
+from hfkd.results import METRICS, POINTS, load, paired, values, write_files
+from hfkd.statistics import Interval, bootstrap, tost
+
+COLUMNS = ["id", "statement", "notebook", "exhibit", "result_file", "kind", "expected", "tolerance", "how"]
+KINDS = ("above", "below", "within", "about")
+CONDITIONS = ("dataset", "public", "partition", "skew", "variant", "level", "round")
+WORDS = {True: "holds", False: "fails", None: "open"}
+BEGIN, END = "<!-- claims -->", "<!-- /claims -->"
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One line of claims.csv; `expected` and `tolerance` in points for accuracies, else in the metric's unit."""
+
+    id: str
+    statement: str
+    notebook: str
+    exhibit: str
+    result_file: str  # name inside data/results
+    kind: str  # one of KINDS
+    expected: float
+    tolerance: float  # NaN for above and below
+    how: str
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the rows say about a claim."""
+
+    claim: Claim
+    estimate: Interval | None
+    holds: bool | None  # None: open, the rows to judge it are not there
+    line: str  # one sentence for the reader
+
+
+def read(path: str | Path = paths.CLAIMS) -> list[Claim]:
+    """The claims of a CSV with the columns COLUMNS, in its order.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: other columns, a repeated id, an unknown kind, a number missing, a `how` that does not parse; the
+            sentence names the claim.
+
+    Source: *ours* (HOUSE "A result").
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no list of claims {path}; expected a CSV with the columns {', '.join(COLUMNS)}")
+    with path.open(encoding="utf-8", newline="") as file:
+        table = csv.DictReader(file)
+        if table.fieldnames != COLUMNS:
+            raise ValueError(f"{path} has the columns {table.fieldnames}; expected {COLUMNS}")
+        found = [_claim(row, path) for row in table]
+    ids = [claim.id for claim in found]
+    if twice := sorted({i for i in ids if ids.count(i) > 1}):
+        raise ValueError(f"{path} has claim {twice[0]} more than once; expected one line per id")
+    return found
+
+
+def parse(how: str) -> tuple[list[str], str, dict]:
+    """Read "method [- baseline] | metric [| name=value, ...]"; nothing is guessed.
+
+    Returns:
+        one or two methods, the metric, and the conditions as keyword arguments of `results.paired`.
+
+    Raises:
+        ValueError: anything else: the offending part and what was expected.
+
+    Source: *ours*.
+
+    >>> parse("hfkd - local | consistency | skew=0.1, round=validation")
+    (['hfkd', 'local'], 'consistency', {'skew': 0.1, 'which': 'validation'})
+    """
+    parts = [part.strip() for part in how.split("|")]
+    if len(parts) not in (2, 3):
+        raise ValueError(f"how is {how!r}; expected 'method - baseline | metric | name=value, ...'")
+    methods = parts[0].split(" - ")
+    if len(methods) > 2 or not all(re.fullmatch(r"[A-Za-z]\w*(\[[^\[\]]+\])?", method) for method in methods):
+        raise ValueError(f"how has the methods {parts[0]!r}; expected such as 'hfkd', 'hfkd[alpha=0.5] - local'")
+    if parts[1] not in METRICS:
+        raise ValueError(f"how has the metric {parts[1]!r}; expected one of {', '.join(METRICS)}")
+    conditions = {}
+    for word in parts[2].split(",") if len(parts) == 3 else []:
+        name, value = _condition(word.strip())
+        if name in conditions:
+            raise ValueError(f"how has the condition {word.strip()!r} after another {name}; expected each once")
+        conditions[name] = value
+    return methods, parts[1], conditions
+
+
+def check(claim: Claim, folder: str | Path = paths.RESULTS) -> Verdict:
+    """Hold one claim against the result file in `folder`.
+
+    Returns:
+        Verdict; `holds` is None if the file, the rows or the second seed are not there, and the line says which.
+
+    Source: *ours*.
+    """
+    methods, metric, conditions = parse(claim.how)
+    try:
+        frame = load(Path(folder) / claim.result_file)
+        numbers = (paired if len(methods) == 2 else values)(frame, *methods, metric, **conditions)
+    except (FileNotFoundError, ValueError) as error:
+        # without the folder: the line may end up in a committed notebook, which must not know this machine
+        return _verdict(claim, None, None, str(error).replace(f"{Path(folder)}{os.sep}", ""))
+    estimate = bootstrap(numbers)
+    if estimate.n == 1 and claim.kind != "about":
+        return _verdict(claim, estimate, None, f"{measured(claim, estimate)}, which has no interval")
+    holds = {"above": lambda: estimate.low > claim.expected,
+             "below": lambda: estimate.high < claim.expected,
+             "within": lambda: tost(numbers - claim.expected, claim.tolerance) < .05,
+             "about": lambda: abs(estimate.mean - claim.expected) <= claim.tolerance}[claim.kind]()
+    return _verdict(claim, estimate, holds, measured(claim, estimate))
+
+
+def verdicts(folder: str | Path = paths.RESULTS, path: str | Path = paths.CLAIMS) -> list[Verdict]:
+    """A verdict per claim, in the order of the CSV. Source: *ours*."""
+    return [check(claim, folder) for claim in read(path)]
+
+
+def measured(claim: Claim, estimate: Interval) -> str:
+    """The estimate in words; a difference carries its sign.
+
+    >>> claim = Claim("C03", "", "", "", "", "above", 0.0, 0.0, "hfkd - local | consistency")
+    >>> measured(claim, Interval(28.24, 27.01, 29.36, 10))
+    '+28.2 points, 95 % 27.0 to 29.4, 10 seeds'
+    """
+    methods, metric, _ = parse(claim.how)
+    mean = format(estimate.mean, "+z.1f" if len(methods) == 2 else "z.1f")
+    spread = "" if math.isnan(estimate.low) else f"95 % {estimate.low:z.1f} to {estimate.high:z.1f}, "
+    unit = "points" if metric in POINTS else metric
+    return f"{mean} {unit}, {spread}{estimate.n} seed{'s' if estimate.n > 1 else ''}"
+
+
+def render(found: Sequence[Verdict]) -> str:
+    """The verdicts as a GitHub table, with a newline at its end; equal verdicts give equal bytes. Source: *ours*."""
+    lines = ["| claim | statement | see | expected | measured | verdict |", "|---|---|---|---|---|---|"]
+    for verdict in found:
+        claim = verdict.claim
+        spread = f" ± {claim.tolerance:g}" if claim.kind in ("within", "about") else ""
+        cells = [claim.id, claim.statement, f"{claim.notebook}, {claim.exhibit}",
+                 f"{claim.kind} {claim.expected:g}{spread}",
+                 measured(claim, verdict.estimate) if verdict.estimate else "", WORDS[verdict.holds]]
+        lines.append("| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def write_table(document: str | Path, table: str) -> None:
+    """Put `table` between the lines `<!-- claims -->` and `<!-- /claims -->` of a document.
+
+    Raises:
+        FileNotFoundError: no such document.
+        ValueError: the two marks are not there exactly once each, in this order; the document stays as it is.
+
+    Source: *ours*.
+    """
+    document = Path(document)
+    if not document.is_file():
+        raise FileNotFoundError(f"no document {document}; expected one with the marks {BEGIN} and {END}")
+    text = document.read_text(encoding="utf-8")
+    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+        raise ValueError(f"{document} lacks the marks {BEGIN} and {END}; expected each once, in this order")
+    head, tail = text[:text.index(BEGIN)], text[text.index(END):]
+    write_files({document: f"{head}{BEGIN}\n\n{table.strip()}\n\n{tail}"})
+
+
+def _claim(row: dict, path: Path) -> Claim:
+    """One checked line of the CSV."""
+    name = f"{path}: claim {row['id'] or '(no id)'}"
+    if None in row or None in row.values() or not all(row[c].strip() for c in COLUMNS if c != "tolerance"):
+        raise ValueError(f"{name} has an empty or surplus field; expected all of {', '.join(COLUMNS)} but tolerance")
+    if row["kind"] not in KINDS:
+        raise ValueError(f"{name} has the kind {row['kind']!r}; expected one of {', '.join(KINDS)}")
+    if Path(row["result_file"]).name != row["result_file"] or not row["result_file"].endswith(".csv"):
+        raise ValueError(f"{name} has the result file {row['result_file']!r}; expected a bare name such as x.csv")
+    try:
+        expected, tolerance = float(row["expected"]), float(row["tolerance"] or "nan")
+        parse(row["how"])
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from error
+    if not math.isfinite(expected) or row["kind"] in ("within", "about") and not 0 < tolerance < math.inf:
+        raise ValueError(f"{name} has expected {row['expected']!r}, tolerance {row['tolerance']!r}; needs a finite "
+                         f"number and, for within and about, a tolerance > 0")
+    return Claim(**row | {"expected": expected, "tolerance": tolerance})
+
+
+def _condition(word: str) -> tuple[str, str | float | int]:
+    """ "skew=0.1" -> ("skew", 0.1), as a keyword argument of results.paired."""
+    name, equals, value = (part.strip() for part in word.partition("="))
+    if name not in CONDITIONS or not equals or not (value or name == "variant"):
+        raise ValueError(f"how has the condition {word!r}; expected name=value with a name of {', '.join(CONDITIONS)} "
+                         "(a variant that holds a comma goes into brackets: hfkd[a=1,b=2])")
+    if name == "round" and value not in ("last", "validation"):
+        raise ValueError(f"how has the round {value!r}; expected last or validation")
+    try:
+        return "which" if name == "round" else name, {"skew": float, "level": int}.get(name, str)(value)
+    except ValueError as error:
+        raise ValueError(f"how has {name}={value}; expected a number") from error
+
+
+def _verdict(claim: Claim, estimate: Interval | None, holds: bool | None, reason: str) -> Verdict:
+    """A verdict with its sentence: what became of the claim, why, and where to look."""
+    line = f"{claim.id} {WORDS[holds]}: {claim.statement} [{reason}] see {claim.notebook}, {claim.exhibit}"
+    return Verdict(claim, estimate, holds, line)
