@@ -16,19 +16,17 @@ import csv
 import math
 import os
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from hfkd import paths
-from hfkd.results import METRICS, POINTS, load, paired, values, write_files
-from hfkd.statistics import Interval, bootstrap, tost
+from hfkd.results import METRICS, POINTS, load, paired, values
+from hfkd.statistics import Interval, interval, tost
 
 COLUMNS = ["id", "statement", "notebook", "exhibit", "result_file", "kind", "expected", "tolerance", "how"]
 KINDS = ("above", "below", "within", "about")
 CONDITIONS = ("dataset", "public", "partition", "skew", "variant", "level", "round")
 WORDS = {True: "holds", False: "fails", None: "open"}
-BEGIN, END = "<!-- claims -->", "<!-- /claims -->"
 
 
 @dataclass(frozen=True)
@@ -126,7 +124,7 @@ def check(claim: Claim, folder: str | Path = paths.RESULTS) -> Verdict:
     except (FileNotFoundError, ValueError) as error:
         # without the folder: the line may end up in a committed notebook, which must not know this machine
         return _verdict(claim, None, None, str(error).replace(f"{Path(folder)}{os.sep}", ""))
-    estimate = bootstrap(numbers)
+    estimate = interval(numbers)
     if estimate.n == 1 and claim.kind != "about":
         return _verdict(claim, estimate, None, f"{measured(claim, estimate)}, which has no interval")
     holds = {"above": lambda: estimate.low > claim.expected,
@@ -153,38 +151,6 @@ def measured(claim: Claim, estimate: Interval) -> str:
     spread = "" if math.isnan(estimate.low) else f"95 % {estimate.low:z.1f} to {estimate.high:z.1f}, "
     unit = "points" if metric in POINTS else metric
     return f"{mean} {unit}, {spread}{estimate.n} seed{'s' if estimate.n > 1 else ''}"
-
-
-def render(found: Sequence[Verdict]) -> str:
-    """The verdicts as a GitHub table, with a newline at its end; equal verdicts give equal bytes. Source: *ours*."""
-    lines = ["| claim | statement | see | expected | measured | verdict |", "|---|---|---|---|---|---|"]
-    for verdict in found:
-        claim = verdict.claim
-        spread = f" ± {claim.tolerance:g}" if claim.kind in ("within", "about") else ""
-        cells = [claim.id, claim.statement, f"{claim.notebook}, {claim.exhibit}",
-                 f"{claim.kind} {claim.expected:g}{spread}",
-                 measured(claim, verdict.estimate) if verdict.estimate else "", WORDS[verdict.holds]]
-        lines.append("| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |")
-    return "\n".join(lines) + "\n"
-
-
-def write_table(document: str | Path, table: str) -> None:
-    """Put `table` between the lines `<!-- claims -->` and `<!-- /claims -->` of a document.
-
-    Raises:
-        FileNotFoundError: no such document.
-        ValueError: the two marks are not there exactly once each, in this order; the document stays as it is.
-
-    Source: *ours*.
-    """
-    document = Path(document)
-    if not document.is_file():
-        raise FileNotFoundError(f"no document {document}; expected one with the marks {BEGIN} and {END}")
-    text = document.read_text(encoding="utf-8")
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
-        raise ValueError(f"{document} lacks the marks {BEGIN} and {END}; expected each once, in this order")
-    head, tail = text[:text.index(BEGIN)], text[text.index(END):]
-    write_files({document: f"{head}{BEGIN}\n\n{table.strip()}\n\n{tail}"})
 
 
 def _claim(row: dict, path: Path) -> Claim:

@@ -5,6 +5,8 @@ reference that the claims rest on, `paper` is the full size for a GPU.
 """
 
 import ast
+import inspect
+import re
 from dataclasses import dataclass, fields, replace
 
 
@@ -50,7 +52,7 @@ class Config:
     power: float = 1.0  # a, how much more say a teacher with more samples of a class has
     eval_every: int = 2  # rounds between two measurements; the last round is always measured
     device: str = "cpu"  # cpu or cuda
-    threads: int = 1  # CPU threads of one run: with 1, a seed's rows do not depend on which seeds train beside it
+    threads: int = 1  # CPU threads of one run: with 1, mlp rows do not depend on which seeds run beside
 
 
 PROFILES = {
@@ -103,6 +105,17 @@ def seeds_of(profile: str) -> tuple[int, ...]:
     return PROFILES[profile][1]
 
 
+def settings() -> dict[str, str]:
+    """Every field with its default and what it means, read from the comments of Config: one place to say it.
+
+    >>> settings()["rounds"]
+    '8  communication rounds'
+    """
+    lines = inspect.getsource(Config).splitlines()
+    found = (re.match(r"    (\w+): .+? = (.+?)  # (.+)", line) for line in lines)
+    return {match[1]: f"{match[2]}  {match[3]}" for match in found if match}
+
+
 def parse_seeds(text: str) -> tuple[int, ...]:
     """Seeds from text: single numbers and ranges with both ends, "0-4" or "0,3,7-9".
 
@@ -112,7 +125,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     try:
         spans = [part.split("-") for part in str(text).split(",")]
         seeds = [seed for span in spans for seed in range(int(span[0]), int(span[-1]) + 1)]
-        if any(len(span) > 2 for span in spans) or not seeds or len(set(seeds)) < len(seeds):
+        if any(len(span) > 2 or int(span[-1]) < int(span[0]) for span in spans) or len(set(seeds)) < len(seeds):
             raise ValueError
     except ValueError:
         raise ValueError(f"seeds is {text!r}; expected numbers and ranges such as 0-4 or 0,3,7-9, each once") from None
@@ -162,7 +175,7 @@ RANGES = {  # (lowest, highest) of every number, both allowed; None: open
 }  # fmt: skip
 CHOICES = {
     "hard_loss": ("own", "plain", "balanced"), "weighting": ("fixed", "ramp"), "pooling": ("log", "arithmetic"),
-    "kl_direction": ("teacher_first", "student_first"), "levels": ("mlp", "cnn", "depth"),
+    "kl_direction": ("teacher_first", "student_first"), "levels": ("mlp", "cnn", "depth"), "device": ("cpu", "cuda"),
 }  # fmt: skip
 
 

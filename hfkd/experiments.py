@@ -54,9 +54,9 @@ GRIDS = {
         (
             {"method": ("local", "balanced_local"), "skew": (0.1, 0.5), "lr": (0.003, 0.01, 0.02, 0.05)},
             {"method": ("fedmd", "expertise_mean", "hfkd", "hfkd_ramp"), "skew": (0.1, 0.5),
-             "alpha": (0.05, 0.1, 0.2, 0.35, 0.5, 0.7)},
+             "alpha": (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)},
         ),
-        "learning rate, then alpha of every method, the same six values each; seeds that no table uses",
+        "learning rate, then alpha of every method, the same values each; seeds that no table uses",
         seeds=(100, 101, 102, 103, 104),
     ),
 }  # fmt: skip
@@ -95,7 +95,8 @@ def run_grid(
     shared = {field: v for field, v in asdict(configure(profile, **overrides)).items() if field not in axes}
     out = Path(out) if out else paths.RUNS / profile / f"{grid.name}.csv"
     seeds = tuple(seeds if seeds is not None else grid.seeds or seeds_of(profile))
-    return _run_cells(grid.name, cells, seeds, out, shared, fresh or profile == "smoke", report or _to_file, jobs)
+    note = {"experiment": grid.name, "command": _command(f"grid {name}", profile, overrides)}
+    return _run_cells(note, cells, seeds, out, shared, fresh or profile == "smoke", report or _to_file, jobs)
 
 
 def run_one(profile="smoke", seeds=None, out=None, fresh=False, report=None, jobs=None, **overrides) -> pd.DataFrame:
@@ -105,22 +106,23 @@ def run_one(profile="smoke", seeds=None, out=None, fresh=False, report=None, job
     shared = {field: v for field, v in asdict(config).items() if field not in OWN_COLUMNS}
     seeds = tuple(seeds if seeds is not None else seeds_of(profile))
     out = Path(out) if out else paths.RUNS / profile / "run.csv"
-    return _run_cells("run", [("", config)], seeds, out, shared, fresh, report or _to_file, jobs)
+    kept = {k: v for k, v in overrides.items() if k not in OWN_COLUMNS}
+    note = {"experiment": "run", "command": _command("run", profile, kept)}
+    return _run_cells(note, [("", config)], seeds, out, shared, fresh, report or _to_file, jobs)
 
 
 def _cells(grid, profile, overrides) -> list[tuple[str, Config]]:
     """(variant, configuration) of every cell; everything is checked before anything runs."""
     cells = []
+    axes = {axis for block in grid.blocks for axis in block} - set(OWN_COLUMNS)
+    for axis in sorted(axes & overrides.keys()):  # it would be in neither the rows nor the record
+        raise ValueError(f"{axis} is an axis of {grid.name}; leave it to the grid, or `hfkd run --set {axis}=...`")
     for block in grid.blocks:
         if overrides.get("method", block["method"][0]) not in block["method"]:
             continue
-        for axis in block.keys() & overrides.keys() - set(OWN_COLUMNS):
-            raise ValueError(
-                f"{axis} is an axis of {grid.name}; expected it to be left alone, or `hfkd run --set {axis}=...`"
-            )
-        axes = {axis: (overrides[axis],) if axis in overrides else values for axis, values in block.items()}
-        for values in itertools.product(*axes.values()):
-            chosen = dict(zip(axes, values))
+        values_of = {axis: (overrides[axis],) if axis in overrides else values for axis, values in block.items()}
+        for values in itertools.product(*values_of.values()):
+            chosen = dict(zip(values_of, values))
             config = configure(profile, **{**overrides, **chosen})
             _check_names(config)
             cells.append((",".join(f"{k}={v}" for k, v in chosen.items() if k not in OWN_COLUMNS), config))
@@ -137,9 +139,11 @@ def _check_names(config):
         raise ValueError(f"rule is {config.rule!r}; expected one of {', '.join(RULES)}")
 
 
-def _run_cells(experiment, cells, seeds, out, shared, fresh, report, jobs) -> pd.DataFrame:
+def _run_cells(note, cells, seeds, out, shared, fresh, report, jobs) -> pd.DataFrame:
     """What is missing of the cells; the file is saved after each, so nothing is lost when a long grid is stopped."""
     there, before = pd.DataFrame(columns=endpoints.COLUMNS), {"seconds": 0.0, "checksums": {}}
+    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
+        raise ValueError(f"seeds are {list(seeds)}; expected integers >= 0, each once")
     if not fresh:
         provenance.in_the_way(out, shared, provenance.code_digest())
         if out.exists():
@@ -154,14 +158,21 @@ def _run_cells(experiment, cells, seeds, out, shared, fresh, report, jobs) -> pd
     start, checksums = time.monotonic(), dict(before["checksums"])
     for cell, rows, read in finished(todo, jobs or _jobs(shared), report):
         checksums |= read
-        rows = rows.assign(experiment=experiment, variant=cell.variant)[endpoints.COLUMNS]
+        rows = rows.assign(experiment=note["experiment"], variant=cell.variant)[endpoints.COLUMNS]
         there = rows if there.empty else pd.concat([there, rows], ignore_index=True)
-        note = provenance.provenance(
+        record = provenance.provenance(
             shared, seconds=before["seconds"] + time.monotonic() - start, device=_device(shared["device"]),
-            threads=shared["threads"], checksums=checksums, experiment=experiment,
+            threads=shared["threads"], checksums=checksums, **note,
         )  # fmt: skip
-        results.save(there, out, note)
-    return results.load(out)
+        results.save(there, out, record)
+    frame = results.load(out)
+    frame.attrs["path"] = str(out)
+    return frame
+
+
+def _command(what, profile, overrides):
+    """The command line that makes these rows, seeds aside: those are in the rows."""
+    return " ".join([f"hfkd {what} --profile {profile}", *(f"--set {k}={v}" for k, v in sorted(overrides.items()))])
 
 
 def _jobs(shared):

@@ -20,8 +20,9 @@ import numpy as np
 from hfkd import paths
 
 # Modules that choose, store or draw numbers but make none. All others count: a new module is never forgotten.
-BYSTANDERS = {"__init__", "bench", "claims", "cli", "config", "download", "endpoints", "experiments", "notebooks",
-              "parameters", "paths", "plots", "progress", "provenance", "results", "statistics"}
+BYSTANDERS = {"__init__", "arrows", "bench", "canvas", "claims", "cli", "commands", "config", "download", "endpoints",
+              "experiments", "notebooks", "pairing", "parallel", "parameters", "paths", "plots", "progress",
+              "provenance", "rendering", "results", "sketches", "statistics"}
 NEXT = "choose another --out, or start over with --fresh"
 
 
@@ -194,10 +195,5 @@ def _git() -> dict:
 
 def _versions() -> dict:
     """Python and the packages whose numerics matter, without importing them."""
-    found = {"python": platform.python_version()}
-    for name in ("torch", "numpy", "scipy", "scikit-learn", "pandas"):
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            found[name] = "absent"
-    return found
+    packages = ("torch", "numpy", "scipy", "scikit-learn", "pandas")
+    return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hfkd.endpoints import (CELL, COLUMNS, KEY, METRICS, POINTS, SCENE, SHARES, at_round, paired, per_seed, select,
-                            summary, values)
+from hfkd.endpoints import CELL, COLUMNS, KEY, METRICS, POINTS, SCENE, SHARES, at_round, per_seed, summary
+from hfkd.pairing import paired, select, values
 from hfkd.provenance import code_digest, in_the_way, plain, provenance, read_record, rows_digest, write_files
 
 __all__ = ["CELL", "COLUMNS", "KEY", "METRICS", "POINTS", "SCENE", "SHARES", "at_round", "code_digest", "done",
@@ -91,6 +91,13 @@ def done(frame: pd.DataFrame) -> set[tuple]:
     fullest = sizes.groupby(CELL[:-1])[["rounds", "clients"]].transform("max")
     whole = sizes["rows"] == fullest["rounds"] * fullest["clients"]
     return set(sizes[whole].reset_index()[CELL].itertuples(index=False, name=None))
+
+
+def origin(path: str | Path) -> dict:
+    """Where the rows of a result file come from: the command, the machine and the seconds it took. Source: *ours*."""
+    record, frame = read_record(Path(path)), load(path)
+    kept = {name: record[name] for name in ("command", "threads", "device")}
+    return {"file": Path(path).name, "seeds": frame["seed"].nunique(), "seconds": round(record["seconds"]), **kept}
 
 
 def _checked(frame: pd.DataFrame) -> pd.DataFrame:

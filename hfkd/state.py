@@ -51,7 +51,9 @@ def start(config, dataset, seeds, public=None) -> State:
     if public is not None and (public.images.shape[1:] != dataset.images.shape[1:]):
         here, there = dataset.images.shape[1:], public.images.shape[1:]
         raise ValueError(f"public images of {public.name} are {there}; expected {here} as in {dataset.name}")
-    splits = [_split(config, dataset, seed, public) for seed in seeds]
+    if public is not None and public.checksum == dataset.checksum:
+        raise ValueError(f"public is {public.name!r}, the private data set itself; expected 'same' or another data set")
+    splits = [split_of(config, dataset, seed, public) for seed in seeds]
     images, labels = _tensors(dataset, public, device)
     n = config.clients
     counts = np.stack([fed.counts for fed in splits])
@@ -73,7 +75,7 @@ def start(config, dataset, seeds, public=None) -> State:
     )  # fmt: skip
 
 
-def _split(config, dataset, seed, public) -> Federation:
+def split_of(config, dataset, seed, public=None) -> Federation:
     """The split of one seed; with a foreign public set its indices point behind the images of the data set."""
     fed = split(
         dataset, seed=seed, clients=config.clients, partition=config.partition, skew=config.skew,
@@ -82,6 +84,8 @@ def _split(config, dataset, seed, public) -> Federation:
     )  # fmt: skip
     if public is None:
         return fed
+    if config.public_size > len(public.labels):
+        raise ValueError(f"public_size is {config.public_size}; expected at most the {len(public.labels)} of {public.name}")
     drawn = stream(seed, "foreign public").choice(len(public.labels), config.public_size, replace=False)
     return replace(fed, public=drawn + len(dataset.labels))
 

@@ -1,4 +1,4 @@
-"""Paired statistics over seeds: bootstrap interval, Wilcoxon with Holm, and the equivalence test (METHOD section 9).
+"""Paired statistics over seeds: Student's interval, Wilcoxon with Holm, and the equivalence test (METHOD section 9).
 
 The unit of evidence is the seed: one difference per seed, never one per client. With five seeds the smallest two-sided
 Wilcoxon p is 2 / 2^5 = .0625, so a claim stands on the interval and the p value accompanies it.
@@ -25,27 +25,27 @@ class Interval:
     n: int  # seeds
 
 
-def bootstrap(differences: Sequence[float], level: float = .95, draws: int = 10_000, seed: int = 0) -> Interval:
-    """Percentile bootstrap of the mean: resample the seeds with replacement, take the mean, read off the quantiles.
+def interval(differences: Sequence[float], level: float = .95) -> Interval:
+    """The mean of paired differences with Student's t limits: mean -+ t_{n-1} s / sqrt(n).
+
+    Not the percentile bootstrap: with few seeds that is too short. On normal differences, 4000 samples each, its nominal
+    95 % limits cover the mean 51, 83, 90 and 92 % of the time for n = 2, 5, 10 and 20, Student's 95 % by construction.
 
     Args:
         differences: (n,), one per seed; n >= 1.
         level: confidence in (0, 1).
-        draws: resamples.
-        seed: of the resampling, so that a table repeats to the byte.
 
     Returns:
-        Interval. Limits are NaN for n = 1 and equal the mean if all differences are equal. With few seeds the interval
-        is too short: at level .95 it covers the mean of normal differences 51, 83, 90, 92 % of the time for n = 2, 5,
-        10, 20 (measured on 4000 samples each).
+        Interval. Limits are NaN for n = 1 and equal the mean if all differences are equal.
 
     Raises:
         ValueError: no differences, a missing one, or a level outside (0, 1).
 
-    Source: Efron 1979 (doi:10.1214/aos/1176344552).
+    Source: Student 1908 (doi:10.1093/biomet/6.1.1), through scipy.
 
-    >>> bootstrap([1.0, 1.0, 1.0])
-    Interval(mean=1.0, low=1.0, high=1.0, n=3)
+    >>> found = interval([1.0, 2.0, 3.0])            # t_2(.975) = 4.303, s / sqrt(3) = .5774
+    >>> round(found.low, 3), found.mean, round(found.high, 3)
+    (-0.484, 2.0, 4.484)
     """
     sample = _sample(differences)
     if not 0 < level < 1:
@@ -53,10 +53,8 @@ def bootstrap(differences: Sequence[float], level: float = .95, draws: int = 10_
     mean, n = float(sample.mean()), len(sample)
     if n == 1 or np.ptp(sample) == 0:
         return Interval(mean, *([math.nan] * 2 if n == 1 else [mean] * 2), n)
-    # by hand, because the resamples of a library change with its version, and tables are compared to the byte
-    means = sample[np.random.default_rng(seed).integers(0, n, (draws, n))].mean(1)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(mean, float(low), float(high), n)
+    limits = stats.ttest_1samp(sample, 0).confidence_interval(level)
+    return Interval(mean, float(limits.low), float(limits.high), n)
 
 
 def wilcoxon(differences: Sequence[float]) -> float:
@@ -149,7 +147,7 @@ def compare(frame: pd.DataFrame, methods: Sequence[str], baseline: str, metrics:
         where: conditions, `which` and `level` as for `results.paired`.
 
     Returns:
-        columns method, metric, seeds, difference, low, high (95 % bootstrap), p_holm (Wilcoxon, adjusted over the whole
+        columns method, metric, seeds, difference, low, high (95 %), p_holm (Wilcoxon, adjusted over the whole
         table), p_tost (margin .5); accuracies in points. Rows in the order asked.
 
     Raises:
@@ -163,7 +161,7 @@ def compare(frame: pd.DataFrame, methods: Sequence[str], baseline: str, metrics:
     for method in methods:
         for metric in metrics:
             differences = paired(frame, method, baseline, metric, **where)
-            found = bootstrap(differences)
+            found = interval(differences)
             rows.append((method, metric, found.n, found.mean, found.low, found.high, tost(differences)))
             raw.append(wilcoxon(differences))
     table = pd.DataFrame(rows, columns=["method", "metric", "seeds", "difference", "low", "high", "p_tost"])

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hfkd import claims, results
+from hfkd import claims, rendering, results
 from hfkd.claims import Claim
 
 LINE = {"id": "C01", "statement": "HFKD gains | on consistency", "notebook": "40_comparison", "exhibit": "fig 4",
@@ -156,8 +156,8 @@ def test_table_is_stable_and_lands_between_the_marks(folder):
     path = write(folder / "claims.csv", LINE, LINE | {"id": "C02", "kind": "within", "tolerance": "0.5"},
                  LINE | {"id": "C03", "result_file": "x.csv"})
     found = claims.verdicts(folder, path)
-    table = claims.render(found)
-    assert table == claims.render(claims.verdicts(folder, path))
+    table = rendering.table(found)
+    assert table == rendering.table(claims.verdicts(folder, path))
     lines = table.splitlines()
     low, high = found[0].estimate.low, found[0].estimate.high
     assert lines[2] == ("| C01 | HFKD gains \\| on consistency | 40_comparison, fig 4 | above 20 | "
@@ -168,9 +168,9 @@ def test_table_is_stable_and_lands_between_the_marks(folder):
 
     document = folder / "REPRODUCE.md"
     document.write_text("# Title\n<!-- claims -->\nold\n<!-- /claims -->\nend\n")
-    claims.write_table(document, table)
+    rendering.write_table(document, table)
     once = document.read_bytes()
-    claims.write_table(document, table)
+    rendering.write_table(document, table)
     assert document.read_bytes() == once
     assert once.decode() == f"# Title\n<!-- claims -->\n\n{table}\n<!-- /claims -->\nend\n"
 
@@ -181,7 +181,7 @@ def test_a_document_without_marks_is_left_alone(tmp_path, text):
     document = tmp_path / "REPRODUCE.md"
     document.write_text(text)
     with pytest.raises(ValueError, match="lacks the marks"):
-        claims.write_table(document, "| a |")
+        rendering.write_table(document, "| a |")
     assert document.read_text() == text and len(list(tmp_path.iterdir())) == 1
     with pytest.raises(FileNotFoundError, match="no document"):
-        claims.write_table(tmp_path / "x.md", "| a |")
+        rendering.write_table(tmp_path / "x.md", "| a |")

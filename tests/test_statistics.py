@@ -20,54 +20,41 @@ def rows(seeds):
                          for method in ("local", "fedmd", "hfkd") for seed in seeds for client in range(6)])
 
 
-def test_bootstrap_against_all_resamples():
-    # with n = 5 there are 5^5 = 3125 equally likely resamples: the percentile interval without Monte Carlo error
-    sample = np.array([.3, 2.0, -1.1, .7, 4.0])
-    means = sample[np.array(list(itertools.product(range(5), repeat=5)))].mean(1)
-    found = statistics.bootstrap(sample, draws=20_000)
-    assert found.mean == pytest.approx(5.9 / 5) and found.n == 5
-    # the means lie on a lattice, so compare probabilities; four standard errors: 4 sqrt(.025 * .975 / 20000) = .0044
-    tie = 1e-9
-    assert np.mean(means < found.low - tie) - .0044 <= .025 <= np.mean(means <= found.low + tie) + .0044
-    assert np.mean(means > found.high + tie) - .0044 <= .025 <= np.mean(means >= found.high - tie) + .0044
+def test_interval_by_hand():
+    # mean 3, s = sqrt(((-2)^2 + (-1)^2 + 0 + 1 + 2^2) / 4) = sqrt(2.5), s / sqrt(5) = sqrt(.5); t_4(.975) = 2.7764
+    found = statistics.interval([1.0, 2.0, 3.0, 4.0, 5.0])
+    assert (found.mean, found.n) == (3.0, 5)
+    assert (found.low, found.high) == pytest.approx((3 - 2.7764 * math.sqrt(.5), 3 + 2.7764 * math.sqrt(.5)), abs=1e-4)
 
 
-def test_bootstrap_against_scipy():
-    sample = np.random.default_rng(4).normal(5, 2, 12)
-    theirs = stats.bootstrap((sample,), np.mean, n_resamples=20_000, method="percentile").confidence_interval
-    ours = statistics.bootstrap(sample, draws=20_000)
-    # a quantile of 20 000 normal draws has standard error sqrt(.025 * .975 / 20000) / phi(1.96) = .019 standard errors
-    # of the mean (about .58): twice, four times and sqrt(2) give .06
-    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=.065)
-
-
-def test_bootstrap_covers_the_truth_about_as_often_as_it_says():
-    # n = 20 normal differences: the percentile interval covers a bit less than its level (about .92 for .95).
-    # 400 trials: standard error .013, so [.87, .97] is wider than three of them.
+def test_interval_covers_the_truth_as_often_as_it_says_and_the_percentile_bootstrap_does_not():
+    # 2000 samples of n = 5 normal differences: standard error of a share of .95 is .0049, four of them .02
     rng = np.random.default_rng(0)
-    found = [statistics.bootstrap(rng.normal(3, 1, 20), draws=500, seed=k) for k in range(400)]
-    assert .87 < np.mean([f.low <= 3 <= f.high for f in found]) < .97
+    samples = rng.normal(3, 1, (2000, 5))
+    ours = [statistics.interval(sample) for sample in samples]
+    assert np.mean([f.low <= 3 <= f.high for f in ours]) == pytest.approx(.95, abs=.02)
+    means = samples[:, rng.integers(0, 5, (500, 5))].mean(2)
+    low, high = np.quantile(means, [.025, .975], axis=1)
+    assert np.mean((low <= 3) & (3 <= high)) < .90
 
 
-def test_bootstrap_repeats_shifts_and_scales():
+def test_interval_shifts_and_scales():
     sample = np.random.default_rng(1).normal(size=9)
-    first = statistics.bootstrap(sample)
-    assert statistics.bootstrap(sample) == first != statistics.bootstrap(sample, seed=1)
-    moved = statistics.bootstrap(10 + 2 * sample)
+    first, moved = statistics.interval(sample), statistics.interval(10 + 2 * sample)
     assert (moved.low, moved.high) == pytest.approx((10 + 2 * first.low, 10 + 2 * first.high))
-    narrow = statistics.bootstrap(sample, level=.8)
+    narrow = statistics.interval(sample, level=.8)
     assert first.low < narrow.low < narrow.mean < narrow.high < first.high
 
 
-def test_bootstrap_edges():
-    one = statistics.bootstrap([2.5])
+def test_interval_edges():
+    one = statistics.interval([2.5])
     assert (one.mean, one.n) == (2.5, 1) and math.isnan(one.low) and math.isnan(one.high)
-    assert statistics.bootstrap([0.0, 0.0]) == statistics.Interval(0.0, 0.0, 0.0, 2)
+    assert statistics.interval([0.0, 0.0]) == statistics.Interval(0.0, 0.0, 0.0, 2)
     for bad in ([], [1, math.nan], [[1, 2]], [math.inf]):
         with pytest.raises(ValueError, match="expected a list of at least one finite number"):
-            statistics.bootstrap(bad)
+            statistics.interval(bad)
     with pytest.raises(ValueError, match="level is 95"):
-        statistics.bootstrap([1, 2], level=95)
+        statistics.interval([1, 2], level=95)
 
 
 def test_wilcoxon_against_all_sign_flips():

@@ -10,7 +10,7 @@ from hfkd.federation import Teaching
 from hfkd.knowledge import teaching_weights
 
 BALANCED = False
-ALPHA = 0.5
+ALPHA = 0.35
 SUMMARY = "mixture of everybody's predictions, weighted per class by samples held"
 
 

@@ -10,7 +10,7 @@ import torch
 from hfkd.federation import Teaching
 
 BALANCED = False
-ALPHA = 0.5
+ALPHA = 0.2
 SUMMARY = "FedMD (1910.03581): the mean of everybody's logits"
 
 

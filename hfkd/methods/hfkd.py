@@ -10,7 +10,7 @@ from hfkd.knowledge import teaching_weights
 from hfkd.matching import Paths, group, match
 
 BALANCED = True
-ALPHA = 0.5
+ALPHA = 0.2
 SUMMARY = "matched groups over the levels, prior-free knowledge pooled per class, fixed alpha"
 
 

@@ -1,0 +1,39 @@
+"""hfkd: knowledge distillation in heterogeneous federated learning, the reference artifact.
+
+    >>> import hfkd
+    >>> frame = hfkd.run_grid("40", profile="smoke", seeds=(0,))      # doctest: +SKIP
+    >>> hfkd.fig_frontier(frame)                                      # doctest: +SKIP
+
+The public names, by hand. Names are loaded when they are first asked for, so that reading results never loads torch.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "data": ("load", "fetch"),
+    "partition": ("split",),
+    "levels": ("build", "sizes"),
+    "assess": ("uniformity", "similarity", "union_gain", "coverage", "affinity"),
+    "matching": ("Paths", "match", "describe", "group"),
+    "knowledge": ("log_prior", "teaching_weights", "pool", "predictions"),
+    "config": ("configure",),
+    "experiments": ("run_grid", "run_one"),
+    "results": ("save",),
+    "endpoints": ("at_round", "per_seed", "summary"),
+    "pairing": ("paired",),
+    "statistics": ("compare",),
+    "claims": ("verdicts",),
+    "sketches": ("fig_partition", "fig_sizes", "fig_assessment", "fig_matching", "fig_rules"),
+    "plots": ("fig_frontier", "fig_levels", "fig_rounds"),
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+__all__ = sorted(_MODULE)
+
+
+def __getattr__(name):
+    """The public name, from the module that defines it."""
+    if name not in _MODULE:
+        raise AttributeError(f"hfkd has no {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(f"hfkd.{_MODULE[name]}"), name)

@@ -1,0 +1,98 @@
+"""The command `hfkd`: everything that the notebooks do, without Jupyter.
+
+Only `reproduce` and `refresh` need Jupyter; experiments need torch and the scientific packages.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from hfkd import __version__, commands, paths
+
+EXAMPLES = """examples:
+  hfkd run --method hfkd --dataset fashion_mnist --profile lite --seeds 0-2 --out X.csv
+  hfkd grid 40 --profile lite --seeds 0-4          every row of notebook 40, skipping what is there
+  hfkd grid 40 --profile lite --set levels=cnn --out cnn.csv
+  hfkd list methods                                also datasets, rules, profiles, grids, claims, settings
+  hfkd bench                                       batched against sequential training
+  hfkd data fetch fashion_mnist                    download once, through OpenML
+  hfkd reproduce --profile smoke                   all notebooks, headless
+  hfkd verify                                      one verdict per claim, from the committed results"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line; returns 0: done, 1: a document is stale, 2: bad input, 130: stopped by hand."""
+    options = _parser().parse_args(arguments)
+    try:
+        return options.act(options) or 0
+    except (ValueError, FileNotFoundError) as error:
+        print(f"hfkd: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nhfkd: stopped; finished cells are saved, the same command goes on from there", file=sys.stderr)
+        return 130
+
+
+def _parser():
+    """All subcommands; each names the function that acts."""
+    layout = argparse.RawDescriptionHelpFormatter
+    about = __doc__.split("\n\n")[0]
+    parser = argparse.ArgumentParser(prog="hfkd", description=about, epilog=EXAMPLES, formatter_class=layout)
+    parser.add_argument("--version", action="version", version=f"hfkd {__version__}")
+    chosen = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+
+    def command(name, act, about):
+        added = chosen.add_parser(name, help=about, description=about)
+        added.set_defaults(act=act)
+        return added.add_argument
+
+    _experiment_commands(command)
+    _paper_commands(command)
+    return parser
+
+
+def _experiment_commands(command):
+    """run, grid, list, bench, data."""
+    run = command("run", commands.run, "run one method: a row per client and measured round")
+    run("--method", help="see `hfkd list methods` (default: hfkd)")
+    run("--dataset", help="see `hfkd list datasets`, or a path to an npz (default: the profile's)")
+    grid = command("grid", commands.grid, "run the whole grid of a notebook; rows that are there are skipped")
+    grid("name", help="see `hfkd list grids`")
+    for option in (run, grid):
+        option("--profile", default="smoke", help="smoke, lite or paper (default: smoke)")
+        option("--seeds", help="such as 0-4 or 0,3,7-9 (default: the profile's)")
+        option("--out", type=Path, help="the CSV (default: under runs/<profile>/)")
+        option("--set", action="append", default=[], metavar="NAME=VALUE", help="any field of `hfkd list settings`")
+        option("--jobs", type=int, help="cells that run at once (default: as many as there are processors)")
+        option("--fresh", action="store_true", help="replace the file instead of adding to it")
+    command("list", commands.list, "what there is, a line each")("what", choices=sorted(commands.LISTS))
+    bench = command("bench", commands.bench, "time batched against one-by-one training, per level, in one run")
+    bench("--family", default="all", choices=("all", "mlp", "cnn"), help="networks (default: all)")
+    bench("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    bench("--threads", type=int, default=1, help="CPU threads (default: 1, as in the profiles)")
+    bench("--repeats", type=int, default=5, help="timed pairs of rounds (default: 5)")
+    data = command("data", commands.data, "fetch a data set through OpenML into the data folder")
+    data("verb", choices=("fetch",))
+    data("name", help="see `hfkd list datasets`")
+
+
+def _paper_commands(command):
+    """reproduce, verify, render, refresh."""
+    reproduce = command(
+        "reproduce", commands.reproduce, "run the notebooks headless with papermill, then print the verdicts"
+    )
+    reproduce("--profile", default="smoke", help="smoke, lite or paper (default: smoke)")
+    reproduce("--only", help="numbers of notebooks, such as 40 or 10,40")
+    reproduce("-p", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the notebooks that have it")
+    verify = command("verify", commands.verify, "one verdict per claim and where to look")
+    verify("--results", type=Path, default=paths.RESULTS, help="folder of result files (default: data/results)")
+    render = command(
+        "render", commands.render, "write the claims table of REPRODUCE.md and figures/ from the committed results"
+    )
+    render("--check", action="store_true", help="write nothing, fail if the table is stale")
+    refresh = command("refresh", commands.refresh, "re-execute the committed notebooks in place, byte-stable")
+    refresh("--only", help="numbers of notebooks, such as 40 or 10,40")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

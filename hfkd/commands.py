@@ -1,0 +1,174 @@
+"""What each subcommand of `hfkd` does, given its parsed options. What it needs is imported when it runs: `hfkd --help`
+should not wait for torch, and only `reproduce` and `refresh` need Jupyter.
+"""
+
+import sys
+import time
+
+from hfkd import paths
+
+
+def run(options):
+    """`hfkd run`."""
+    from hfkd import experiments
+
+    named = ({"method": options.method} if options.method else {}) | (
+        {"dataset": options.dataset} if options.dataset else {}
+    )
+    _experiment(options, experiments.run_one, **named)
+
+
+def grid(options):
+    """`hfkd grid`."""
+    from functools import partial
+
+    from hfkd import experiments
+
+    _experiment(options, partial(experiments.run_grid, options.name))
+
+
+def _experiment(options, act, **named):
+    """Run with progress on the terminal, then show the means of the last round."""
+    from hfkd import config, endpoints
+
+    given = config.parse_set(options.set)
+    if twice := given.keys() & named.keys():
+        raise ValueError(f"{sorted(twice)[0]} is given by --set and by its own option; expected one of the two")
+    seeds = config.parse_seeds(options.seeds) if options.seeds else None
+    how = dict(profile=options.profile, seeds=seeds, out=options.out, fresh=options.fresh, jobs=options.jobs)
+    frame = act(**how, report=_reporter(), **given, **named)
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr)
+    print(endpoints.summary(frame).to_string())
+    if (frame["experiment"] == "tuning").all():
+        print("\nchosen on validation data:\n" + endpoints.chosen(frame).to_string())
+    print(f"means over seeds at the last round, in points; rows in {frame.attrs['path']}")
+
+
+def _reporter():
+    """One line that overwrites itself on a terminal, a line every 15 seconds elsewhere."""
+    last = -15.0
+
+    def report(line):
+        nonlocal last
+        if sys.stderr.isatty():
+            print(f"\r\033[K{line}", end="", file=sys.stderr, flush=True)
+        elif time.monotonic() - last >= 15:
+            last = time.monotonic()
+            print(line, file=sys.stderr, flush=True)
+
+    return report
+
+
+LISTS = {
+    "methods": lambda: {name: method.SUMMARY for name, method in _module("methods").METHODS.items()},
+    "datasets": lambda: _module("data").NAMES,
+    "partitions": lambda: _module("partition").PARTITIONS,
+    "rules": lambda: _module("matching").RULES,
+    "profiles": lambda: {name: about for name, (_, _, about) in _module("config").PROFILES.items()},
+    "grids": lambda: {key: f"{grid.name}: {grid.about}" for key, grid in _module("experiments").GRIDS.items()},
+    "claims": lambda: {claim.id: claim.statement for claim in _module("claims").read()},
+    "settings": lambda: _module("config").settings(),
+}
+
+
+def _module(name):
+    """A module when it is needed: `--help` should not wait for torch."""
+    from importlib import import_module
+
+    return import_module(f"hfkd.{name}")
+
+
+def list(options):
+    """`hfkd list`."""
+    lines = LISTS[options.what]()
+    width = max(map(len, lines), default=0)
+    for name, about in lines.items():
+        print(f"{name:{width}}  {about}")
+
+
+def bench(options):
+    """`hfkd bench`."""
+    from hfkd import bench as timing
+
+    print("family  level   clients  batched s  one by one s  ratio  (a round; medians, ratio pair by pair)")
+    for family in ("mlp", "cnn") if options.family == "all" else (options.family,):
+        for row in timing.compare(family, device=options.device, threads=options.threads, repeats=options.repeats):
+            print(
+                f"{family:7} {row.level:7} {row.clients:7}  {row.batched:9.4f}  {row.sequential:12.4f}  {row.ratio:5.2f}"
+            )
+
+
+def data(options):
+    """`hfkd data fetch`."""
+    from hfkd import data as sources
+
+    print(sources.fetch(options.name))
+
+
+def _notebooks(only):
+    """The notebooks, or those whose number is named, in order."""
+    every = sorted(paths.NOTEBOOKS.glob("[0-9]*.ipynb"))
+    if only is None:
+        return every
+    wanted = only.split(",")
+    known = [book.name[:2] for book in every]
+    if missing := [number for number in wanted if number not in known]:
+        raise ValueError(f"--only names notebook {missing[0]!r}; expected one of {', '.join(known)}")
+    return [book for book in every if book.name[:2] in wanted]
+
+
+def reproduce(options):
+    """`hfkd reproduce`: everything is checked before the first notebook runs."""
+    from hfkd import claims, config, notebooks
+
+    config.configure(options.profile)
+    books, folder = _notebooks(options.only), paths.RUNS / options.profile
+    given = dict(assignment.partition("=")[::2] for assignment in options.p)
+    plan = {}
+    for book in books:
+        known = notebooks.parameters(book)
+        plan[book] = notebooks.checked(
+            book, {k: v for k, v in given.items() if k in known} | {"profile": options.profile}
+        )
+    if unknown := given.keys() - {name for book in books for name in notebooks.parameters(book)}:
+        raise ValueError(f"parameter {sorted(unknown)[0]!r} is in none of {', '.join(book.stem for book in books)}")
+    for at, (book, values) in enumerate(plan.items(), 1):
+        seconds = notebooks.execute(book, folder / book.name, values, progress=f"[{at}/{len(plan)}]")
+        print(f"[{at}/{len(plan)}] {book.stem}: {seconds:.0f} s, see {(folder / book.name).relative_to(paths.ROOT)}")
+    print(f"rows and figures: {folder.relative_to(paths.ROOT)}/")
+    own = {claim.result_file for claim in claims.read() if (folder / claim.result_file).is_file()}
+    for claim in claims.read():
+        mine = options.profile != "smoke" and claim.result_file in own  # smoke proves that it runs, and claims nothing
+        verdict = claims.check(claim, folder if mine else paths.RESULTS)
+        print(f"{verdict.line} ({'this run' if mine else 'committed results'})")
+
+
+def verify(options):
+    """`hfkd verify`."""
+    from hfkd import claims
+
+    for verdict in claims.verdicts(options.results):
+        print(verdict.line)
+
+
+def render(options):
+    """`hfkd render`: what is derived from the committed results."""
+    from hfkd import rendering
+
+    if options.check:
+        if not rendering.is_current():
+            print("hfkd: the claims table of REPRODUCE.md is stale; `hfkd render` writes it anew", file=sys.stderr)
+            return 1
+        return 0
+    for path in rendering.write():
+        print(path.relative_to(paths.ROOT))
+
+
+def refresh(options):
+    """`hfkd refresh`."""
+    from hfkd import notebooks
+
+    books = _notebooks(options.only)
+    for at, book in enumerate(books, 1):
+        print(f"{book.stem}: {notebooks.refresh(book, progress=f'[{at}/{len(books)}]'):.0f} s")
