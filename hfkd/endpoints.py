@@ -113,7 +113,7 @@ def chosen(frame: pd.DataFrame) -> pd.Series:
     groups = score.groupby(level=["method", "variant"])
     for method, sizes in groups.size().groupby(level="method"):
         if sizes.nunique() > 1:
-            raise ValueError(f"variants of {method} have {sizes.tolist()} runs; expected the same scenes and seeds for each")
+            raise ValueError(f"variants of {method} have {sizes.tolist()} runs; expected the same scenes and seeds")
     best = groups.mean().round(9).groupby(level="method").idxmax()
     return best.map(lambda pair: pair[1])
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import FixedLocator
 
 from hfkd.arrows import fig_matching
 from hfkd.canvas import INK, PAGE, by_level, finish, look, new, save, styled
-from hfkd.labels import place_labels
+from hfkd.annotate import place_labels
 from hfkd.pairing import select
 from hfkd.panels import Panel, key, over_seeds, panels, words
 from hfkd.sketches import fig_assessment, fig_partition, fig_rules, fig_sizes

@@ -85,7 +85,8 @@ def split_of(config, dataset, seed, public=None) -> Federation:
     if public is None:
         return fed
     if config.public_size > len(public.labels):
-        raise ValueError(f"public_size is {config.public_size}; expected at most the {len(public.labels)} of {public.name}")
+        held = f"the {len(public.labels)} images of {public.name}"
+        raise ValueError(f"public_size is {config.public_size}; expected at most {held}")
     drawn = stream(seed, "foreign public").choice(len(public.labels), config.public_size, replace=False)
     return replace(fed, public=drawn + len(dataset.labels))
 

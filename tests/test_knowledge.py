@@ -30,7 +30,7 @@ def test_log_prior_by_hand():
 
 
 def test_weights_by_hand():
-    # student 0 hears 0 and 1, student 1 only itself; class 0: 30 and 10 samples, class 1: teacher 1 alone, class 2: nobody
+    # student 0 hears 0 and 1, student 1 only itself; class 0: 30 and 10 samples, class 1: teacher 1, class 2: nobody
     counts = [[30, 0, 0], [10, 5, 0]]
     w = teaching_weights([[1, 1], [0, 1]], counts)
     np.testing.assert_allclose(w[0], [[.75, 0, .5], [.25, 1, .5]], rtol=0, atol=1e-15)

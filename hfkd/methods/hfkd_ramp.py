@@ -2,6 +2,6 @@
 
 from hfkd.methods.hfkd import BALANCED, teach  # noqa: F401
 
-ALPHA = 0.7
+ALPHA = 1.0
 WEIGHTING = "ramp"
 SUMMARY = "HFKD with the authors' ramp of alpha"
