@@ -25,8 +25,9 @@ _HOME = {
     "pairing": ("paired",),
     "statistics": ("compare",),
     "claims": ("verdicts",),
-    "sketches": ("fig_partition", "fig_sizes", "fig_assessment", "fig_matching", "fig_rules"),
-    "plots": ("fig_frontier", "fig_levels", "fig_rounds"),
+    "plots.sketches": ("fig_partition", "fig_sizes", "fig_assessment", "fig_rules"),
+    "plots.arrows": ("fig_matching",),
+    "plots.comparison": ("fig_frontier", "fig_levels", "fig_rounds"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = sorted(_MODULE)

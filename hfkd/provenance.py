@@ -20,9 +20,9 @@ import numpy as np
 from hfkd import paths
 
 # Modules that choose, store or draw numbers but make none. All others count: a new module is never forgotten.
-BYSTANDERS = {"__init__", "arrows", "bench", "canvas", "claims", "cli", "commands", "config", "download", "endpoints",
-              "experiments", "notebooks", "pairing", "parallel", "parameters", "paths", "plots", "progress",
-              "provenance", "rendering", "results", "sketches", "statistics"}
+BYSTANDERS = {"__init__", "bench", "claims", "cli", "commands", "config", "download", "endpoints", "experiments",
+              "notebooks", "pairing", "parallel", "parameters", "paths", "progress", "provenance", "rendering",
+              "results", "statistics"}
 NEXT = "choose another --out, or start over with --fresh"
 
 

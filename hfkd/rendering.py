@@ -1,6 +1,6 @@
-"""What is derived from the committed results: the claims table of REPRODUCE.md, and figures/.
+"""What is derived from the committed results: the two tables of REPRODUCE.md, and figures/.
 
-`write` makes both; `is_current` is what the tests ask: would `write` change the table? Figures are left out of the
+`write` makes both; `is_current` is what the tests ask: would `write` change the document? Figures are left out of the
 question, because a font library may move a pixel where no number has changed.
 """
 
@@ -8,20 +8,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hfkd import claims, paths, plots
-from hfkd.results import load, write_files
+from hfkd.results import load, origin, write_files
 
 DOCUMENT = paths.ROOT / "REPRODUCE.md"
-BEGIN, END = "<!-- claims -->", "<!-- /claims -->"
 MAIN = "40_comparison.csv"  # the result file behind the figures of the paper
 
 
 def write() -> list[Path]:
-    """Writes the table and the figures; returns the files, in order.
+    """Writes the tables and the figures; returns the files, in order.
 
     Raises:
         FileNotFoundError: a result file is missing; the sentence names the command that makes it.
     """
-    write_table(DOCUMENT, table(claims.verdicts()))
+    write_files({DOCUMENT: rendered(DOCUMENT.read_text(encoding="utf-8"))})
     frame = load(paths.RESULTS / MAIN)
     drawn = {
         "fig40_frontier": plots.fig_frontier(frame),
@@ -33,11 +32,43 @@ def write() -> list[Path]:
 
 
 def is_current(document: Path = DOCUMENT) -> bool:
-    """Whether the claims table in the document is the one that the committed results give."""
-    return table(claims.verdicts()).strip() in Path(document).read_text(encoding="utf-8")
+    """Whether the document says what the committed results say."""
+    text = Path(document).read_text(encoding="utf-8")
+    return rendered(text) == text
 
 
-def table(found: Sequence[claims.Verdict]) -> str:
+def rendered(text: str) -> str:
+    """The text of REPRODUCE.md with both tables made anew from the committed results."""
+    text = between(text, "claims", claims_table(claims.verdicts()))
+    return between(text, "commands", commands_table(paths.RESULTS))
+
+
+def between(text: str, mark: str, content: str) -> str:
+    """`text` with `content` between the lines <!-- mark --> and <!-- /mark -->.
+
+    Raises:
+        ValueError: the two marks are not there exactly once each, in this order.
+
+    >>> between("a <!-- x -->old<!-- /x --> z", "x", "new")
+    'a <!-- x -->\\n\\nnew\\n\\n<!-- /x --> z'
+    """
+    begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"the document lacks the marks {begin} and {end}; expected each once, in this order")
+    return f"{text[:text.index(begin)]}{begin}\n\n{content.strip()}\n\n{text[text.index(end):]}"
+
+
+def commands_table(folder: Path) -> str:
+    """Every result file of a folder: what made it, over how many seeds, on what, in how many minutes."""
+    lines = ["| rows | command | seeds | machine | minutes |", "|---|---|---|---|---|"]
+    for path in sorted(folder.glob("*.csv")):
+        made = origin(path)
+        machine = f"{made['device']}, {made['threads']} thread a run"
+        lines.append(f"| `{path.name}` | `{made['command']}` | {made['seeds']} | {machine} | {made['seconds'] / 60:.0f} |")
+    return "\n".join(lines) + "\n"
+
+
+def claims_table(found: Sequence[claims.Verdict]) -> str:
     """The verdicts as a GitHub table, with a newline at its end; equal verdicts give equal bytes. Source: *ours*."""
     lines = ["| claim | statement | see | expected | measured | verdict |", "|---|---|---|---|---|---|"]
     for verdict in found:
@@ -48,22 +79,3 @@ def table(found: Sequence[claims.Verdict]) -> str:
                  claims.measured(claim, verdict.estimate) if verdict.estimate else "", claims.WORDS[verdict.holds]]
         lines.append("| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |")
     return "\n".join(lines) + "\n"
-
-
-def write_table(document: str | Path, text: str) -> None:
-    """Put `text` between the lines `<!-- claims -->` and `<!-- /claims -->` of a document.
-
-    Raises:
-        FileNotFoundError: no such document.
-        ValueError: the two marks are not there exactly once each, in this order; the document stays as it is.
-
-    Source: *ours*.
-    """
-    document = Path(document)
-    if not document.is_file():
-        raise FileNotFoundError(f"no document {document}; expected one with the marks {BEGIN} and {END}")
-    old = document.read_text(encoding="utf-8")
-    if old.count(BEGIN) != 1 or old.count(END) != 1 or old.index(BEGIN) > old.index(END):
-        raise ValueError(f"{document} lacks the marks {BEGIN} and {END}; expected each once, in this order")
-    head, tail = old[:old.index(BEGIN)], old[old.index(END):]
-    write_files({document: f"{head}{BEGIN}\n\n{text.strip()}\n\n{tail}"})

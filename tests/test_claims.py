@@ -152,12 +152,12 @@ def test_one_seed_proves_nothing_but_an_about(folder):
     assert claims.check(claim(kind="about", expected=25.0), folder).holds is True
 
 
-def test_table_is_stable_and_lands_between_the_marks(folder):
+def test_table_is_stable(folder):
     path = write(folder / "claims.csv", LINE, LINE | {"id": "C02", "kind": "within", "tolerance": "0.5"},
                  LINE | {"id": "C03", "result_file": "x.csv"})
     found = claims.verdicts(folder, path)
-    table = rendering.table(found)
-    assert table == rendering.table(claims.verdicts(folder, path))
+    table = rendering.claims_table(found)
+    assert table == rendering.claims_table(claims.verdicts(folder, path))
     lines = table.splitlines()
     low, high = found[0].estimate.low, found[0].estimate.high
     assert lines[2] == ("| C01 | HFKD gains \\| on consistency | 40_comparison, fig 4 | above 20 | "
@@ -166,22 +166,15 @@ def test_table_is_stable_and_lands_between_the_marks(folder):
     assert lines[4].endswith("| above 20 |  | open |")
     assert len({line.replace("\\|", "").count("|") for line in lines}) == 1
 
-    document = folder / "REPRODUCE.md"
-    document.write_text("# Title\n<!-- claims -->\nold\n<!-- /claims -->\nend\n")
-    rendering.write_table(document, table)
-    once = document.read_bytes()
-    rendering.write_table(document, table)
-    assert document.read_bytes() == once
-    assert once.decode() == f"# Title\n<!-- claims -->\n\n{table}\n<!-- /claims -->\nend\n"
+
+def test_text_lands_between_the_marks():
+    once = rendering.between("# Title\n<!-- claims -->\nold\n<!-- /claims -->\nend\n", "claims", "| a |\n")
+    assert once == "# Title\n<!-- claims -->\n\n| a |\n\n<!-- /claims -->\nend\n"
+    assert rendering.between(once, "claims", "| a |\n") == once
 
 
 @pytest.mark.parametrize("text", ["no marks", "<!-- claims -->", "<!-- /claims --> <!-- claims -->",
                                   "<!-- claims --> <!-- claims --> <!-- /claims -->"])
-def test_a_document_without_marks_is_left_alone(tmp_path, text):
-    document = tmp_path / "REPRODUCE.md"
-    document.write_text(text)
-    with pytest.raises(ValueError, match="lacks the marks"):
-        rendering.write_table(document, "| a |")
-    assert document.read_text() == text and len(list(tmp_path.iterdir())) == 1
-    with pytest.raises(FileNotFoundError, match="no document"):
-        rendering.write_table(tmp_path / "x.md", "| a |")
+def test_a_document_without_marks_is_refused(text):
+    with pytest.raises(ValueError, match="lacks the marks <!-- claims --> and <!-- /claims -->"):
+        rendering.between(text, "claims", "| a |")

@@ -16,13 +16,13 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCES = sorted((ROOT / "hfkd").rglob("*.py"))
 LONGEST_FILE, LONGEST_FUNCTION = 200, 40  # lines; of a function the docstring is not counted
 
-# From the ground up: a module may import those before it. `methods` is all of hfkd/methods, `hfkd` is hfkd/__init__.py.
+# From the ground up: a module may import those before it. `methods` and `plots` are folders, `hfkd` is hfkd/__init__.py.
 ORDER = """
-    paths streams assess losses levels shares progress parameters canvas
+    paths streams assess losses levels shares progress parameters
     formats download data schemes partition
     constraints coverage matching knowledge weighting revenue training measure
     state federation methods config bench parallel
-    provenance endpoints pairing results statistics claims arrows sketches plots
+    provenance endpoints pairing results statistics claims plots
     experiments rendering notebooks commands hfkd cli
 """.split()
 # Closer than the order: these may import only what is named.
@@ -33,7 +33,7 @@ ONLY = {name: set() for name in ("paths", "streams", "assess", "losses", "levels
     "revenue": {"losses"},
     "training": {"levels", "losses"},
 }
-WITHOUT_TORCH = {"results", "statistics", "claims", "plots", "sketches"}
+WITHOUT_TORCH = {"results", "statistics", "claims", "plots"}
 JUPYTER = {"papermill", "nbclient", "nbformat"}  # in notebooks.py alone, inside functions
 NEVER = {"nbval", "IPython"}
 
@@ -41,7 +41,7 @@ NEVER = {"nbval", "IPython"}
 def name_of(path: Path) -> str:
     """The module as ORDER names it."""
     parts = path.relative_to(ROOT / "hfkd").with_suffix("").parts
-    return "methods" if parts[0] == "methods" else {"__init__": "hfkd"}.get(parts[0], parts[0])
+    return {"__init__": "hfkd"}.get(parts[0], parts[0])
 
 
 def imported(tree: ast.AST) -> set[str]:

@@ -1,4 +1,4 @@
-"""Figures of the data, the levels, the assessment and the matching rules (RQ1), each from arrays or small tables (ours).
+"""Figures of the data, the levels, the assessment and the matching (RQ1), each from arrays or small tables (ours).
 
 Letters as in `assess`: N clients, C classes, every pair matrix is [student, teacher].
 """
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator
 
 from hfkd.assess import affinity, coverage, distributions, similarity, union_gain
-from hfkd.canvas import COLUMN, CYCLE, INK, PAGE, PALE, by_level, checked, finish, new, styled
+from hfkd.plots.canvas import COLUMN, CYCLE, INK, PAGE, PALE, by_level, checked, finish, new, styled
 
 FAMILIES = {"mlp": "MLP", "cnn": "CNN", "depth": "MLP, by depth"}
 MEASURES = {"similarity": (0, 1, "viridis"), "union gain": (-1, 1, "RdBu"), "coverage": (0, 1, "viridis"),
@@ -57,10 +57,11 @@ def fig_partition(counts: np.ndarray, levels: Sequence[int], class_names: Sequen
                       textcoords="offset points", fontsize=8)
         if first:
             axes.axvline(first - .5, color=INK, linewidth=.6, linestyle=":")
-    axes.set(xlim=(-.6, n - .4), ylim=(0, 1.06 * bottom.max()), ylabel="training samples", xlabel="client")
+    axes.set(xlim=(-.6, n - .4), ylim=(0, 1.06 * max(1, bottom.max())), ylabel="training samples", xlabel="client")
     axes.set_xticks(np.arange(n) if n <= 40 else [], order if n <= 40 else [])
     axes.tick_params(axis="x", length=0)
-    axes.legend(reverse=True, title="class", alignment="left", loc="center left", bbox_to_anchor=(1, .5), ncols=-(-n_classes // 12))
+    axes.legend(reverse=True, title="class", alignment="left", loc="center left", bbox_to_anchor=(1, .5),
+                ncols=-(-n_classes // 12))
     return finish(figure)
 
 

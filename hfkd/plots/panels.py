@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from hfkd.canvas import METHODS, look
 from hfkd.endpoints import SCENE
 from hfkd.pairing import values
+from hfkd.plots.canvas import METHODS, look
 from hfkd.statistics import Interval, interval
 
 WORDS = {"consistency_corrected": "prior-corrected consistency", "worst20": "personality of the worst 20 %",

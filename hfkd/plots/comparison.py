@@ -1,4 +1,4 @@
-"""Figures of results, each a function of result rows (`results.load`); those of data and matching come along (ours).
+"""Figures of results, each a function of result rows as `results.load` returns them (ours).
 
 Accuracies are in points, intervals are the 95 % intervals over seeds of `statistics`; there is a panel per scene (data
 set, public set, partition, skew), and a method has the same colour in all figures. Nothing here imports torch.
@@ -12,16 +12,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
-from hfkd.arrows import fig_matching
-from hfkd.canvas import INK, PAGE, by_level, finish, look, new, save, styled
-from hfkd.annotate import place_labels
-from hfkd.pairing import select
-from hfkd.panels import Panel, key, over_seeds, panels, words
-from hfkd.sketches import fig_assessment, fig_partition, fig_rules, fig_sizes
-from hfkd.statistics import compare
-
-__all__ = ["fig_assessment", "fig_frontier", "fig_levels", "fig_matching", "fig_partition", "fig_rounds", "fig_rules",
-           "fig_sizes", "save"]
+from hfkd.pairing import paired, select
+from hfkd.plots.annotate import place_labels
+from hfkd.plots.canvas import INK, PAGE, by_level, finish, look, new, styled
+from hfkd.plots.panels import Panel, key, over_seeds, panels, words
+from hfkd.statistics import compare, interval
 
 BOTH = ("personality", "consistency")  # the two co-primary endpoints
 
@@ -45,9 +40,9 @@ def fig_frontier(frame: pd.DataFrame, baseline: str = "local", metrics: tuple[st
 
     >>> from hfkd.endpoints import COLUMNS
     >>> rows = pd.DataFrame([dict.fromkeys(COLUMNS, 0) | {"partition": "dirichlet", "variant": "", "method": m,
-    ...                      "personality": p, "consistency": c} for m, p, c in (("local", .9, .2), ("hfkd", .875, .5))])
-    >>> fig_frontier(rows).axes[0].collections[0].get_offsets().tolist()
-    [[-2.5, 30.0]]
+    ...                      "personality": p, "consistency": c} for m, p, c in (("local", .9, .2), ("hfkd", .8, .5))])
+    >>> fig_frontier(rows).axes[0].collections[0].get_offsets().round(9).tolist()
+    [[-10.0, 30.0]]
     """
     scenes = panels(frame)
     name = look(baseline)["label"]
@@ -80,49 +75,70 @@ def fig_frontier(frame: pd.DataFrame, baseline: str = "local", metrics: tuple[st
 
 
 @styled
-def fig_levels(frame: pd.DataFrame, metric: str | Sequence[str] = BOTH) -> Figure:
-    """Bars per level and method: the mean over the clients of the level and the seeds, last round, with intervals.
+def fig_levels(frame: pd.DataFrame, metric: str | Sequence[str] = BOTH, baseline: str = "local") -> Figure:
+    """Who gains: per level, the difference of every method to the baseline at the last round, paired by seed.
+
+    A bar is the mean over the clients of the level and the seeds, with its interval over the seeds; the baseline's own
+    value stands below each level. An interval that reaches far beyond all bars (few seeds) is cut by the frame.
 
     Args:
         frame: rows of one experiment.
         metric: a name of `endpoints.POINTS`, or several: a row of panels each.
+        baseline: a method's name, of the base configuration.
 
     Raises:
-        ValueError: no rows, an unknown metric, or a run without a client of some level.
+        ValueError: no rows, an unknown metric, no rows of the baseline, or a run without a client of some level.
 
     Source: *ours* (METHOD section 9).
 
     >>> from hfkd.endpoints import COLUMNS
-    >>> rows = pd.DataFrame([dict.fromkeys(COLUMNS, 0) | {"partition": "dirichlet", "variant": "", "method": "local",
-    ...                      "level": k, "consistency": k / 5} for k in (1, 2)])
-    >>> [bar.get_height() for bar in fig_levels(rows, "consistency").axes[0].patches]
-    [20.0, 40.0]
+    >>> rows = pd.DataFrame([dict.fromkeys(COLUMNS, 0) | {"partition": "dirichlet", "variant": "", "method": method,
+    ...                      "client": k, "level": k, "consistency": c} for method, k, c in
+    ...                      (("local", 1, .5), ("local", 2, .5), ("hfkd", 1, .75), ("hfkd", 2, 1))])
+    >>> [float(bar.get_height()) for bar in fig_levels(rows, "consistency").axes[0].patches]
+    [25.0, 50.0]
     """
     scenes, metrics = panels(frame), [metric] if isinstance(metric, str) else list(metric)
-    figure, grid = new(len(metrics), len(scenes), PAGE, .8 + 1.4 * len(metrics), sharex=True, sharey="row")
-    for axes, metric, panel in _cells(grid, metrics, scenes):
-        levels = sorted(panel.rows["level"].unique())
-        width = .84 / len(panel.runs)
-        for k, run in enumerate(panel.runs):
-            style = look(*run)
-            found = [over_seeds(panel, run, metric, level=level) for level in levels]
-            x = np.arange(len(levels)) + (k - (len(panel.runs) - 1) / 2) * width
-            mean, low, high = np.array([(i.mean, i.low, i.high) for i in found]).T
-            axes.bar(x, mean, width, color=style["color"], hatch=style["hatch"], edgecolor="white", linewidth=.4,
-                     label=style["label"])
-            axes.vlines(x, low, high, color=INK, linewidth=.7)
-        axes.set_xticks(np.arange(len(levels)), [name for name, _, _ in by_level(levels)[1]])
-        axes.tick_params(axis="x", length=0)
-        axes.grid(axis="y")
-        axes.set_ylim(0, 100)
+    figure, grid = new(len(metrics), len(scenes), PAGE, .8 + 1.5 * len(metrics), sharey="row")
+    drawn = {name: [(0.0, 0.0, 0.0)] for name in metrics}
+    for axes, name, panel in _cells(grid, metrics, scenes):
+        drawn[name] += _bars(axes, panel, name, baseline)
+    for axes, name in zip(grid[:, 0], metrics, strict=True):
+        axes.set_ylabel(f"{words(name)},\ndifference (points)")
+        axes.set_ylim(_limits(*np.transpose(drawn[name])))
     return _with_legend(figure, grid)
+
+
+def _bars(axes: Axes, panel: Panel, metric: str, baseline: str) -> list[tuple]:
+    """Draws one panel of `fig_levels`; returns (mean, low, high) of each bar."""
+    levels, drawn = sorted(panel.rows["level"].unique()), []
+    rivals = [run for run in panel.runs if run != (baseline, "")]
+    width = .84 / max(1, len(rivals))
+    for k, run in enumerate(rivals):
+        style = look(*run)
+        gains = [paired(panel.rows, key(run), baseline, metric, level=level, **panel.where) for level in levels]
+        mean, low, high = np.array([(i.mean, i.low, i.high) for i in map(interval, gains)]).T
+        x = np.arange(len(levels)) + (k - (len(rivals) - 1) / 2) * width
+        axes.bar(x, mean, width, color=style["color"], hatch=style["hatch"], edgecolor="white", linewidth=.4,
+                 label=style["label"])
+        axes.vlines(x, low, high, color=INK, linewidth=.7)
+        drawn += zip(mean, low, high, strict=True)
+    own = [over_seeds(panel, (baseline, ""), metric, level=level).mean for level in levels]
+    names = [name for name, _, _ in by_level(levels)[1]]
+    ticks = [f"{name}\n({look(baseline)['label']} {value:.1f})" for name, value in zip(names, own, strict=True)]
+    axes.set_xticks(np.arange(len(levels)), ticks)
+    axes.tick_params(axis="x", length=0)
+    axes.grid(axis="y")
+    axes.axhline(0, color=INK, linewidth=.7)
+    return drawn
 
 
 @styled
 def fig_rounds(frame: pd.DataFrame, metric: str | Sequence[str] = BOTH) -> Figure:
     """Curves over the evaluated rounds: the mean over clients and seeds, with its interval over the seeds as a band.
 
-    With one seed or two there is no band (Student's interval of two is 13 times as wide as their distance), and one that reaches far beyond all curves is cut by the frame.
+    With one seed or two there is no band (Student's interval of two is 13 times as wide as their distance), and one
+    that reaches far beyond all curves is cut by the frame.
 
     Args:
         frame: rows of one experiment.

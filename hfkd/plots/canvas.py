@@ -11,6 +11,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from hfkd.assess import distributions
+
 PAGE, COLUMN = 7.16, 3.5  # inches: text width and column width of a two-column page
 INK, PALE = "#222222", "#bbbbbb"
 METHODS = {  # name in the rows -> human name, colour (Okabe and Ito: told apart by colour-blind readers)
@@ -33,10 +35,10 @@ styled = plt.style.context(["default", str(Path(__file__).with_name("hfkd.mplsty
 
 
 def new(rows: int, columns: int, width: float, height: float, **options) -> tuple[Figure, np.ndarray]:
-    """A figure of width x height inches and its axes (rows, columns); options as for `plt.subplots`.
+    """A figure of width x height inches, its axes (rows, columns); options as for `plt.subplots`.
 
-    It comes from pyplot and is closed at once: a notebook shows only figures whose backend pyplot has started, and shows
-    an open one twice. A closed figure can still be drawn on, shown and saved.
+    It comes from pyplot and is closed at once: a notebook shows a figure only if pyplot has started its backend, and
+    shows an open one twice. A closed figure can still be drawn on, shown and saved.
 
     Source: *ours*.
 
@@ -75,7 +77,7 @@ def look(method: str, variant: str = "") -> dict:
     """
     if method not in METHODS:
         raise ValueError(f"method {method!r} has no colour; the figures know {', '.join(METHODS)}; add it to "
-                         "METHODS in hfkd/canvas.py")
+                         "METHODS in hfkd/plots/canvas.py")
     name, colour = METHODS[method]
     words, marker, hatch = VARIANTS.get(variant, (f"({variant})", "D", "...."))
     return {"label": f"{name} {words}".strip(), "color": colour, "marker": marker, "hatch": hatch}
@@ -100,16 +102,15 @@ def by_level(levels: Sequence[int]) -> tuple[np.ndarray, list[tuple[str, int, in
 
 
 def checked(counts: np.ndarray, levels: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Counts (N, C) and levels (N,) as arrays, N >= 1.
+    """Counts (N, C) and levels (N,) as arrays.
 
     Raises:
-        ValueError: no counts, or another number of levels than of clients.
+        ValueError: what `assess.distributions` does not take, or another number of levels than of clients.
 
     Source: *ours*.
     """
     counts, levels = np.asarray(counts), np.asarray(levels)
-    if counts.ndim != 2 or not counts.size:
-        raise ValueError(f"counts has shape {counts.shape}; expected (clients, classes), at least one of each")
+    distributions(counts)
     if levels.shape != counts.shape[:1]:
         raise ValueError(f"levels has shape {levels.shape}; expected one level for each of {len(counts)} clients")
     return counts, levels

@@ -9,18 +9,18 @@ from matplotlib.patches import Rectangle
 
 from hfkd import matching
 from hfkd.assess import distributions
-from hfkd.canvas import CYCLE, INK, PAGE, PALE, by_level, checked, finish, new, styled
+from hfkd.plots.canvas import CYCLE, INK, PAGE, PALE, by_level, checked, finish, new, styled
 
 WIDTH, HEIGHT, STRIP = .72, .34, .1  # a client's box and the strip for its number; clients and levels are 1 apart
 
 
 @styled
 def fig_matching(counts: np.ndarray, levels: Sequence[int], edges: np.ndarray, group: int | None = None) -> Figure:
-    """The matching over the levels: a box per client with the bars of its label distribution, arrows teacher -> student.
+    """The matching over the levels: a box per client with the bars of its label distribution, arrows to its students.
 
-    The most capable level is on top. Arrows and the frame of their teacher share a colour. A client that has no teacher,
-    although there is a level above it, is grey with a dashed frame and the word "alone". Within a level the clients
-    stand in the order that shortens the arrows.
+    The most capable level is on top. Arrows and the frame of their teacher share a colour. A client that has no
+    teacher, although there is a level above it, is grey with a dashed frame and the word "alone". Within a level the
+    clients stand in an order that shortens the arrows (Sugiyama et al. 1981, doi:10.1109/TSMC.1981.4308636).
 
     Args:
         counts: (N, C) label counts.
@@ -56,9 +56,7 @@ def fig_matching(counts: np.ndarray, levels: Sequence[int], edges: np.ndarray, g
     axes.set(xlim=(low[0] - WIDTH / 2 - .02, high[0] + WIDTH / 2 + .02), ylim=(low[1] - .2, high[1] + .2))
     _arrows(axes, edges, place, colours, group)
     alone = ~edges.any(axis=1) & (levels < levels.max())
-    _boxes(axes, distributions(counts), place, colours, alone, members)
-    if group is not None:
-        axes.patches[group * (1 + counts.shape[1])].set_linewidth(2.4)
+    _boxes(axes, distributions(counts), place, colours, alone, members, group)
     axes.set_xticks([])
     names = [name for name, _, _ in by_level(levels)[1]]
     axes.set_yticks(np.arange(len(names)), names, fontsize=8)
@@ -68,7 +66,7 @@ def fig_matching(counts: np.ndarray, levels: Sequence[int], edges: np.ndarray, g
 
 
 def _places(levels: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Middle (x, y) of each client's box (N, 2): a row per level, ordered to shorten the arrows (Sugiyama et al. 1981)."""
+    """Middle (x, y) of each client's box (N, 2): a row per level, ordered to shorten the arrows."""
     rows = [np.flatnonzero(levels == k) for k in np.unique(levels)]
     longest = max(map(len, rows))
     place = np.zeros((len(levels), 2))
@@ -89,7 +87,7 @@ def _places(levels: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def _arrows(axes: Axes, edges: np.ndarray, place: np.ndarray, colours: dict, group: int | None) -> None:
-    """Arrows from the lower edge of the teacher to the upper edge of the student, side by side in the order of the ends."""
+    """Arrows from the lower edge of the teacher to the upper edge of the student, side by side."""
     leave, land = np.zeros(edges.shape), np.zeros(edges.shape)
     for client in range(len(edges)):
         for ports, ends in ((leave[:, client], edges[:, client]), (land[client], edges[client])):
@@ -104,16 +102,17 @@ def _arrows(axes: Axes, edges: np.ndarray, place: np.ndarray, colours: dict, gro
                       zorder=2 if full else 1)
 
 
-def _boxes(axes: Axes, p: np.ndarray, place: np.ndarray, colours: dict, alone: np.ndarray, members: np.ndarray) -> None:
+def _boxes(axes: Axes, p: np.ndarray, place: np.ndarray, colours: dict, alone: np.ndarray, members: np.ndarray,
+           group: int | None) -> None:
     """A box per client: its number, and a bar per class, on one scale for all clients."""
     n_classes = p.shape[1]
     step, room = .92 * WIDTH / n_classes, HEIGHT - STRIP
     heights = .95 * room * p / p.max()
     for i, (x, y) in enumerate(place):
         ink, frame = (INK, colours.get(i, "#888888")) if i in members else (PALE, PALE)
-        axes.add_patch(Rectangle((x - WIDTH / 2, y - HEIGHT / 2), WIDTH, HEIGHT, linewidth=1.2, edgecolor=frame,
-                                 facecolor="#eeeeee" if alone[i] else "white", linestyle="--" if alone[i] else "-",
-                                 zorder=3))
+        fill, line = ("#eeeeee", "--") if alone[i] else ("white", "-")
+        axes.add_patch(Rectangle((x - WIDTH / 2, y - HEIGHT / 2), WIDTH, HEIGHT, edgecolor=frame, facecolor=fill,
+                                 linewidth=2.4 if i == group else 1.2, linestyle=line, zorder=3))
         left = x - .46 * WIDTH + step * np.arange(n_classes)
         axes.bar(left, heights[i], .85 * step, y - HEIGHT / 2, align="edge", color=ink, zorder=4)
         axes.text(x, y + HEIGHT / 2 - STRIP * .55, f"{i}, alone" if alone[i] else str(i), fontsize=6, ha="center",

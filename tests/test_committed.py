@@ -1,0 +1,47 @@
+"""What is committed holds together: results with their provenance, defaults chosen on validation data, documents, names."""
+
+import pytest
+
+import hfkd
+from hfkd import claims, config, endpoints, paths, rendering, results
+from hfkd.methods import METHODS
+from hfkd.provenance import read_record
+
+FILES = sorted(paths.RESULTS.glob("*.csv"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_every_result_file_says_how_it_was_made(path):
+    record = read_record(path)  # checks the digest of the rows
+    assert record["command"].startswith("hfkd grid ")
+    assert record["git"]["commit"] != "unknown" and not record["git"]["dirty"]
+    assert record["seconds"] > 0 and record["checksums"]
+
+
+def test_claims_rest_on_committed_files():
+    assert FILES and {claim.result_file for claim in claims.read()} <= {path.name for path in FILES}
+
+
+def test_the_document_says_what_the_rows_say():
+    assert rendering.is_current(), "REPRODUCE.md is stale; `hfkd render` writes it anew"
+
+
+def test_defaults_are_those_chosen_on_validation_data():
+    frame = results.load(paths.RESULTS / "tuning.csv")
+    chosen = endpoints.chosen(frame)
+    assert chosen["local"] == chosen["balanced_local"] == f"lr={config.Config().lr}"
+    tuned = {name: f"alpha={method.ALPHA}" for name, method in METHODS.items() if method.ALPHA}
+    assert chosen.drop(["local", "balanced_local"]).to_dict() == tuned
+
+
+def test_no_table_uses_a_seed_that_chose_something():
+    chose = set(results.load(paths.RESULTS / "tuning.csv")["seed"])
+    for path in FILES:
+        if path.stem != "tuning":
+            assert not chose & set(results.load(path)["seed"])
+
+
+def test_every_public_name_is_there():
+    assert all(callable(getattr(hfkd, name)) or name == "METHODS" for name in hfkd.__all__)
+    with pytest.raises(AttributeError, match="hfkd has no 'matc'; it has"):
+        hfkd.matc
