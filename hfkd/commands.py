@@ -66,7 +66,7 @@ LISTS = {
     "partitions": lambda: _module("partition").PARTITIONS,
     "rules": lambda: _module("matching").RULES,
     "profiles": lambda: {name: about for name, (_, _, about) in _module("config").PROFILES.items()},
-    "grids": lambda: {key: f"{grid.name}: {grid.about}" for key, grid in _module("experiments").GRIDS.items()},
+    "grids": lambda: {key: f"{grid.name}: {grid.about}" for key, grid in _module("grids").GRIDS.items()},
     "claims": lambda: {claim.id: claim.statement for claim in _module("claims").read()},
     "settings": lambda: _module("config").settings(),
 }
@@ -95,7 +95,8 @@ def bench(options):
     for family in ("mlp", "cnn") if options.family == "all" else (options.family,):
         for row in timing.compare(family, device=options.device, threads=options.threads, repeats=options.repeats):
             print(
-                f"{family:7} {row.level:7} {row.clients:7}  {row.batched:9.4f}  {row.sequential:12.4f}  {row.ratio:5.2f}"
+                f"{family:7} {row.level:7} {row.clients:7}"
+                f"  {row.batched:9.4f}  {row.sequential:12.4f}  {row.ratio:5.2f}"
             )
 
 

@@ -6,6 +6,7 @@ reference that the claims rest on, `paper` is the full size for a GPU.
 
 import ast
 import inspect
+import math
 import re
 from dataclasses import dataclass, fields, replace
 
@@ -20,7 +21,7 @@ class Config:
     partition: str = "dirichlet"  # dirichlet, pathological, quantity, level_dependent, natural
     skew: float = 0.1  # concentration of the Dirichlet draw; smaller is more skewed
     classes_per_client: int = 2  # for partition = pathological
-    clients: int = 12  # N
+    clients: int = 12  # N, clients in the federation
     level_share: tuple = (0.5, 0.3, 0.2)  # share of clients at level 1, 2, 3 (authors' code)
     levels: str = "mlp"  # family of networks: mlp, cnn, depth
     pool_size: int | None = None  # private images in all; None: every one there is
@@ -169,7 +170,7 @@ RANGES = {  # (lowest, highest) of every number, both allowed; None: open
     "skew": (1e-6, None), "classes_per_client": (1, None), "clients": (1, None), "pool_size": (1, None),
     "public_size": (1, None), "balanced_size": (1, None), "minimum": (3, None), "rounds": (1, None),
     "epochs": (1, None), "batch": (1, None), "lr": (0.0, None), "momentum": (0.0, 1.0), "alpha": (0.0, 1.0),
-    "beta": (0.0, 1.0), "warmup": (0, None), "ramp_length": (1, None), "ramp_power": (0.0, None),
+    "beta": (0.0, 1.0), "warmup": (0, None), "ramp_length": (1, None), "ramp_power": (1e-6, None),
     "temperature": (1e-3, None), "personality": (0.0, 1.0), "fan_in": (1, None), "fan_out": (1, None),
     "max_gap": (1, None), "power": (0.0, None), "eval_every": (1, None), "threads": (1, None),
 }  # fmt: skip
@@ -183,8 +184,10 @@ def _check_ranges(config):
     """Every number in its range, every word one of its choices."""
     for name, (low, high) in RANGES.items():
         value = getattr(config, name)
-        if value is not None and not (value >= low and (high is None or value <= high)):
+        if value is not None and not (math.isfinite(value) and value >= low and (high is None or value <= high)):
             raise ValueError(f"{name} is {value!r}; expected {low} or more" + (f", at most {high}" if high else ""))
+    if len(config.level_share) != 3:
+        raise ValueError(f"level_share is {config.level_share}; expected three shares, of level 1, 2 and 3")
     for name, words in CHOICES.items():
         value = getattr(config, name)
         if value is not None and value not in words:

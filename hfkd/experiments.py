@@ -1,65 +1,23 @@
 """Experiments: a grid of runs -> one result file. The same code behind `hfkd run`, `hfkd grid` and the notebooks.
 
-A grid is a set of axes; every cell is one configuration, and all seeds of a cell train as one program. Rows that the
-file already holds are skipped, so an interrupted grid goes on where it stopped.
+Every cell of a grid is one configuration, and all seeds of a cell train as one program. Rows that the file already
+holds are skipped, so an interrupted grid goes on where it stopped.
 """
 
-import itertools
 import os
 import platform
+import shlex
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
 
 import pandas as pd
 import torch
 
 from hfkd import endpoints, paths, progress, provenance, results
-from hfkd.config import Config, configure, seeds_of
-from hfkd.matching import RULES
-from hfkd.methods import METHODS
+from hfkd.config import configure, seeds_of
+from hfkd.grids import GRIDS, OWN_COLUMNS, cells, check_names
 from hfkd.parallel import Cell, finished
-
-OWN_COLUMNS = (
-    "method",
-    "dataset",
-    "public",
-    "partition",
-    "skew",
-)  # axes with a column of their own; others go to `variant`
-
-
-class Grid(NamedTuple):
-    """An experiment: blocks of axes (name -> values) whose products are run, and its own seeds if it has any."""
-
-    name: str
-    blocks: tuple[dict, ...]
-    about: str
-    seeds: tuple | None = None
-
-
-GRIDS = {
-    "40": Grid(
-        "40_comparison",
-        (
-            {"method": tuple(METHODS), "skew": (0.1, 0.5)},
-            # neither the loss nor the readout alone may explain a gain: the baselines with the balanced softmax too
-            {"method": ("fedmd", "expertise_mean"), "skew": (0.1, 0.5), "hard_loss": ("balanced",)},
-        ),
-        "every method at two skews, the baselines also with the balanced softmax",
-    ),
-    "tuning": Grid(
-        "tuning",
-        (
-            {"method": ("local", "balanced_local"), "skew": (0.1, 0.5), "lr": (0.003, 0.01, 0.02, 0.05)},
-            {"method": ("fedmd", "expertise_mean", "hfkd", "hfkd_ramp"), "skew": (0.1, 0.5),
-             "alpha": (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)},
-        ),
-        "learning rate, then alpha of every method, the same values each; seeds that no table uses",
-        seeds=(100, 101, 102, 103, 104),
-    ),
-}  # fmt: skip
 
 
 def run_grid(
@@ -90,58 +48,32 @@ def run_grid(
     if name not in GRIDS:
         raise ValueError(f"grid is {name!r}; expected one of {', '.join(GRIDS)}")
     grid = GRIDS[name]
-    cells = _cells(grid, profile, overrides)
+    todo = cells(grid, profile, overrides)
     axes = {*OWN_COLUMNS, *(axis for block in grid.blocks for axis in block)}
     shared = {field: v for field, v in asdict(configure(profile, **overrides)).items() if field not in axes}
     out = Path(out) if out else paths.RUNS / profile / f"{grid.name}.csv"
     seeds = tuple(seeds if seeds is not None else grid.seeds or seeds_of(profile))
     note = {"experiment": grid.name, "command": _command(f"grid {name}", profile, overrides)}
-    return _run_cells(note, cells, seeds, out, shared, fresh or profile == "smoke", report or _to_file, jobs)
+    return _run_cells(note, todo, seeds, out, shared, fresh or profile == "smoke", report or _to_file, jobs)
 
 
 def run_one(profile="smoke", seeds=None, out=None, fresh=False, report=None, jobs=None, **overrides) -> pd.DataFrame:
     """Runs a single configuration; arguments as `run_grid`. Runs of other methods, data or skews may share the file."""
     config = configure(profile, **overrides)
-    _check_names(config)
+    check_names(config)
     shared = {field: v for field, v in asdict(config).items() if field not in OWN_COLUMNS}
     seeds = tuple(seeds if seeds is not None else seeds_of(profile))
     out = Path(out) if out else paths.RUNS / profile / "run.csv"
-    kept = {k: v for k, v in overrides.items() if k not in OWN_COLUMNS}
-    note = {"experiment": "run", "command": _command("run", profile, kept)}
+    note = {"experiment": "run", "command": _command("run", profile, overrides)}
     return _run_cells(note, [("", config)], seeds, out, shared, fresh, report or _to_file, jobs)
-
-
-def _cells(grid, profile, overrides) -> list[tuple[str, Config]]:
-    """(variant, configuration) of every cell; everything is checked before anything runs."""
-    cells = []
-    axes = {axis for block in grid.blocks for axis in block} - set(OWN_COLUMNS)
-    for axis in sorted(axes & overrides.keys()):  # it would be in neither the rows nor the record
-        raise ValueError(f"{axis} is an axis of {grid.name}; leave it to the grid, or `hfkd run --set {axis}=...`")
-    for block in grid.blocks:
-        if overrides.get("method", block["method"][0]) not in block["method"]:
-            continue
-        values_of = {axis: (overrides[axis],) if axis in overrides else values for axis, values in block.items()}
-        for values in itertools.product(*values_of.values()):
-            chosen = dict(zip(values_of, values))
-            config = configure(profile, **{**overrides, **chosen})
-            _check_names(config)
-            cells.append((",".join(f"{k}={v}" for k, v in chosen.items() if k not in OWN_COLUMNS), config))
-    if not cells:
-        raise ValueError(f"method is {overrides['method']!r}; expected one of {', '.join(METHODS)} in {grid.name}")
-    return cells
-
-
-def _check_names(config):
-    """The method exists, and the matching rule."""
-    if config.method not in METHODS:
-        raise ValueError(f"method is {config.method!r}; expected one of {', '.join(METHODS)}")
-    if config.rule not in RULES:
-        raise ValueError(f"rule is {config.rule!r}; expected one of {', '.join(RULES)}")
 
 
 def _run_cells(note, cells, seeds, out, shared, fresh, report, jobs) -> pd.DataFrame:
     """What is missing of the cells; the file is saved after each, so nothing is lost when a long grid is stopped."""
-    there, before = pd.DataFrame(columns=endpoints.COLUMNS), {"seconds": 0.0, "checksums": {}}
+    there, before = pd.DataFrame(columns=endpoints.COLUMNS), {"seconds": 0.0, "checksums": {}, "commands": []}
+    _check_out(out)
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"jobs is {jobs}; expected at least 1")
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise ValueError(f"seeds are {list(seeds)}; expected integers >= 0, each once")
     if not fresh:
@@ -156,13 +88,16 @@ def _run_cells(note, cells, seeds, out, shared, fresh, report, jobs) -> pd.DataF
         missing = tuple(seed for seed in seeds if (*where, seed) not in done)
         todo += [Cell(variant, config, missing)] if missing else []
     start, checksums = time.monotonic(), dict(before["checksums"])
+    commands = sorted({*before["commands"], note["command"]})
     for cell, rows, read in finished(todo, jobs or _jobs(shared), report):
+        if other := [name for name in read if checksums.get(name, read[name]) != read[name]]:
+            raise ValueError(f"{out} was made from another version of {other[0]}; {provenance.NEXT}")
         checksums |= read
         rows = rows.assign(experiment=note["experiment"], variant=cell.variant)[endpoints.COLUMNS]
         there = rows if there.empty else pd.concat([there, rows], ignore_index=True)
         record = provenance.provenance(
             shared, seconds=before["seconds"] + time.monotonic() - start, device=_device(shared["device"]),
-            threads=shared["threads"], checksums=checksums, **note,
+            threads=shared["threads"], checksums=checksums, experiment=note["experiment"], commands=commands,
         )  # fmt: skip
         results.save(there, out, record)
     frame = results.load(out)
@@ -172,7 +107,17 @@ def _run_cells(note, cells, seeds, out, shared, fresh, report, jobs) -> pd.DataF
 
 def _command(what, profile, overrides):
     """The command line that makes these rows, seeds aside: those are in the rows."""
-    return " ".join([f"hfkd {what} --profile {profile}", *(f"--set {k}={v}" for k, v in sorted(overrides.items()))])
+    given = (shlex.quote(f"{name}={value}") for name, value in sorted(overrides.items()))
+    return " ".join([f"hfkd {what} --profile {profile}", *(f"--set {each}" for each in given)])
+
+
+def _check_out(out):
+    """The file can be written, before hours are spent on what goes into it."""
+    if out.suffix != ".csv":
+        raise ValueError(f"result file {out} does not end in .csv; the JSON is written beside it under the same stem")
+    folder = next(parent for parent in out.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise ValueError(f"result file {out} cannot be written: {folder} takes no new file; choose another --out")
 
 
 def _jobs(shared):

@@ -46,6 +46,7 @@ def run(config, method, dataset, seeds, public=None, report=None) -> pd.DataFram
     Source: poster (two-sided distillation over levels); the round as written above is ours.
     """
     torch.set_num_threads(config.threads)
+    torch.backends.cudnn.deterministic = True  # same command, same machine, same bytes
     state = start(config, dataset, seeds, public)
     levels = np.stack([fed.levels for fed in state.splits])
     lessons = [
@@ -57,10 +58,21 @@ def run(config, method, dataset, seeds, public=None, report=None) -> pd.DataFram
         weight = np.stack([_weights(config, method, lesson, round) for lesson in lessons])
         _round(state, config, lessons, weight, balanced)
         if round % config.eval_every == 0 or round == config.rounds:
+            _check_finite(state, config, round)
             rows.append(_rows(state, config, seeds, lessons, weight, round, measure(state, balanced)))
         if report:
             report(round, config.rounds)
     return pd.concat(rows, ignore_index=True)
+
+
+def _check_finite(state, config, round):
+    """A run that has diverged is an error, not a row of chance accuracies."""
+    for cohort in state.cohorts:
+        if not all(torch.isfinite(w).all() for w in cohort.weights.values()):
+            where = f"{config.method}, skew {config.skew:g}, round {round}, level {cohort.level}"
+            raise ValueError(
+                f"training diverged ({where}): weights are not finite; try a smaller lr than {config.lr:g}"
+            )
 
 
 def _weights(config, method, lesson, round):

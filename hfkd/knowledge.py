@@ -24,12 +24,18 @@ def log_prior(counts):
     Returns:
         (..., C) float64 tensor; exp sums to 1.
 
+    Raises:
+        ValueError: a negative count.
+
     Source: ours, after the balanced softmax of Ren et al. 2020 (2007.10740).
 
     >>> [round(v, 4) for v in log_prior([3, 0]).exp().tolist()]  # 3.5/4, .5/4
     [0.875, 0.125]
     """
-    smoothed = torch.as_tensor(counts, dtype=torch.float64) + 0.5
+    counts = torch.as_tensor(counts, dtype=torch.float64)
+    if (counts < 0).any():
+        raise ValueError(f"label counts hold {counts.min():g}; expected no negative count")
+    smoothed = counts + 0.5
     return (smoothed / smoothed.sum(-1, keepdim=True)).log()
 
 

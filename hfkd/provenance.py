@@ -20,7 +20,7 @@ import numpy as np
 from hfkd import paths
 
 # Modules that choose, store or draw numbers but make none. All others count: a new module is never forgotten.
-BYSTANDERS = {"__init__", "bench", "claims", "cli", "commands", "config", "download", "endpoints", "experiments",
+BYSTANDERS = {"__init__", "bench", "claims", "cli", "commands", "config", "download", "endpoints", "experiments", "grids",
               "notebooks", "pairing", "parallel", "parameters", "paths", "progress", "provenance", "rendering",
               "results", "statistics"}
 NEXT = "choose another --out, or start over with --fresh"

@@ -55,7 +55,7 @@ def between(text: str, mark: str, content: str) -> str:
     begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
     if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
         raise ValueError(f"the document lacks the marks {begin} and {end}; expected each once, in this order")
-    return f"{text[:text.index(begin)]}{begin}\n\n{content.strip()}\n\n{text[text.index(end):]}"
+    return f"{text[: text.index(begin)]}{begin}\n\n{content.strip()}\n\n{text[text.index(end) :]}"
 
 
 def commands_table(folder: Path) -> str:
@@ -64,7 +64,8 @@ def commands_table(folder: Path) -> str:
     for path in sorted(folder.glob("*.csv")):
         made = origin(path)
         machine = f"{made['device']}, {made['threads']} thread a run"
-        lines.append(f"| `{path.name}` | `{made['command']}` | {made['seeds']} | {machine} | {made['seconds'] / 60:.0f} |")
+        commands = "<br>".join(f"`{command}`" for command in made["commands"])
+        lines.append(f"| `{path.name}` | {commands} | {made['seeds']} | {machine} | {made['seconds'] / 60:.0f} |")
     return "\n".join(lines) + "\n"
 
 
@@ -74,8 +75,13 @@ def claims_table(found: Sequence[claims.Verdict]) -> str:
     for verdict in found:
         claim = verdict.claim
         spread = f" ± {claim.tolerance:g}" if claim.kind in ("within", "about") else ""
-        cells = [claim.id, claim.statement, f"{claim.notebook}, {claim.exhibit}",
-                 f"{claim.kind} {claim.expected:g}{spread}",
-                 claims.measured(claim, verdict.estimate) if verdict.estimate else "", claims.WORDS[verdict.holds]]
+        cells = [
+            claim.id,
+            claim.statement,
+            f"{claim.notebook}, {claim.exhibit}",
+            f"{claim.kind} {claim.expected:g}{spread}",
+            claims.measured(claim, verdict.estimate) if verdict.estimate else "",
+            claims.WORDS[verdict.holds],
+        ]
         lines.append("| " + " | ".join(" ".join(cell.replace("|", "\\|").split()) for cell in cells) + " |")
     return "\n".join(lines) + "\n"

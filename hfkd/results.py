@@ -96,7 +96,7 @@ def done(frame: pd.DataFrame) -> set[tuple]:
 def origin(path: str | Path) -> dict:
     """Where the rows of a result file come from: the command, the machine and the seconds it took. Source: *ours*."""
     record, frame = read_record(Path(path)), load(path)
-    kept = {name: record[name] for name in ("command", "threads", "device")}
+    kept = {name: record[name] for name in ("commands", "threads", "device")}
     return {"file": Path(path).name, "seeds": frame["seed"].nunique(), "seconds": round(record["seconds"]), **kept}
 
 

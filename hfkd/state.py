@@ -48,11 +48,8 @@ def start(config, dataset, seeds, public=None) -> State:
     device = torch.device(config.device)
     if device.type == "cuda" and not torch.cuda.is_available():
         raise ValueError("device is 'cuda' and torch finds none; expected a CUDA GPU, or --set device=cpu")
-    if public is not None and (public.images.shape[1:] != dataset.images.shape[1:]):
-        here, there = dataset.images.shape[1:], public.images.shape[1:]
-        raise ValueError(f"public images of {public.name} are {there}; expected {here} as in {dataset.name}")
-    if public is not None and public.checksum == dataset.checksum:
-        raise ValueError(f"public is {public.name!r}, the private data set itself; expected 'same' or another data set")
+    if public is not None:
+        _check_public(dataset, public)
     splits = [split_of(config, dataset, seed, public) for seed in seeds]
     images, labels = _tensors(dataset, public, device)
     n = config.clients
@@ -73,6 +70,18 @@ def start(config, dataset, seeds, public=None) -> State:
         [stream(seed, "public batches", client) for seed, client in flat],
         np.zeros((len(seeds), n, 2), dtype=np.int64),
     )  # fmt: skip
+
+
+def _check_public(dataset, public):
+    """A foreign public set has the same image shape, and is no copy of the private data under another name."""
+    here, there = dataset.images.shape[1:], public.images.shape[1:]
+    if there != here:
+        raise ValueError(f"public images of {public.name} are {there}; expected {here} as in {dataset.name}")
+    family = [data.name.partition("_")[0] for data in (dataset, public)]  # a lossy copy shares no image to the byte
+    seen = {image.tobytes() for image in dataset.images}
+    if family[0] == family[1] or any(image.tobytes() in seen for image in public.images):
+        shared = f"which has images of the private {dataset.name}"
+        raise ValueError(f"public is {public.name!r}, {shared}; expected 'same' or other images")
 
 
 def split_of(config, dataset, seed, public=None) -> Federation:

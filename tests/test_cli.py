@@ -74,7 +74,8 @@ def test_grid_narrowed_to_a_method(tmp_path, capsys):
     given = "grid 40 --seeds 0 --jobs 1 --set method=fedmd --set skew=0.5".split()
     assert main([*given, *TINY]) == 0
     rows = results.load(tmp_path / "runs" / "smoke" / "40_comparison.csv")
-    assert set(zip(rows["method"], rows["skew"])) == {("fedmd", .5)} and set(rows["variant"]) == {"", "hard_loss=balanced"}
+    assert set(zip(rows["method"], rows["skew"])) == {("fedmd", .5)}
+    assert set(rows["variant"]) == {"", "hard_loss=balanced"}
     assert "hard_loss=balanced" in capsys.readouterr().out
 
 
@@ -96,7 +97,7 @@ BAD = {
     "run --seeds 0,0": "seeds is '0,0'; expected numbers and ranges",
     "run --dataset digit": "unknown data set 'digit'; did you mean digits?",
     "run --dataset none.npz": "none.npz",
-    "run --set public=digits": "public is 'digits', the private data set itself; expected 'same' or another data set",
+    "run --set public=digits": "public is 'digits', which has images of the private digits; expected 'same' or other images",
     "run --set partition=even": "unknown partition 'even'; expected one of dirichlet, ",
     "run --set partition=natural": "data set digits has no client ids",
     "run --set clients=400": "400",

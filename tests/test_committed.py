@@ -13,7 +13,7 @@ FILES = sorted(paths.RESULTS.glob("*.csv"))
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_result_file_says_how_it_was_made(path):
     record = read_record(path)  # checks the digest of the rows
-    assert record["command"].startswith("hfkd grid ")
+    assert all(command.startswith("hfkd grid ") for command in record["commands"])
     assert record["git"]["commit"] != "unknown" and not record["git"]["dirty"]
     assert record["seconds"] > 0 and record["checksums"]
 

@@ -3,10 +3,11 @@
 import json
 from dataclasses import asdict
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from hfkd import experiments, federation, paths, progress, results
+from hfkd import data, experiments, federation, paths, progress, results
 from hfkd.config import configure
 from hfkd.experiments import GRIDS, run_grid, run_one
 from hfkd.methods import METHODS
@@ -170,12 +171,15 @@ def test_default_paths_and_seeds(calls, tmp_path, monkeypatch):
 
 
 def test_record_holds_what_all_rows_share(calls, tmp_path):
-    run_grid("40", seeds=(0,), out=tmp_path / "a.csv", method="local", jobs=1, **TINY)
+    np.savez(tmp_path / "other.npz", images=np.zeros((9, 8, 8), np.uint8), labels=np.arange(9))
+    public = str(tmp_path / "other.npz")
+    run_grid("40", seeds=(0,), out=tmp_path / "a.csv", method="local", public=public, jobs=1, **TINY)
     record = json.loads((tmp_path / "a.json").read_text("utf-8"))
     shared = plain(asdict(configure(**TINY)))
     own = {"method", "dataset", "public", "partition", "skew", "hard_loss"}  # in the rows, as a column or the variant
     assert record["parameters"] == {name: value for name, value in shared.items() if name not in own}
-    assert record["experiment"] == "40_comparison" and record["checksums"] == {"digits": "631cb83de3a2ab62"}
+    checksums = {"digits": "631cb83de3a2ab62", "other": data.load(public).checksum}
+    assert record["experiment"] == "40_comparison" and record["checksums"] == checksums
     assert record["threads"] == 1 and record["device"].endswith("cpu")
 
 

@@ -79,6 +79,9 @@ def test_streams_do_not_depend_on_the_method(monkeypatch):
             assert all(map(np.array_equal, (one.public, *one.train), (other.public, *other.train)))
         for one, other in zip(state.private_streams, local.private_streams):  # as many draws of private batches
             assert one.bit_generator.state == other.bit_generator.state, method
+    begun = federation.start(configure("smoke", **SMALL), data.load("digits"), (0, 1))
+    opened = [str(rng.bit_generator.state) for rng in begun.private_streams + begun.public_streams]
+    assert len(set(opened)) == 2 * 10  # two of each client's own
     first = [went(method, watch=monkeypatch, lr=0.0)[1] for method in ("local", "hfkd")]
     for client in range(5):  # no step: the first weights
         one, other = (weights_of(state, client) for state in first)
@@ -108,7 +111,7 @@ def test_only_own_training_labels_are_learned_from(monkeypatch):
 
 def test_a_run_of_fedmd_by_hand(monkeypatch):
     # plain networks and torch's SGD; from round 2 on the softmax of everybody's mean logits of the round before
-    frame, state = went("fedmd", watch=monkeypatch, alpha=.5)
+    _, state = went("fedmd", watch=monkeypatch, alpha=.5)
     begun = federation.start(configure("smoke", **SMALL), data.load("digits"), (0,))
     fed, images, labels = begun.splits[0], begun.images, begun.labels
     nets = []
@@ -182,8 +185,8 @@ def test_foreign_public_images(monkeypatch):
 @pytest.mark.parametrize(("public", "sentence"), [
     (lambda: other(images=np.zeros((60, 1, 9, 8), np.uint8)), r"of flipped are \(1, 9, 8\); expected \(1, 8, 8\)"),
     (lambda: other(39), "public_size is 40; expected at most the 39 images of flipped"),
-    (lambda: data.load("digits"), "public is 'digits', the private data set itself; expected 'same' or another"),
-    (lambda: replace(data.load("digits"), name="copy"), "public is 'copy', the private data set itself"),
+    (lambda: data.load("digits"), "public is 'digits', which has images of the private digits; expected 'same'"),
+    (lambda: replace(data.load("digits"), name="copy"), "public is 'copy', which has images of the private"),
 ])  # fmt: skip
 def test_public_images_that_do_not_fit_are_refused(public, sentence):
     with pytest.raises(ValueError, match=sentence):

@@ -23,7 +23,7 @@ ORDER = """
     constraints coverage matching knowledge weighting revenue training measure
     state federation methods config bench parallel
     provenance endpoints pairing results statistics claims plots
-    experiments rendering notebooks commands hfkd cli
+    grids experiments rendering notebooks commands hfkd cli
 """.split()
 # Closer than the order: these may import only what is named.
 ONLY = {name: set() for name in ("paths", "streams", "assess", "losses", "levels")} | {

@@ -61,7 +61,7 @@ def test_without_a_sample_no_say_unless_nobody_has_one():
 
 
 def test_what_it_says_of_a_class_it_has_not_seen_is_not_heard():
-    mask, counts, log_p = group()
+    _, counts, log_p = group()
     counts[:, 2] = [10, 0, 10, 10, 10]
     changed = log_p.clone()
     changed[1, :, 2] -= 3.0  # teacher 1 has no sample of class 2

@@ -40,8 +40,13 @@ def wanted(begun, flat, balanced):
     fed, client, labels = begun.splits[flat // N], flat % N, data.load("digits").labels
     counts, speak = np.bincount(labels[fed.train[client]], minlength=10), spoken(begun, flat)
     prior = np.log((counts + .5) / (counts.sum() + 5))
-    own = lambda at: (speak(at) + (prior if balanced else 0)).argmax(1)  # noqa: E731
-    free = lambda at: (speak(at) - (0 if balanced else prior)).argmax(1)  # noqa: E731
+
+    def own(at):
+        return (speak(at) + (prior if balanced else 0)).argmax(1)
+
+    def free(at):
+        return (speak(at) - (0 if balanced else prior)).argmax(1)
+
     native, union = free if balanced else own, np.concatenate(fed.val)
     return {
         "personality": accuracy_score(labels[fed.test[client]], own(fed.test[client])),

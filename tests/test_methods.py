@@ -63,7 +63,7 @@ def test_alpha_zero_is_local_training_bit_for_bit(method, own, monkeypatch):
 
 def test_weight_zero_among_clients_that_listen_is_local_training_bit_for_bit(monkeypatch):
     # alpha = 0 < beta: students hear nothing, the teacher on top hears its students, all in one federation
-    alone, weights = went("balanced_local", (0, 1), monkeypatch)
+    _, weights = went("balanced_local", (0, 1), monkeypatch)
     frame, mixed = went("hfkd", (0, 1), monkeypatch, alpha=0.0, beta=.5)
     last = frame[frame["round"] == 3]
     assert set(zip(last["level"], last["alpha"])) == {(1, 0), (2, 0), (3, .5)}
@@ -123,12 +123,12 @@ def test_decision_of_hfkd():
     found, one_way = taught("hfkd"), taught("hfkd", feedback=False, peers=False)
     assert (found.edges == one_way.edges).all() and not (found.edges & ~admissible(Paths(LEVELS))).any()
     assert found.edges[LEVELS < 3].any(1).all() and not found.edges[LEVELS == 3].any()  # level 3 has no teacher
-    heard = lambda teaching: (teaching.weights > 0).any(-1).numpy()  # noqa: E731
+    hears, hears_above = ((teaching.weights > 0).any(-1).numpy() for teaching in (found, one_way))
     me, alike = np.eye(6, dtype=bool), LEVELS[:, None] == LEVELS
     # one way: oneself and one's teachers, unless they have nothing to say where somebody else has
-    assert not (heard(one_way) & ~(found.edges | me)).any()
+    assert not (hears_above & ~(found.edges | me)).any()
     shared = (found.edges.astype(int) @ found.edges.T.astype(int) > 0) & alike
-    assert not (heard(found) & ~(found.edges | found.edges.T | shared | me)).any() and heard(found)[5].sum() > 1
+    assert not (hears & ~(found.edges | found.edges.T | shared | me)).any() and hears[5].sum() > 1
     # a class's say by hand: client 0 hears itself and those in its row, in proportion to their samples of class 1
     group = (found.edges | found.edges.T | shared | me)[0]
     np.testing.assert_allclose(found.weights[0, :, 1], COUNTS[:, 1] * group / (COUNTS[:, 1] * group).sum(), atol=1e-12)

@@ -145,10 +145,12 @@ def test_missing_truncated_and_altered_files_are_named(tmp_path):
 
 def test_code_digest_sees_every_number_making_module_and_only_those(tmp_path):
     (tmp_path / "methods").mkdir()
-    for name in ("assess.py", "plots.py", "methods/hfkd.py"):
+    (tmp_path / "plots").mkdir()
+    for name in ("assess.py", "claims.py", "plots/canvas.py", "methods/hfkd.py"):
         (tmp_path / name).write_text("x = 1\n")
     first = results.code_digest(tmp_path)
-    (tmp_path / "plots.py").write_text("x = 2\n")
+    for name in ("claims.py", "plots/canvas.py"):
+        (tmp_path / name).write_text("x = 2\n")
     (tmp_path / "assess.py").write_bytes(b"x = 1\r\n")  # a checkout on Windows
     assert results.code_digest(tmp_path) == first
     (tmp_path / "methods" / "hfkd.py").write_text("x = 2\n")

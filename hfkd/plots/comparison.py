@@ -119,8 +119,7 @@ def _bars(axes: Axes, panel: Panel, metric: str, baseline: str) -> list[tuple]:
         gains = [paired(panel.rows, key(run), baseline, metric, level=level, **panel.where) for level in levels]
         mean, low, high = np.array([(i.mean, i.low, i.high) for i in map(interval, gains)]).T
         x = np.arange(len(levels)) + (k - (len(rivals) - 1) / 2) * width
-        axes.bar(x, mean, width, color=style["color"], hatch=style["hatch"], edgecolor="white", linewidth=.4,
-                 label=style["label"])
+        axes.bar(x, mean, width, edgecolor="white", linewidth=.4, **{k: style[k] for k in ("color", "hatch", "label")})
         axes.vlines(x, low, high, color=INK, linewidth=.7)
         drawn += zip(mean, low, high, strict=True)
     own = [over_seeds(panel, (baseline, ""), metric, level=level).mean for level in levels]
