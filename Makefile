@@ -2,6 +2,7 @@
 PYTHON ?= python3
 PROFILE ?= smoke
 ONLY ?=
+FRESH ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
@@ -9,7 +10,7 @@ READY := .venv/.ready
 .PHONY: help venv reproduce test lab refresh clean
 
 help:
-	@echo "make reproduce [PROFILE=smoke|lite|paper] [ONLY=40]   run the notebooks, end with a verdict per claim"
+	@echo "make reproduce [PROFILE=smoke|lite|paper] [ONLY=40] [FRESH=1]   run the notebooks, end with a verdict per claim"
 	@echo "make test      unit tests, notebook lint, notebooks against their stored outputs, rendered documents"
 	@echo "make lab       JupyterLab on the notebooks"
 	@echo "make refresh   run the committed notebooks again and store their outputs"
@@ -30,7 +31,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 reproduce: $(READY)
-	@$(BIN)/hfkd reproduce --profile $(PROFILE) $(if $(ONLY),--only $(ONLY))
+	@$(BIN)/hfkd reproduce --profile $(PROFILE) $(if $(ONLY),--only $(ONLY)) $(if $(FRESH),--fresh)
 
 # --nbval-current-env: a kernel of .venv, not whatever the user has installed under the name python3.
 test: $(READY)

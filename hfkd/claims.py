@@ -14,7 +14,6 @@ within `tolerance` of `expected`; for a re-run elsewhere). A negative finding is
 
 import csv
 import math
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,10 +119,12 @@ def check(claim: Claim, folder: str | Path = paths.RESULTS) -> Verdict:
     methods, metric, conditions = parse(claim.how)
     try:
         frame = load(Path(folder) / claim.result_file)
+    except FileNotFoundError:
+        return _verdict(claim, None, None, f"no result file {claim.result_file}; REPRODUCE.md has its command")
+    try:
         numbers = (paired if len(methods) == 2 else values)(frame, *methods, metric, **conditions)
-    except (FileNotFoundError, ValueError) as error:
-        # without the folder: the line may end up in a committed notebook, which must not know this machine
-        return _verdict(claim, None, None, str(error).replace(f"{Path(folder)}{os.sep}", ""))
+    except ValueError as error:
+        return _verdict(claim, None, None, str(error))
     estimate = interval(numbers)
     if estimate.n == 1 and claim.kind != "about":
         return _verdict(claim, estimate, None, f"{measured(claim, estimate)}, which has no interval")

@@ -84,6 +84,7 @@ def _paper_commands(command):
     reproduce("--profile", default="smoke", help="smoke, lite or paper (default: smoke)")
     reproduce("--only", help="numbers of notebooks, such as 40 or 10,40")
     reproduce("-p", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the notebooks that have it")
+    reproduce("--fresh", action="store_true", help="remove the rows in runs/<profile>/ first instead of adding to them")
     verify = command("verify", commands.verify, "one verdict per claim and where to look")
     verify("--results", type=Path, default=paths.RESULTS, help="folder of result files (default: data/results)")
     render = command(

@@ -120,29 +120,52 @@ def _notebooks(only):
 
 
 def reproduce(options):
-    """`hfkd reproduce`: everything is checked before the first notebook runs."""
-    from hfkd import claims, config, notebooks
+    """`hfkd reproduce`: everything is checked before the first notebook runs or a file is removed."""
+    from hfkd import notebooks
 
-    config.configure(options.profile)
-    books, folder = _notebooks(options.only), paths.RUNS / options.profile
-    given = dict(assignment.partition("=")[::2] for assignment in options.p)
-    plan = {}
-    for book in books:
-        known = notebooks.parameters(book)
-        plan[book] = notebooks.checked(
-            book, {k: v for k, v in given.items() if k in known} | {"profile": options.profile}
-        )
-    if unknown := given.keys() - {name for book in books for name in notebooks.parameters(book)}:
-        raise ValueError(f"parameter {sorted(unknown)[0]!r} is in none of {', '.join(book.stem for book in books)}")
+    plan, folder = _plan(options), paths.RUNS / options.profile
+    if options.fresh:
+        for old in [*folder.glob("*.csv"), *folder.glob("*.json")]:
+            old.unlink()
     for at, (book, values) in enumerate(plan.items(), 1):
-        seconds = notebooks.execute(book, folder / book.name, values, progress=f"[{at}/{len(plan)}]")
+        limit = notebooks.LIMITS[options.profile]
+        seconds = notebooks.execute(book, folder / book.name, values, progress=f"[{at}/{len(plan)}]", limit=limit)
         print(f"[{at}/{len(plan)}] {book.stem}: {seconds:.0f} s, see {(folder / book.name).relative_to(paths.ROOT)}")
     print(f"rows and figures: {folder.relative_to(paths.ROOT)}/")
-    own = {claim.result_file for claim in claims.read() if (folder / claim.result_file).is_file()}
+    _judge(options.profile, folder, {book.stem for book in plan})
+
+
+def _plan(options) -> dict:
+    """Notebook -> its parameters, all checked; the data and the device that the profile needs are there."""
+    from hfkd import config, data, notebooks, state
+
+    chosen = config.configure(options.profile)
+    books, given = _notebooks(options.only), dict(assignment.partition("=")[::2] for assignment in options.p)
+    if "profile" in given:
+        raise ValueError("-p profile=... is not how to choose the profile; use --profile")
+    plan, known = {}, set()
+    for book in books:
+        own = notebooks.parameters(book)
+        known |= own.keys()
+        mine = {name: value for name, value in given.items() if name in own}
+        plan[book] = notebooks.checked(book, mine | {"profile": options.profile})
+    if unknown := sorted(given.keys() - known):
+        raise ValueError(f"parameter {unknown[0]!r} is in none of {', '.join(book.stem for book in books)}")
+    if any(book.stem != "90_claims" for book in books):
+        state.check_device(chosen)
+        data.load(chosen.dataset)
+    return plan
+
+
+def _judge(profile, folder, executed):
+    """A verdict per claim: on the rows of this run where it was at the size that the claim speaks of, else on those
+    committed. `lite` is that size; smoke proves that everything runs and claims nothing.
+    """
+    from hfkd import claims
+
     for claim in claims.read():
-        mine = options.profile != "smoke" and claim.result_file in own  # smoke proves that it runs, and claims nothing
-        verdict = claims.check(claim, folder if mine else paths.RESULTS)
-        print(f"{verdict.line} ({'this run' if mine else 'committed results'})")
+        own = profile == "lite" and claim.notebook in executed and (folder / claim.result_file).is_file()
+        print(f"{claims.check(claim, folder if own else paths.RESULTS).line} ({'this run' if own else 'committed'})")
 
 
 def verify(options):

@@ -35,6 +35,7 @@ class Config:
     momentum: float = 0.9  # of the stochastic gradient descent
     hard_loss: str = "own"  # own: the method's; plain: cross-entropy; balanced: balanced softmax
     alpha: float | None = None  # soft against hard knowledge for students, in [0, 1]
+    refresh: int | None = None  # rounds between two decisions who hears whom; None: once, before the first round
     beta: float | None = None  # the same for teachers that hear only their students; None: alpha
     weighting: str | None = None  # fixed or ramp
     warmup: int = 1  # rounds of training alone before anybody listens (fixed)
@@ -51,6 +52,7 @@ class Config:
     peers: bool = True  # students of one level that share a teacher teach each other
     pooling: str | None = None  # log or arithmetic
     power: float = 1.0  # a, how much more say a teacher with more samples of a class has
+    revenue_temperature: float = 1.0  # tau_R, how much more say a teacher has that has earned more
     eval_every: int = 2  # rounds between two measurements; the last round is always measured
     device: str = "cpu"  # cpu or cuda
     threads: int = 1  # CPU threads of one run: with 1, mlp rows do not depend on which seeds run beside
@@ -170,7 +172,8 @@ RANGES = {  # (lowest, highest) of every number, both allowed; None: open
     "skew": (1e-6, None), "classes_per_client": (1, None), "clients": (1, None), "pool_size": (1, None),
     "public_size": (1, None), "balanced_size": (1, None), "minimum": (3, None), "rounds": (1, None),
     "epochs": (1, None), "batch": (1, None), "lr": (0.0, None), "momentum": (0.0, 1.0), "alpha": (0.0, 1.0),
-    "beta": (0.0, 1.0), "warmup": (0, None), "ramp_length": (1, None), "ramp_power": (1e-6, None),
+    "beta": (0.0, 1.0), "refresh": (1, None), "revenue_temperature": (1e-3, None), "warmup": (0, None),
+    "ramp_length": (1, None), "ramp_power": (1e-6, None),
     "temperature": (1e-3, None), "personality": (0.0, 1.0), "fan_in": (1, None), "fan_out": (1, None),
     "max_gap": (1, None), "power": (0.0, None), "eval_every": (1, None), "threads": (1, None),
 }  # fmt: skip

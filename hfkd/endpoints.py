@@ -96,26 +96,30 @@ def summary(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def chosen(frame: pd.DataFrame) -> pd.Series:
-    """The variant of each method with the best validation score: what a tuning grid is for.
+    """The best value of each method on validation data: what a tuning grid is for.
 
-    The score is the mean over clients, seeds and scenes of val_personality + val_consistency at the last round; test
-    columns are not read. The first of tied variants wins.
+    The last part of a variant is what is tuned, such as alpha=0.2; what stands before it is part of the method, such as
+    hard_loss=balanced. The score is the mean over clients, seeds and scenes of val_personality + val_consistency at the
+    last round; test columns are not read. The first of tied values wins.
 
     Returns:
-        Series, method -> variant, such as "alpha=0.2".
+        Series, "fedmd" or "fedmd[hard_loss=balanced]" -> "alpha=0.2".
 
     Raises:
-        ValueError: a method whose variants were not run in the same scenes with the same seeds.
+        ValueError: a method whose values were not run in the same scenes with the same seeds.
 
     Source: *ours* (METHOD section 9).
     """
     score = sum(per_seed(frame, metric).set_index(CELL)[metric] for metric in ("val_personality", "val_consistency"))
-    groups = score.groupby(level=["method", "variant"])
-    for method, sizes in groups.size().groupby(level="method"):
+    table = score.rename("score").reset_index()
+    parts = table["variant"].str.rpartition(",")
+    table["value"] = parts[2]
+    table["run"] = table["method"] + parts[0].map(lambda prefix: f"[{prefix}]" if prefix else "")
+    groups = table.groupby(["run", "value"])["score"]
+    for run, sizes in groups.size().groupby(level="run"):
         if sizes.nunique() > 1:
-            raise ValueError(f"variants of {method} have {sizes.tolist()} runs; expected the same scenes and seeds")
-    best = groups.mean().round(9).groupby(level="method").idxmax()
-    return best.map(lambda pair: pair[1])
+            raise ValueError(f"values of {run} have {sizes.tolist()} runs; expected the same scenes and seeds")
+    return groups.mean().round(9).groupby(level="run").idxmax().map(lambda pair: pair[1])
 
 
 def _below_local(rows: pd.DataFrame) -> np.ndarray:

@@ -17,6 +17,7 @@ import torch
 from hfkd import endpoints, paths, progress, provenance, results
 from hfkd.config import configure, seeds_of
 from hfkd.grids import GRIDS, OWN_COLUMNS, cells, check_names
+from hfkd.methods import METHODS
 from hfkd.parallel import Cell, finished
 
 
@@ -38,7 +39,7 @@ def run_grid(
             that value.
 
     Returns:
-        A frame with endpoints.COLUMNS, sorted as in the file.
+        The rows asked for, of those in the file, with endpoints.COLUMNS and sorted as there.
 
     Raises:
         ValueError: bad parameters, another configuration in the way; nothing is run then.
@@ -49,8 +50,7 @@ def run_grid(
         raise ValueError(f"grid is {name!r}; expected one of {', '.join(GRIDS)}")
     grid = GRIDS[name]
     todo = cells(grid, profile, overrides)
-    axes = {*OWN_COLUMNS, *(axis for block in grid.blocks for axis in block)}
-    shared = {field: v for field, v in asdict(configure(profile, **overrides)).items() if field not in axes}
+    shared = _shared(configure(profile, **overrides))
     out = Path(out) if out else paths.RUNS / profile / f"{grid.name}.csv"
     seeds = tuple(seeds if seeds is not None else grid.seeds or seeds_of(profile))
     note = {"experiment": grid.name, "command": _command(f"grid {name}", profile, overrides)}
@@ -61,7 +61,7 @@ def run_one(profile="smoke", seeds=None, out=None, fresh=False, report=None, job
     """Runs a single configuration; arguments as `run_grid`. Runs of other methods, data or skews may share the file."""
     config = configure(profile, **overrides)
     check_names(config)
-    shared = {field: v for field, v in asdict(config).items() if field not in OWN_COLUMNS}
+    shared = _shared(config)
     seeds = tuple(seeds if seeds is not None else seeds_of(profile))
     out = Path(out) if out else paths.RUNS / profile / "run.csv"
     note = {"experiment": "run", "command": _command("run", profile, overrides)}
@@ -70,7 +70,10 @@ def run_one(profile="smoke", seeds=None, out=None, fresh=False, report=None, job
 
 def _run_cells(note, cells, seeds, out, shared, fresh, report, jobs) -> pd.DataFrame:
     """What is missing of the cells; the file is saved after each, so nothing is lost when a long grid is stopped."""
-    there, before = pd.DataFrame(columns=endpoints.COLUMNS), {"seconds": 0.0, "checksums": {}, "commands": []}
+    there, before = (
+        pd.DataFrame(columns=endpoints.COLUMNS),
+        {"seconds": 0.0, "checksums": {}, "commands": [], "methods": {}},
+    )
     _check_out(out)
     if jobs is not None and jobs < 1:
         raise ValueError(f"jobs is {jobs}; expected at least 1")
@@ -84,11 +87,11 @@ def _run_cells(note, cells, seeds, out, shared, fresh, report, jobs) -> pd.DataF
     there = there[pd.MultiIndex.from_frame(there[endpoints.CELL]).isin(done)]  # a run cut off halfway is run again
     todo = []
     for variant, config in cells:
-        where = (config.method, config.dataset, config.public, config.partition, config.skew, variant)
-        missing = tuple(seed for seed in seeds if (*where, seed) not in done)
+        missing = tuple(seed for seed in seeds if (*_where(variant, config), seed) not in done)
         todo += [Cell(variant, config, missing)] if missing else []
     start, checksums = time.monotonic(), dict(before["checksums"])
     commands = sorted({*before["commands"], note["command"]})
+    own = before["methods"] | _resolved(cells)
     for cell, rows, read in finished(todo, jobs or _jobs(shared), report):
         if other := [name for name in read if checksums.get(name, read[name]) != read[name]]:
             raise ValueError(f"{out} was made from another version of {other[0]}; {provenance.NEXT}")
@@ -97,12 +100,31 @@ def _run_cells(note, cells, seeds, out, shared, fresh, report, jobs) -> pd.DataF
         there = rows if there.empty else pd.concat([there, rows], ignore_index=True)
         record = provenance.provenance(
             shared, seconds=before["seconds"] + time.monotonic() - start, device=_device(shared["device"]),
-            threads=shared["threads"], checksums=checksums, experiment=note["experiment"], commands=commands,
+            threads=shared["threads"], checksums=checksums,
+            experiment=note["experiment"], commands=commands, methods=own,
         )  # fmt: skip
         results.save(there, out, record)
     frame = results.load(out)
+    asked = {(*_where(variant, config), seed) for variant, config in cells for seed in seeds}
+    frame = frame[pd.MultiIndex.from_frame(frame[endpoints.CELL]).isin(asked)].reset_index(drop=True)
     frame.attrs["path"] = str(out)
     return frame
+
+
+def _shared(config) -> dict:
+    """The parameters that all rows of a file have in common: all but those with a column of their own."""
+    return {field: value for field, value in asdict(config).items() if field not in OWN_COLUMNS}
+
+
+def _where(variant, config):
+    """A cell as endpoints.CELL names it, the seed aside."""
+    return config.method, config.dataset, config.public, config.partition, config.skew, variant
+
+
+def _resolved(cells) -> dict:
+    """Method -> what its own choices are, where the configuration leaves them to it."""
+    methods = {config.method: METHODS[config.method] for _, config in cells}
+    return {name: {"loss": m.LOSS, "alpha": m.ALPHA, "weighting": m.WEIGHTING} for name, m in methods.items()}
 
 
 def _command(what, profile, overrides):
@@ -133,5 +155,10 @@ def _to_file(line):
 
 
 def _device(name):
-    """The device as torch names it, or the processor."""
-    return torch.cuda.get_device_name() if name == "cuda" else platform.machine() + " cpu"
+    """The device as torch names it, or the processor as Linux does."""
+    if name == "cuda":
+        return torch.cuda.get_device_name()
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return " ".join([*models[:1], f"{os.cpu_count()} cores {platform.machine()}"])

@@ -1,9 +1,9 @@
 """A federation: its state, one round, and a run that turns into tidy rows.
 
 A round: (1) clients train on their own data; (2) they speak, log-posteriors on the public images, the only thing on the
-wire; (3) decide: matching, revenue and weights make one tensor W (student, teacher, class); (4) pool the answers
-with W; (5) learn: the joint loss; (6) measure. (1) and (5) are one joint step per batch; what was spoken is from the
-round before.
+wire after the released label counts; (3) decide: matching, revenue and weights make one tensor W (student, teacher,
+class); (4) pool the answers with W; (5) learn: the joint loss; (6) measure. (1) and (5) are one joint step per batch;
+what was spoken is from the round before.
 
 Axes: z seed, s and t client, n image, c class. Flat id of a client: z * N + client.
 """
@@ -21,11 +21,20 @@ from hfkd.state import public_images, stack, start
 from hfkd.streams import stream
 
 
+class Signals(NamedTuple):
+    """What a method may decide by, for one seed, whenever the graph is made anew."""
+
+    counts: np.ndarray  # (N, C) label counts as released by the clients
+    levels: np.ndarray  # (N,) 1..L
+    revenue: np.ndarray  # (N, N) [student, teacher] in [-1, 1]: what each earned each; 0 where nobody has measured it
+
+
 class Teaching(NamedTuple):
     """What a method decides for one seed: who is heard by whom, and with which say about which class."""
 
     weights: torch.Tensor | None  # W (student, teacher, class), or None: nobody listens
-    edges: np.ndarray | None = None  # (student, teacher) bool, the matching; None: everybody in W counts as teacher
+    mask: np.ndarray | None = None  # (listener, speaker) bool, who is pooled for whom
+    edges: np.ndarray | None = None  # (student, teacher) bool, the matching; None: everybody heard is a teacher
     pooling: str = "log"
 
 
@@ -48,14 +57,12 @@ def run(config, method, dataset, seeds, public=None, report=None) -> pd.DataFram
     torch.set_num_threads(config.threads)
     torch.backends.cudnn.deterministic = True  # same command, same machine, same bytes
     state = start(config, dataset, seeds, public)
-    levels = np.stack([fed.levels for fed in state.splits])
-    lessons = [
-        method.teach(state.released[z], levels[z], config, stream(seed, "matching")) for z, seed in enumerate(seeds)
-    ]
-    balanced = method.BALANCED if config.hard_loss == "own" else config.hard_loss == "balanced"
-    rows = []
+    loss = method.LOSS if config.hard_loss == "own" else config.hard_loss
+    balanced, rows = loss == "balanced", []
     for round in range(1, config.rounds + 1):
-        weight = np.stack([_weights(config, method, lesson, round) for lesson in lessons])
+        if round == 1 or (config.refresh and round % config.refresh == 0):
+            lessons = [_decide(state, z, seed, config, method) for z, seed in enumerate(seeds)]
+        weight = np.stack([_weights(config, method, loss, lesson, round) for lesson in lessons])
         _round(state, config, lessons, weight, balanced)
         if round % config.eval_every == 0 or round == config.rounds:
             _check_finite(state, config, round)
@@ -75,18 +82,22 @@ def _check_finite(state, config, round):
             )
 
 
-def _weights(config, method, lesson, round):
+def _decide(state, z, seed, config, method) -> Teaching:
+    """The graph of one seed: what the method makes of the released counts and of what everybody has earned so far."""
+    signals = Signals(state.released[z], state.splits[z].levels, state.revenue[z])
+    return method.teach(signals, config, stream(seed, "matching"))
+
+
+def _weights(config, method, loss, lesson, round):
     """(N,) alpha or beta of every client in this round: the rule of RQ2 in its place; a weight per client and round."""
-    alpha = method.ALPHA if config.alpha is None else config.alpha
-    beta = alpha if config.beta is None else config.beta
     if lesson.weights is None:
         return np.zeros(config.clients)
-    mask = (lesson.weights > 0).any(-1).numpy()
-    role = weighting.by_role(mask, mask if lesson.edges is None else lesson.edges, alpha, beta)
-    rule = config.weighting or getattr(method, "WEIGHTING", "fixed")
-    if rule == "ramp":
-        return weighting.ramp(1.0, round, max(1, config.warmup), config.ramp_length, config.ramp_power) * role
-    return weighting.fixed(1.0, round, config.warmup) * role
+    alpha = method.ALPHA.get(loss, method.ALPHA[method.LOSS]) if config.alpha is None else config.alpha
+    beta = alpha if config.beta is None else config.beta
+    role = weighting.by_role(lesson.mask, lesson.mask if lesson.edges is None else lesson.edges, alpha, beta)
+    if (config.weighting or method.WEIGHTING) == "ramp":
+        return weighting.ramp(role, round, max(1, config.warmup), config.ramp_length, config.ramp_power)
+    return weighting.fixed(role, round, config.warmup)
 
 
 def _round(state, config, lessons, weight, balanced):
@@ -127,7 +138,7 @@ def _targets(state, config, lessons, weight):
     message = config.public_size * classes * spoken.element_size()
     pooled = []
     for z, lesson in enumerate(lessons):
-        heard = (lesson.weights > 0).any(-1).numpy() & (weight[z] > 0)[:, None] & ~np.eye(n, dtype=bool)
+        heard = np.asarray(lesson.mask, bool) & (weight[z] > 0)[:, None] & ~np.eye(n, dtype=bool)
         state.sent[z] += message * np.stack([heard.any(0), heard.any(1)], axis=1)
         pooled.append(pool(spoken[z], lesson.weights, config.pooling or lesson.pooling))
     return torch.cat(pooled)
@@ -141,7 +152,8 @@ def _rows(state, config, seeds, lessons, weight, round, measured) -> pd.DataFram
     return pd.DataFrame({
         "method": config.method, "dataset": config.dataset, "public": config.public, "partition": config.partition,
         "skew": config.skew, "seed": seed, "round": round, "client": client,
-        "level": np.concatenate([fed.levels for fed in state.splits]), "samples": state.released.sum(-1).reshape(-1),
+        "level": np.concatenate([fed.levels for fed in state.splits]),
+        "samples": np.concatenate([fed.counts.sum(1) for fed in state.splits]),
         **measured, "alpha": weight.reshape(-1), "teachers": np.concatenate(teachers),
         "bytes_up": state.sent[..., 0].reshape(-1), "bytes_down": state.sent[..., 1].reshape(-1),
     })  # fmt: skip

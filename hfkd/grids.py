@@ -7,13 +7,8 @@ from hfkd.config import Config, configure
 from hfkd.matching import RULES
 from hfkd.methods import METHODS
 
-OWN_COLUMNS = (
-    "method",
-    "dataset",
-    "public",
-    "partition",
-    "skew",
-)  # axes with a column of their own; others go to `variant`
+OWN_COLUMNS = ("method", "dataset", "public", "partition", "skew")  # axes with a column; the others go to `variant`
+ALPHAS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 
 
 class Grid(NamedTuple):
@@ -32,15 +27,18 @@ GRIDS = {
             {"method": tuple(METHODS), "skew": (0.1, 0.5)},
             # neither the loss nor the readout alone may explain a gain: the baselines with the balanced softmax too
             {"method": ("fedmd", "expertise_mean"), "skew": (0.1, 0.5), "hard_loss": ("balanced",)},
+            # is it the matching? HFKD with teachers at random, with all admissible ones, and with no groups at all
+            {"method": ("hfkd",), "skew": (0.1, 0.5), "rule": ("random", "all")},
+            {"method": ("expertise_mean",), "skew": (0.1, 0.5), "hard_loss": ("balanced",), "pooling": ("log",)},
         ),
-        "every method at two skews, the baselines also with the balanced softmax",
+        "every method at two skews, baselines also with the balanced softmax, HFKD also with matching controls",
     ),
     "tuning": Grid(
         "tuning",
         (
             {"method": ("local", "balanced_local"), "skew": (0.1, 0.5), "lr": (0.003, 0.01, 0.02, 0.05)},
-            {"method": ("fedmd", "expertise_mean", "hfkd", "hfkd_ramp"), "skew": (0.1, 0.5),
-             "alpha": (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)},
+            {"method": ("fedmd", "expertise_mean", "hfkd", "hfkd_ramp"), "skew": (0.1, 0.5), "alpha": ALPHAS},
+            {"method": ("fedmd", "expertise_mean"), "skew": (0.1, 0.5), "hard_loss": ("balanced",), "alpha": ALPHAS},
         ),
         "learning rate, then alpha of every method, the same values each; seeds that no table uses",
         seeds=(100, 101, 102, 103, 104),

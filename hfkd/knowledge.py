@@ -59,7 +59,7 @@ def teaching_weights(mask, counts, power=1.0, revenue=None, revenue_temperature=
         W (S, T, C) float64, >= 0, summing to 1 over teachers.
 
     Raises:
-        ValueError: a student without anybody to listen to.
+        ValueError: a negative count, or a student without anybody to listen to.
 
     Source: ours.
 
@@ -68,6 +68,8 @@ def teaching_weights(mask, counts, power=1.0, revenue=None, revenue_temperature=
     """
     mask = torch.as_tensor(mask).to(torch.float64)
     counts = torch.as_tensor(counts, dtype=torch.float64)
+    if (counts < 0).any():
+        raise ValueError(f"label counts hold {counts.min():g}; expected no negative count")
     silent = (mask.sum(1) == 0).nonzero().flatten().tolist()
     if silent:
         raise ValueError(

@@ -21,7 +21,11 @@ from hfkd.provenance import write_files
 __all__ = ["Parameter", "checked", "execute", "parameters", "refresh"]
 
 
-def execute(path: Path, out: Path, given: Mapping[str, object] | None = None, progress: str | None = None) -> float:
+LIMITS = {"smoke": 600, "lite": 2 * 3600, "paper": 24 * 3600}  # seconds that a cell may take
+
+
+def execute(path: Path, out: Path, given: Mapping[str, object] | None = None, progress: str | None = None,
+            limit: int | None = None) -> float:
     """Run a copy of a notebook with papermill; returns the seconds that it took (ours).
 
     Args:
@@ -30,6 +34,7 @@ def execute(path: Path, out: Path, given: Mapping[str, object] | None = None, pr
         given: parameter values, as for `checked`.
         progress: what stands before the line on stderr, such as "[2/4]"; None prints nothing. Until the run itself
             says how far it is, the estimate is the time of the last run, kept in `timings.json` beside `out`.
+        limit: seconds that a cell may take, see LIMITS; None: no limit.
 
     Raises:
         FileNotFoundError: no such notebook.
@@ -41,7 +46,7 @@ def execute(path: Path, out: Path, given: Mapping[str, object] | None = None, pr
     partial, timings = out.with_name(f"{out.stem}.partial.ipynb"), out.with_name("timings.json")
     started = time.monotonic()
     with _prepared() as live, reporting(progress, out.stem, live, _timings(timings).get(out.stem)):
-        _run_papermill(path, partial, values)
+        _run_papermill(path, partial, values, limit)
     os.replace(partial, out)
     seconds = round(time.monotonic() - started, 1)
     write_files({timings: json.dumps(_timings(timings) | {out.stem: seconds}, indent=1, sort_keys=True) + "\n"})
@@ -84,14 +89,15 @@ def refresh(path: Path, progress: str | None = None) -> float:
     return round(time.monotonic() - started, 1)
 
 
-def _run_papermill(path: Path, partial: Path, values: Mapping[str, object]) -> None:
+def _run_papermill(path: Path, partial: Path, values: Mapping[str, object], limit: int | None) -> None:
     """Let papermill write the executed copy to `partial`; its errors become one sentence."""
     import papermill
-    from nbclient.exceptions import DeadKernelError
+    from nbclient.exceptions import CellTimeoutError, DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
     shown = partial.relative_to(ROOT) if partial.is_relative_to(ROOT) else partial
-    options = {"kernel_name": "python3", "language": "python", "progress_bar": False, "log_output": False}
+    options = {"kernel_name": "python3", "language": "python", "progress_bar": False, "log_output": False,
+               "execution_timeout": limit}
     try:
         papermill.execute_notebook(
             path, partial, dict(values), cwd=ROOT, kernel_manager_class=_own_kernel(), coalesce_streams=True, **options
@@ -99,6 +105,9 @@ def _run_papermill(path: Path, partial: Path, values: Mapping[str, object]) -> N
     except PapermillExecutionError as error:
         where = f"the partly executed notebook is {shown}"
         raise _failure(path, error.exec_count, error.ename, error.evalue, where) from None
+    except CellTimeoutError:
+        late = f"{path.name}: a cell took more than {limit} s"
+        raise ValueError(f"{late}; the partly executed notebook is {shown}") from None
     except DeadKernelError:
         raise _failure(path, None, "", "", f"the partly executed notebook is {shown}") from None
 

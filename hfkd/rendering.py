@@ -22,10 +22,14 @@ def write() -> list[Path]:
     """
     write_files({DOCUMENT: rendered(DOCUMENT.read_text(encoding="utf-8"))})
     frame = load(paths.RESULTS / MAIN)
+    controls = frame["variant"].str.contains("rule=|pooling=")
+    main = frame[~controls]
+    matching = frame[controls | (frame["method"].isin(["local", "balanced_local", "hfkd"]) & (frame["variant"] == ""))]
     drawn = {
-        "fig40_frontier": plots.fig_frontier(frame),
-        "fig40_levels": plots.fig_levels(frame),
-        "fig40_rounds": plots.fig_rounds(frame),
+        "fig40_frontier": plots.fig_frontier(main),
+        "fig40_controls": plots.fig_frontier(matching),
+        "fig40_levels": plots.fig_levels(main),
+        "fig40_rounds": plots.fig_rounds(main),
     }
     files = [file for name, figure in drawn.items() for file in plots.save(figure, paths.FIGURES / name)]
     return [DOCUMENT, *files]

@@ -25,6 +25,7 @@ class State:
     labels: torch.Tensor  # (n,)
     prior: torch.Tensor  # (z * N, c) log prior of every client
     released: np.ndarray  # (z, N, c) counts as the clients release them; today the true ones
+    revenue: np.ndarray  # (z, N, N) [student, teacher] what each earned each; today nobody measures it: 0
     private_streams: list[np.random.Generator]  # one per flat id; nothing but private batches draws from them
     public_streams: list[np.random.Generator]
     sent: np.ndarray  # (z, N, 2) bytes up and down so far
@@ -45,9 +46,7 @@ def start(config, dataset, seeds, public=None) -> State:
     Raises:
         ValueError: CUDA asked for and absent, public images of another shape, or what `partition.split` refuses.
     """
-    device = torch.device(config.device)
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device is 'cuda' and torch finds none; expected a CUDA GPU, or --set device=cpu")
+    device = check_device(config)
     if public is not None:
         _check_public(dataset, public)
     splits = [split_of(config, dataset, seed, public) for seed in seeds]
@@ -66,10 +65,22 @@ def start(config, dataset, seeds, public=None) -> State:
     flat = [(seed, client) for seed in seeds for client in range(n)]
     return State(
         splits, cohorts, images, labels, log_prior(counts.reshape(len(flat), -1)).to(device, images.dtype), counts,
+        np.zeros((len(seeds), n, n)),
         [stream(seed, "batches", client) for seed, client in flat],
         [stream(seed, "public batches", client) for seed, client in flat],
         np.zeros((len(seeds), n, 2), dtype=np.int64),
     )  # fmt: skip
+
+
+def check_device(config) -> torch.device:
+    """The device of the configuration.
+
+    Raises:
+        ValueError: CUDA asked for and absent.
+    """
+    if config.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device is 'cuda' and torch finds none; expected a CUDA GPU, or --set device=cpu")
+    return torch.device(config.device)
 
 
 def _check_public(dataset, public):
@@ -77,9 +88,9 @@ def _check_public(dataset, public):
     here, there = dataset.images.shape[1:], public.images.shape[1:]
     if there != here:
         raise ValueError(f"public images of {public.name} are {there}; expected {here} as in {dataset.name}")
-    family = [data.name.partition("_")[0] for data in (dataset, public)]  # a lossy copy shares no image to the byte
+    copies = {dataset.name, public.name} == {"cifar10", "cifar10_jpeg"}  # a lossy copy shares no image to the byte
     seen = {image.tobytes() for image in dataset.images}
-    if family[0] == family[1] or any(image.tobytes() in seen for image in public.images):
+    if copies or any(image.tobytes() in seen for image in public.images):
         shared = f"which has images of the private {dataset.name}"
         raise ValueError(f"public is {public.name!r}, {shared}; expected 'same' or other images")
 

@@ -12,24 +12,27 @@ RULES = {
 }
 
 
-def fixed(alpha: float, round: int, warmup: int = 1) -> float:
+def fixed(alpha, round: int, warmup: int = 1):
     """alpha after `warmup` rounds of training alone, 0 before: a network that has learned nothing has nothing to say.
+
+    Args:
+        alpha: in [0, 1], a number or one per client (N,).
 
     Source: poster (alpha), ours (warmup).
 
     >>> [fixed(0.3, r) for r in (1, 2, 3)]
     [0.0, 0.3, 0.3]
     """
-    return alpha if round > warmup else 0.0
+    return alpha * (round > warmup)
 
 
-def ramp(alpha: float, round: int, start: int = 1, length: int = 50, power: float = 1.0) -> float:
+def ramp(alpha, round: int, start: int = 1, length: int = 50, power: float = 1.0):
     """alpha_max ((r - r0)/B)^power, held at alpha_max from round r0 + B on; in [0, alpha_max].
 
     The authors' default r0 = 0 switches their ramp off, so r0 >= 1 here. Before r0 the weight is 0.
 
     Args:
-        alpha: alpha_max in [0, 1].
+        alpha: alpha_max in [0, 1], a number or one per client (N,).
         round: r >= 1.
         start: r0 >= 1.
         length: B >= 1 rounds.

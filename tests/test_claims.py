@@ -136,7 +136,7 @@ def test_levels_of_one_method_and_equal_runs(folder):
 
 def test_open_claims_say_what_is_missing_and_no_path_of_this_machine(folder):
     for changes, reason in (
-            ({"result_file": "50_x.csv"}, "[no result file 50_x.csv; `hfkd grid 50 --profile lite` makes it]"),
+            ({"result_file": "50_x.csv"}, "[no result file 50_x.csv; REPRODUCE.md has its command]"),
             ({"how": "fedmd - local | consistency | skew=.1"}, "[no rows of fedmd, skew 0.1; the file has hfkd"),
             ({"how": "hfkd - local | consistency"}, "several values of skew")):
         found = claims.check(claim(**changes), folder)
@@ -178,3 +178,10 @@ def test_text_lands_between_the_marks():
 def test_a_document_without_marks_is_refused(text):
     with pytest.raises(ValueError, match="lacks the marks <!-- claims --> and <!-- /claims -->"):
         rendering.between(text, "claims", "| a |")
+
+
+def test_an_altered_file_is_an_error_not_an_open_claim(folder):
+    file = folder / "40_comparison.csv"
+    file.write_text(file.read_text("utf-8").replace("0.", "0.0", 1), "utf-8")
+    with pytest.raises(ValueError, match="is not the file that 40_comparison.json was written for"):
+        claims.check(claim(), folder)

@@ -27,11 +27,13 @@ def test_the_document_says_what_the_rows_say():
 
 
 def test_defaults_are_those_chosen_on_validation_data():
-    frame = results.load(paths.RESULTS / "tuning.csv")
-    chosen = endpoints.chosen(frame)
+    chosen = endpoints.chosen(results.load(paths.RESULTS / "tuning.csv"))
     assert chosen["local"] == chosen["balanced_local"] == f"lr={config.Config().lr}"
-    tuned = {name: f"alpha={method.ALPHA}" for name, method in METHODS.items() if method.ALPHA}
-    assert chosen.drop(["local", "balanced_local"]).to_dict() == tuned
+    tuned = {}
+    for name, method in METHODS.items():
+        for loss, alpha in method.ALPHA.items():
+            tuned[name if loss == method.LOSS else f"{name}[hard_loss={loss}]"] = f"alpha={alpha}"
+    assert chosen.drop(["local", "balanced_local"]).to_dict() == {k: v for k, v in tuned.items() if "local" not in k}
 
 
 def test_no_table_uses_a_seed_that_chose_something():

@@ -1,6 +1,7 @@
 """A grid: everything is checked before anything runs, rows that are there are not run again, and files are stable."""
 
 import json
+import platform
 from dataclasses import asdict
 
 import numpy as np
@@ -47,12 +48,13 @@ def test_only_what_is_missing_is_run(calls, tmp_path):
     frame = run_one(seeds=(0, 1, 2), out=out, method="fedmd", jobs=1, **TINY)
     assert calls[1:] == [("fedmd", .1, (1, 2))] and sorted(set(frame["seed"])) == [0, 1, 2]
     before = out.read_bytes()
-    assert run_one(seeds=(2, 0), out=out, method="fedmd", jobs=1, **TINY).equals(frame)  # the file as it is
+    again = run_one(seeds=(2, 0), out=out, method="fedmd", jobs=1, **TINY)  # what was asked for, of the file as it is
+    assert again.equals(frame[frame["seed"] != 1].reset_index(drop=True))
     assert len(calls) == 2 and out.read_bytes() == before
     run_one(seeds=(0,), out=out, method="local", jobs=1, **TINY)  # another method or skew: another run, the same file
     frame = run_one(seeds=(0,), out=out, method="local", skew=1, jobs=1, **TINY)
-    assert calls[2:] == [("local", .1, (0,)), ("local", 1.0, (0,))] and len(frame) == 5 * 2 * 2
-    assert frame.equals(results.load(out)) and frame.attrs["path"] == str(out)
+    assert calls[2:] == [("local", .1, (0,)), ("local", 1.0, (0,))] and set(frame["skew"]) == {1.0}
+    assert len(results.load(out)) == 5 * len(frame) and frame.attrs["path"] == str(out)
 
 
 def test_fresh_runs_all_of_it_again(calls, tmp_path):
@@ -65,13 +67,17 @@ def test_fresh_runs_all_of_it_again(calls, tmp_path):
 def test_the_grid_of_40_and_its_cells(calls, tmp_path):
     frame = run_grid("40", seeds=(0,), out=tmp_path / "a.csv", jobs=1, **TINY)
     plain = [(method, skew, (0,)) for method in METHODS for skew in (.1, .5)]
-    assert calls == plain + [(m, skew, (0,)) for m in ("fedmd", "expertise_mean") for skew in (.1, .5)]
-    assert set(frame["variant"]) == {"", "hard_loss=balanced"} and set(frame["experiment"]) == {"40_comparison"}
+    balanced = [(m, skew, (0,)) for m in ("fedmd", "expertise_mean") for skew in (.1, .5)]
+    assert calls[:16] == plain + balanced  # then the controls of the matching
+    assert [call[0] for call in calls[16:]] == ["hfkd"] * 4 + ["expertise_mean"] * 2
+    assert set(frame["variant"]) == {"", "hard_loss=balanced", "rule=random", "rule=all",
+                                     "hard_loss=balanced,pooling=log"}
+    assert set(frame["experiment"]) == {"40_comparison"}
     narrow = run_grid("40", seeds=(0,), out=tmp_path / "b.csv", method="hfkd", skew=.3, jobs=1, **TINY)
-    assert calls[16:] == [("hfkd", .3, (0,))] and set(narrow["skew"]) == {.3}
+    assert calls[22:] == [("hfkd", .3, (0,))] * 3 and set(narrow["skew"]) == {.3}
     run_grid("40", seeds=(0,), out=tmp_path / "a.csv", method="hfkd", skew=.3, jobs=1, **TINY)  # may share a file
     run_grid("40", seeds=(0,), out=tmp_path / "a.csv", jobs=1, **TINY)
-    assert len(calls) == 18
+    assert len(calls) == 22 + 3 + 3
 
 
 def test_an_interrupted_grid_goes_on_where_it_stopped(calls, tmp_path):
@@ -137,7 +143,7 @@ BAD = [
     (run_grid, dict(name="40", method="fedavg"), "method is 'fedavg'; expected one of local, balanced_local, fedmd, "),
     (run_one, dict(method="fedavg"), "method is 'fedavg'; expected one of local, balanced_local, fedmd, "),
     (run_one, dict(rule="best"), "rule is 'best'; expected one of coverage, assignment, stable, "),
-    (run_grid, dict(name="40", rule="best"), "rule is 'best'; expected one of coverage, "),
+    (run_grid, dict(name="40", rule="best"), "rule is an axis of 40_comparison; leave it to the grid"),
     (run_one, dict(profile="huge"), "profile is 'huge'; expected one of smoke, lite, paper"),
     (run_grid, dict(name="40", clients=0), "clients is 0; expected 1 or more"),
     (run_grid, dict(name="40", client=3), "parameter 'client' is unknown; expected one of alpha, "),
@@ -176,11 +182,14 @@ def test_record_holds_what_all_rows_share(calls, tmp_path):
     run_grid("40", seeds=(0,), out=tmp_path / "a.csv", method="local", public=public, jobs=1, **TINY)
     record = json.loads((tmp_path / "a.json").read_text("utf-8"))
     shared = plain(asdict(configure(**TINY)))
-    own = {"method", "dataset", "public", "partition", "skew", "hard_loss"}  # in the rows, as a column or the variant
+    own = {"method", "dataset", "public", "partition", "skew"}  # in the rows
     assert record["parameters"] == {name: value for name, value in shared.items() if name not in own}
     checksums = {"digits": "631cb83de3a2ab62", "other": data.load(public).checksum}
     assert record["experiment"] == "40_comparison" and record["checksums"] == checksums
-    assert record["threads"] == 1 and record["device"].endswith("cpu")
+    assert record["threads"] == 1 and record["device"].endswith(platform.machine())
+    assert record["methods"] == {"local": {"loss": "plain", "alpha": {"plain": 0.0}, "weighting": "fixed"}}
+    (command,) = record["commands"]
+    assert command.startswith("hfkd grid 40 --profile smoke --set ") and " --set method=local " in command
 
 
 def test_progress_goes_where_it_is_asked_for(calls, tmp_path, monkeypatch):

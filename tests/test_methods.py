@@ -27,7 +27,7 @@ def went(method, seeds=(0,), watch=None, teach=None, **more):
     if watch:
         watch.setattr(federation, "start", lambda *given: states.append(start(*given)) or states[-1])
     if teach:
-        module = SimpleNamespace(BALANCED=module.BALANCED, ALPHA=module.ALPHA, teach=teach)
+        module = SimpleNamespace(LOSS=module.LOSS, ALPHA=module.ALPHA, WEIGHTING=module.WEIGHTING, teach=teach)
     config = configure("smoke", **(SMALL | dict(method=method) | more))
     frame = federation.run(config, module, data.load("digits"), seeds)
     if not watch:
@@ -45,7 +45,8 @@ def same(one, other):
 def test_names_and_what_each_method_says_of_itself():
     assert list(METHODS) == ["local", "balanced_local", "fedmd", "expertise_mean", "hfkd", "hfkd_ramp"]
     for name, method in METHODS.items():
-        assert method.BALANCED == (name in BALANCED) and 0 <= method.ALPHA <= 1 and len(method.SUMMARY) > 20, name
+        assert method.LOSS == ("balanced" if name in BALANCED else "plain") and len(method.SUMMARY) > 20, name
+        assert method.LOSS in method.ALPHA and all(0 <= alpha <= 1 for alpha in method.ALPHA.values()), name
 
 
 @pytest.mark.parametrize(("method", "own"), [
@@ -99,7 +100,8 @@ LEVELS = np.array([1, 1, 2, 2, 1, 3])
 
 def taught(method, **more):
     """What a method decides for COUNTS and LEVELS."""
-    return METHODS[method].teach(COUNTS, LEVELS, configure("smoke", **more), np.random.default_rng(0))
+    signals = federation.Signals(COUNTS, LEVELS, np.zeros((len(COUNTS), len(COUNTS))))
+    return METHODS[method].teach(signals, configure("smoke", **more), np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("method", ["fedmd", "expertise_mean", "hfkd", "hfkd_ramp"])
@@ -188,9 +190,10 @@ def test_bytes_of_a_graph_by_hand():
     edges = np.zeros((5, 5), bool)
     edges[[0, 2, 2, 3], [1, 0, 1, 4]] = True
 
-    def teach(counts, levels, config, rng):
-        w = torch.from_numpy(edges | np.eye(5, dtype=bool)).double()
-        return federation.Teaching((w / w.sum(1, keepdim=True)).unsqueeze(-1).expand(5, 5, 10), edges)
+    def teach(signals, config, rng):
+        mask = edges | np.eye(5, dtype=bool)
+        w = torch.from_numpy(mask).double()
+        return federation.Teaching((w / w.sum(1, keepdim=True)).unsqueeze(-1).expand(5, 5, 10), mask, edges)
 
     last = went("hfkd", teach=teach, rounds=2, alpha=.5).query("round == 2")
     assert (last["bytes_up"] / MESSAGE).tolist() == [1, 1, 0, 0, 1]

@@ -6,19 +6,20 @@ shows what prior-free knowledge adds.
 
 import numpy as np
 
-from hfkd.federation import Teaching
+from hfkd.federation import Signals, Teaching
 from hfkd.knowledge import teaching_weights
 
-BALANCED = False
-ALPHA = 0.35
+LOSS = "plain"
+ALPHA = {"plain": 0.35, "balanced": 0.2}
+WEIGHTING = "fixed"
 SUMMARY = "mixture of everybody's predictions, weighted per class by samples held"
 
 
-def teach(counts, levels, config, rng) -> Teaching:
+def teach(signals: Signals, config, rng) -> Teaching:
     """W[s, t, c] ~ n_t(c), everybody hears everybody; pooled arithmetically: q(c|u) ~ sum_t W[t, c] p_t(c|u).
 
-    >>> teach([[1, 1], [3, 0]], [1, 2], None, None).weights[0].tolist()
+    >>> teach(Signals(np.array([[1, 1], [3, 0]]), None, None), None, None).weights[0].tolist()
     [[0.25, 1.0], [0.75, 0.0]]
     """
-    n = len(counts)
-    return Teaching(teaching_weights(np.ones((n, n)), counts), pooling="arithmetic")
+    everybody = np.ones((len(signals.counts), len(signals.counts)), bool)
+    return Teaching(teaching_weights(everybody, signals.counts), everybody, pooling="arithmetic")

@@ -5,20 +5,22 @@ the same joint steps as the private data instead of a separate phase, and by a K
 error.
 """
 
+import numpy as np
 import torch
 
-from hfkd.federation import Teaching
+from hfkd.federation import Signals, Teaching
 
-BALANCED = False
-ALPHA = 0.2
+LOSS = "plain"
+ALPHA = {"plain": 0.2, "balanced": 0.1}
+WEIGHTING = "fixed"
 SUMMARY = "FedMD (1910.03581): the mean of everybody's logits"
 
 
-def teach(counts, levels, config, rng) -> Teaching:
+def teach(signals: Signals, config, rng) -> Teaching:
     """W = 1/N for every student, teacher and class: with log pooling the softmax of the mean logits.
 
-    >>> float(teach([[1, 1], [2, 0]], [1, 2], None, None).weights[0, 1, 0])
+    >>> float(teach(Signals(np.array([[1, 1], [2, 0]]), None, None), None, None).weights[0, 1, 0])
     0.5
     """
-    n, classes = len(counts), len(counts[0])
-    return Teaching(torch.full((n, n, classes), 1 / n, dtype=torch.float64))
+    n, classes = signals.counts.shape
+    return Teaching(torch.full((n, n, classes), 1 / n, dtype=torch.float64), np.ones((n, n), bool))

@@ -5,26 +5,28 @@ beta for teachers (RQ2, here fixed), and the group of a client = itself, its tea
 peers (RQ3).
 """
 
-from hfkd.federation import Teaching
+from hfkd.federation import Signals, Teaching
 from hfkd.knowledge import teaching_weights
 from hfkd.matching import Paths, group, match
 
-BALANCED = True
-ALPHA = 0.2
+LOSS = "balanced"
+ALPHA = {"balanced": 0.2}
+WEIGHTING = "fixed"
 SUMMARY = "matched groups over the levels, prior-free knowledge pooled per class, fixed alpha"
 
 
-def teach(counts, levels, config, rng) -> Teaching:
-    """W of the groups: the matching under the path constraints, widened to mutual learning, weighted by class
-    expertise.
+def teach(signals: Signals, config, rng) -> Teaching:
+    """W of the groups: the matching under the path constraints, widened to mutual learning, weighted by class expertise
+    and by revenue.
 
     Args:
-        counts: (N, C) released label counts.
-        levels: (N,) 1..L.
-        config: rule, personality, fan_in, fan_out, max_gap, feedback, peers and power are read.
+        signals: released counts, levels and revenue.
+        config: rule, personality, fan_in, fan_out, max_gap, feedback, peers, power, revenue_temperature are read.
         rng: for rule = "random" only.
     """
+    counts, levels = signals.counts, signals.levels
     paths = Paths(levels, max_gap=config.max_gap, fan_in=config.fan_in, fan_out=config.fan_out)
     edges = match(counts, paths, rule=config.rule, personality=config.personality, rng=rng).edges
     mask = group(edges, levels, feedback=config.feedback, peers=config.peers)
-    return Teaching(teaching_weights(mask, counts, power=config.power), edges)
+    weights = teaching_weights(mask, counts, config.power, signals.revenue, config.revenue_temperature)
+    return Teaching(weights, mask, edges)
