@@ -145,11 +145,11 @@ def measured(claim: Claim, estimate: Interval) -> str:
 
     >>> claim = Claim("C03", "", "", "", "", "above", 0.0, 0.0, "hfkd - local | consistency")
     >>> measured(claim, Interval(28.24, 27.01, 29.36, 10))
-    '+28.2 points, 95 % 27.0 to 29.4, 10 seeds'
+    '+28.24 points, 95 % 27.01 to 29.36, 10 seeds'
     """
     methods, metric, _ = parse(claim.how)
-    mean = format(estimate.mean, "+z.1f" if len(methods) == 2 else "z.1f")
-    spread = "" if math.isnan(estimate.low) else f"95 % {estimate.low:z.1f} to {estimate.high:z.1f}, "
+    mean = format(estimate.mean, "+z.2f" if len(methods) == 2 else "z.2f")
+    spread = "" if math.isnan(estimate.low) else f"95 % {estimate.low:z.2f} to {estimate.high:z.2f}, "
     unit = "points" if metric in POINTS else metric
     return f"{mean} {unit}, {spread}{estimate.n} seed{'s' if estimate.n > 1 else ''}"
 

@@ -123,15 +123,15 @@ def test_each_kind_of_verdict(folder, kind, expected, tolerance, holds):
     assert found.holds is holds
     assert found.estimate.mean == pytest.approx(25.9) and found.estimate.n == 10
     word = "holds" if holds else "fails"
-    assert found.line.startswith(f"C01 {word}: HFKD gains | on consistency [+25.9 points, 95 % 25.")
+    assert found.line.startswith(f"C01 {word}: HFKD gains | on consistency [+25.90 points, 95 % 25.")
     assert found.line.endswith(", 10 seeds] see 40_comparison, fig 4")
 
 
 def test_levels_of_one_method_and_equal_runs(folder):
     single = claims.check(claim(kind="about", expected=61, how="hfkd | personality | skew=.1, level=1"), folder)
-    assert single.holds and "[61.0 points, 95 % 61.0 to 61.0, 10 seeds]" in single.line
+    assert single.holds and "[61.00 points, 95 % 61.00 to 61.00, 10 seeds]" in single.line
     same = claims.check(claim(kind="within", expected=0.0, how="hfkd - local | consistency | skew=.5"), folder)
-    assert same.holds and "[+0.0 points, 95 % 0.0 to 0.0, 10 seeds]" in same.line
+    assert same.holds and "[+0.00 points, 95 % 0.00 to 0.00, 10 seeds]" in same.line
 
 
 def test_open_claims_say_what_is_missing_and_no_path_of_this_machine(folder):
@@ -148,7 +148,7 @@ def test_one_seed_proves_nothing_but_an_about(folder):
     frame = results.load(folder / "40_comparison.csv")
     results.save(frame[frame["seed"] == 0], folder / "40_comparison.csv", {})
     found = claims.check(claim(), folder)
-    assert found.holds is None and "[+25.0 points, 1 seed, which has no interval]" in found.line
+    assert found.holds is None and "[+25.00 points, 1 seed, which has no interval]" in found.line
     assert claims.check(claim(kind="about", expected=25.0), folder).holds is True
 
 
@@ -161,7 +161,7 @@ def test_table_is_stable(folder):
     lines = table.splitlines()
     low, high = found[0].estimate.low, found[0].estimate.high
     assert lines[2] == ("| C01 | HFKD gains \\| on consistency | 40_comparison, fig 4 | above 20 | "
-                        f"+25.9 points, 95 % {low:.1f} to {high:.1f}, 10 seeds | holds |")
+                        f"+25.90 points, 95 % {low:.2f} to {high:.2f}, 10 seeds | holds |")
     assert "| within 20 ± 0.5 |" in lines[3] and lines[3].endswith("| fails |")
     assert lines[4].endswith("| above 20 |  | open |")
     assert len({line.replace("\\|", "").count("|") for line in lines}) == 1

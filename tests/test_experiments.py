@@ -189,7 +189,7 @@ def test_record_holds_what_all_rows_share(calls, tmp_path):
     assert record["threads"] == 1 and record["device"].endswith(platform.machine())
     assert record["methods"] == {"local": {"loss": "plain", "alpha": {"plain": 0.0}, "weighting": "fixed"}}
     (command,) = record["commands"]
-    assert command.startswith("hfkd grid 40 --profile smoke --set ") and " --set method=local " in command
+    assert command.startswith("hfkd grid 40 --profile lite --set ") and " --set method=local " in command
 
 
 def test_progress_goes_where_it_is_asked_for(calls, tmp_path, monkeypatch):
