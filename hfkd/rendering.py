@@ -24,10 +24,10 @@ def write() -> list[Path]:
     frame = load(paths.RESULTS / MAIN)
     controls = frame["variant"].str.contains("rule=|pooling=")
     main = frame[~controls]
-    matching = frame[controls | (frame["method"].isin(["local", "balanced_local", "hfkd"]) & (frame["variant"] == ""))]
+    matching = frame[controls | ((frame["method"] == "hfkd") & (frame["variant"] == ""))]
     drawn = {
         "fig40_frontier": plots.fig_frontier(main),
-        "fig40_controls": plots.fig_frontier(matching),
+        "fig40_controls": plots.fig_frontier(matching, baseline="hfkd"),
         "fig40_levels": plots.fig_levels(main),
         "fig40_rounds": plots.fig_rounds(main),
     }

@@ -26,6 +26,9 @@ METHODS = {  # name in the rows -> human name, colour (Okabe and Ito: told apart
 VARIANTS = {  # words, marker, hatch; a variant without a line here is shown by its own text
     "": ("", "o", ""),
     "hard_loss=balanced": ("+ balanced loss", "s", "////"),
+    "rule=random": ("with random teachers", "v", "...."),
+    "rule=all": ("with all teachers", "^", "xxxx"),
+    "hard_loss=balanced,pooling=log": ("+ balanced loss, log pooling", "D", "\\\\\\\\"),
 }
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C564B")  # for what is no method
 LEVELS = ("small", "medium", "large")
