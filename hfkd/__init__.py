@@ -15,7 +15,7 @@ _HOME = {
     "data": ("load", "fetch"),
     "partition": ("split",),
     "levels": ("build", "sizes"),
-    "assess": ("uniformity", "similarity", "union_gain", "coverage", "affinity"),
+    "assess": ("uniformity", "similarity", "union_gain", "affinity"),  # not coverage: a module has that name
     "matching": ("Paths", "match", "describe", "group"),
     "knowledge": ("log_prior", "teaching_weights", "pool", "predictions"),
     "config": ("configure",),
