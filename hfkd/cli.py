@@ -13,7 +13,7 @@ EXAMPLES = """examples:
   hfkd run --method hfkd --dataset fashion_mnist --profile lite --seeds 0-2 --out X.csv
   hfkd grid 40 --profile lite --seeds 0-4          every row of notebook 40, skipping what is there
   hfkd grid 40 --profile lite --set levels=cnn --out cnn.csv
-  hfkd list methods                                also datasets, rules, profiles, grids, claims, settings
+  hfkd list methods                                also datasets, partitions, rules, profiles, grids, ...
   hfkd bench                                       batched against sequential training
   hfkd data fetch fashion_mnist                    download once, through OpenML
   hfkd reproduce --profile smoke                   all notebooks, headless
@@ -25,6 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return options.act(options) or 0
+    except BrokenPipeError:  # `hfkd list claims | head`: whoever reads has read enough
+        sys.stdout = None
+        return 0
     except (ValueError, OSError) as error:
         print(f"hfkd: {error}", file=sys.stderr)
         return 2

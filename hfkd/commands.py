@@ -12,9 +12,7 @@ def run(options):
     """`hfkd run`."""
     from hfkd import experiments
 
-    named = ({"method": options.method} if options.method else {}) | (
-        {"dataset": options.dataset} if options.dataset else {}
-    )
+    named = {name: value for name in ("method", "dataset") if (value := getattr(options, name))}
     _experiment(options, experiments.run_one, **named)
 
 
@@ -163,6 +161,7 @@ def _judge(profile, folder, executed):
     """
     from hfkd import claims
 
+    print("claims are judged on rows of the lite profile: of this run where it made them, else those committed")
     for claim in claims.read():
         own = profile == "lite" and claim.notebook in executed and (folder / claim.result_file).is_file()
         print(f"{claims.check(claim, folder if own else paths.RESULTS).line} ({'this run' if own else 'committed'})")
@@ -172,8 +171,10 @@ def verify(options):
     """`hfkd verify`."""
     from hfkd import claims
 
-    for verdict in claims.verdicts(options.results):
+    found = claims.verdicts(options.results)
+    for verdict in found:
         print(verdict.line)
+    print(", ".join(f"{sum(v.holds is kind for v in found)} {word}" for kind, word in claims.WORDS.items()))
 
 
 def render(options):

@@ -68,7 +68,8 @@ def commands_table(folder: Path) -> str:
     for path in sorted(folder.glob("*.csv")):
         made = origin(path)
         machine = f"{made['device']}, {made['threads']} thread a run"
-        commands = "<br>".join(f"`{command}`" for command in made["commands"])
+        rest = f"--seeds {made['first']}-{made['last']} --out data/results/{path.name}"
+        commands = "<br>".join(f"`{command} {rest}`" for command in made["commands"])
         lines.append(f"| `{path.name}` | {commands} | {made['seeds']} | {machine} | {made['seconds'] / 60:.0f} |")
     return "\n".join(lines) + "\n"
 

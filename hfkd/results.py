@@ -97,7 +97,8 @@ def origin(path: str | Path) -> dict:
     """Where the rows of a result file come from: the command, the machine and the seconds it took. Source: *ours*."""
     record, frame = read_record(Path(path)), load(path)
     kept = {name: record[name] for name in ("commands", "threads", "device")}
-    return {"file": Path(path).name, "seeds": frame["seed"].nunique(), "seconds": round(record["seconds"]), **kept}
+    seeds = {"seeds": frame["seed"].nunique(), "first": frame["seed"].min(), "last": frame["seed"].max()}
+    return {"file": Path(path).name, **seeds, "seconds": round(record["seconds"]), **kept}
 
 
 def _checked(frame: pd.DataFrame) -> pd.DataFrame:
