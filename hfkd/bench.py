@@ -45,8 +45,9 @@ def sequential(cohort, images, labels, private, steps, prior, optimiser, lesson=
             loss = hard_loss(functional_call(cohort.module, weights, (images[at],)), labels[at], prior[b])
             if lesson is not None:
                 rows = lesson.rows[b, k]
-                said = functional_call(cohort.module, weights, (images[lesson.public[b, rows]],))
-                soft = soft_loss(said, lesson.targets[b, rows], optimiser.temperature, optimiser.direction)
+                said = functional_call(cohort.module, weights, (images[lesson.asked[b, rows]],))
+                heard, voice = lesson.targets[b, rows], lesson.voice[b, rows]
+                soft = soft_loss(said, heard, optimiser.temperature, optimiser.direction, voice)
                 loss = distillation_loss(loss, soft, lesson.weight[b])
             sgd.zero_grad()
             loss.backward()
@@ -84,7 +85,8 @@ def rehearsal(family, level, shape, sizes, classes=10, public=200, batch=32, dev
     targets = torch.from_numpy(rng.dirichlet(np.ones(classes), (n, public))).to(device, dtype)
     shared = torch.arange(sum(sizes), sum(sizes) + public, device=device).expand(n, public)
     weight = torch.from_numpy(rng.uniform(0.1, 0.9, n)).to(device, dtype)
-    lesson = training.Lesson(shared, targets, torch.from_numpy(rows).to(device), weight)
+    voice = torch.from_numpy(rng.uniform(0.5, 1.5, (n, public))).to(device, dtype)
+    lesson = training.Lesson(shared, targets, torch.from_numpy(rows).to(device), weight, voice)
     private = torch.from_numpy(private).to(device)
     return cohort, images, labels, private, steps, prior, training.Optimiser(0.05, 0.9), lesson
 

@@ -6,9 +6,12 @@ reference that the claims rest on, `paper` is the full size for a GPU.
 
 import ast
 import inspect
-import math
 import re
 from dataclasses import dataclass, fields, replace
+
+from hfkd.limits import CHOICES, RANGES, check
+
+__all__ = ["CHOICES", "PROFILES", "RANGES", "Config", "configure", "parse_seeds", "parse_set", "seeds_of", "settings"]
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,15 @@ class Config:
     lr: float = 0.01  # learning rate (chosen on validation data: `hfkd grid tuning`)
     momentum: float = 0.9  # of the stochastic gradient descent
     hard_loss: str = "own"  # own: the method's; plain: cross-entropy; balanced: balanced softmax
-    alpha: float | None = None  # soft against hard knowledge for students, in [0, 1]
-    refresh: int | None = None  # rounds between two decisions who hears whom; None: once, before the first round
+    alpha: float | None = None  # soft against hard knowledge for students, in [0, 1]; of a rule its maximum or start
     beta: float | None = None  # the same for teachers that hear only their students; None: alpha
-    weighting: str | None = None  # fixed or ramp
-    warmup: int = 1  # rounds of training alone before anybody listens (fixed)
-    ramp_length: int = 50  # B, rounds until alpha_max (ramp; authors' code)
+    weighting: str | None = None  # fixed, ramp, loss_ratio, revenue, gradient or uncertainty; None: the method's
+    beta_weighting: str | None = None  # the rule for beta; None: as weighting
+    warmup: int = 1  # rounds of training alone before anybody listens
+    ramp_length: int = 50  # B, rounds from 0 to alpha (ramp; authors' code)
     ramp_power: float = 1.0  # exponent of the ramp
+    controller_rate: float = 1.0  # mu, how fast the weight follows the own validation loss (weighting revenue)
+    prior_power: float = 0.0  # lambda, how much more a public image counts that resembles one's own labels
     temperature: float = 1.0  # T of the soft labels
     kl_direction: str = "teacher_first"  # or student_first, as the poster prints it
     rule: str = "coverage"  # matching of teachers and students: `hfkd list rules`
@@ -50,9 +55,21 @@ class Config:
     max_gap: int = 1  # levels between teacher and student
     feedback: bool = True  # students teach their teachers back
     peers: bool = True  # students of one level that share a teacher teach each other
-    pooling: str | None = None  # log or arithmetic
+    include_self: bool = True  # one's own answers are part of the pooled target
+    pooling: str | None = None  # log or arithmetic; None: the method's
     power: float = 1.0  # a, how much more say a teacher with more samples of a class has
-    revenue_temperature: float = 1.0  # tau_R, how much more say a teacher has that has earned more
+    refresh: int | None = None  # rounds between two decisions who hears whom; None: once, before the first round
+    revenue: str = "none"  # what a partner earns: none, labelled, realised, shapley
+    revenue_personality: float = 1.0  # losses on public labels count classes as one's own labels (1) or all alike (0)
+    revenue_temperature: float = 1.0  # tau_R: say is multiplied by exp(revenue / tau_R)
+    revenue_matching: float = 0.0  # share of revenue in the score of the matching, in [0, 1]
+    gate: bool = False  # do no harm: who gains from nobody twice in a row stops listening until the next refresh
+    public_labels: bool = False  # the public images have labels (read by loss_ratio and by revenue, never trained on)
+    schedule: str = "simultaneous"  # or top_down, bottom_up: levels learn in turn, each hears what the last one learned
+    transport: str = "public"  # what travels: answers on public images, classwise answers, networks (private, visit)
+    spoken: int | None = None  # public images answered each round, in turn; None: all
+    wire: str = "fp32"  # precision of what travels: fp32 or fp16
+    client_memory: float | None = None  # largest guest network a client can hold, in sizes of its own; None: any
     eval_every: int = 2  # rounds between two measurements; the last round is always measured
     device: str = "cpu"  # cpu or cuda
     threads: int = 1  # CPU threads of one run: with 1, mlp rows do not depend on which seeds run beside
@@ -95,7 +112,7 @@ def configure(profile: str = "smoke", **overrides) -> Config:
     if profile not in PROFILES:
         raise ValueError(f"profile is {profile!r}; expected one of {', '.join(PROFILES)}")
     config = replace(Config(**PROFILES[profile][0]), **{name: _typed(name, v) for name, v in overrides.items()})
-    _check_ranges(config)
+    check(config)
     return config
 
 
@@ -166,32 +183,3 @@ def _typed(name, value):
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
         raise ValueError(f"{name} is {value!r}; expected {getattr(wanted, '__name__', wanted)}")
     return value
-
-
-RANGES = {  # (lowest, highest) of every number, both allowed; None: open
-    "skew": (1e-6, None), "classes_per_client": (1, None), "clients": (1, None), "pool_size": (1, None),
-    "public_size": (1, None), "balanced_size": (1, None), "minimum": (3, None), "rounds": (1, None),
-    "epochs": (1, None), "batch": (1, None), "lr": (0.0, None), "momentum": (0.0, 1.0), "alpha": (0.0, 1.0),
-    "beta": (0.0, 1.0), "refresh": (1, None), "revenue_temperature": (1e-3, None), "warmup": (0, None),
-    "ramp_length": (1, None), "ramp_power": (1e-6, None),
-    "temperature": (1e-3, None), "personality": (0.0, 1.0), "fan_in": (1, None), "fan_out": (1, None),
-    "max_gap": (1, None), "power": (0.0, None), "eval_every": (1, None), "threads": (1, None),
-}  # fmt: skip
-CHOICES = {
-    "hard_loss": ("own", "plain", "balanced"), "weighting": ("fixed", "ramp"), "pooling": ("log", "arithmetic"),
-    "kl_direction": ("teacher_first", "student_first"), "levels": ("mlp", "cnn", "depth"), "device": ("cpu", "cuda"),
-}  # fmt: skip
-
-
-def _check_ranges(config):
-    """Every number in its range, every word one of its choices."""
-    for name, (low, high) in RANGES.items():
-        value = getattr(config, name)
-        if value is not None and not (math.isfinite(value) and value >= low and (high is None or value <= high)):
-            raise ValueError(f"{name} is {value!r}; expected {low} or more" + (f", at most {high}" if high else ""))
-    if len(config.level_share) != 3:
-        raise ValueError(f"level_share is {config.level_share}; expected three shares, of level 1, 2 and 3")
-    for name, words in CHOICES.items():
-        value = getattr(config, name)
-        if value is not None and value not in words:
-            raise ValueError(f"{name} is {value!r}; expected one of {', '.join(words)}")

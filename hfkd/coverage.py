@@ -47,10 +47,12 @@ def group_value(counts: np.ndarray, edges: np.ndarray, personality: float = 0.25
     return personality * likeness + (1 - personality) * _covered(_best(p, np.arange(len(p)), edges))
 
 
-def match_groups(counts: np.ndarray, allowed: np.ndarray, paths: Paths, personality: float) -> np.ndarray:
-    """The "coverage" rule: `fill` on the marginal gains of `group_value`, then `swap`; returns edges (N, N) bool."""
+def match_groups(counts: np.ndarray, allowed: np.ndarray, paths: Paths, personality: float,
+                 earned: np.ndarray, share: float) -> np.ndarray:
+    """The "coverage" rule: `fill` on the marginal gains of (1 - share) `group_value` + the sum of `earned` (N, N) over
+    the group, then `swap`; returns edges (N, N) bool."""
     everyone = np.arange(len(counts))
-    values = _values(counts, personality)
+    values = _values(counts, personality, earned, share)
 
     def gains(edges):
         now, after = values(everyone, edges)
@@ -151,7 +153,7 @@ def _affordable(edges: np.ndarray, paths: Paths) -> np.ndarray:
     return paths.edge_bytes <= _bytes_left(edges, paths)
 
 
-def _values(counts: np.ndarray, personality: float) -> Callable:
+def _values(counts: np.ndarray, personality: float, earned: np.ndarray, share: float) -> Callable:
     """`group_value` with its tie-break, of given groups and of each group with one more client, for any R groups."""
     n, p = np.asarray(counts, dtype=np.float64), distributions(counts)
     alike = similarity(p)
@@ -165,7 +167,9 @@ def _values(counts: np.ndarray, personality: float) -> Callable:
         size, total = groups.sum(axis=1), (groups * alike[students]).sum(axis=1)
         after = value((total[:, None] + alike[students]) / (size + 1)[:, None],
                       np.maximum(best[:, None], p[None, :]), pooled[:, None] + n[None, :])
-        return value(total / np.maximum(size, 1), best, pooled), after
+        paid = (groups * earned[students]).sum(axis=1)
+        now = (1 - share) * value(total / np.maximum(size, 1), best, pooled) + paid
+        return now, (1 - share) * after + paid[:, None] + earned[students]
 
     return values
 

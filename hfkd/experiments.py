@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from hfkd import endpoints, paths, progress, provenance, results
+from hfkd import endpoints, journals, paths, progress, provenance, results
 from hfkd.config import configure, seeds_of
 from hfkd.grids import GRIDS, OWN_COLUMNS, cells, check_names
 from hfkd.methods import METHODS
@@ -50,11 +50,12 @@ def run_grid(
         raise ValueError(f"grid is {name!r}; expected one of {', '.join(GRIDS)}")
     grid = GRIDS[name]
     todo = cells(grid, profile, overrides)
-    shared = _shared(configure(profile, **overrides))
+    shared = _shared(configure(profile, **(grid.base | overrides)))
     out = Path(out) if out else paths.RUNS / profile / f"{grid.name}.csv"
     seeds = tuple(seeds if seeds is not None else grid.seeds or seeds_of(profile))
     note = {"experiment": grid.name, "command": _command(f"grid {name}", profile, overrides)}
-    return _run_cells(note, todo, seeds, out, shared, fresh or profile == "smoke", report or _to_file, jobs)
+    kept = {variant for variant, _ in todo if variant in grid.journals}
+    return _run_cells(note, todo, seeds, out, shared, fresh or profile == "smoke", report or _to_file, jobs, kept)
 
 
 def run_one(profile="smoke", seeds=None, out=None, fresh=False, report=None, jobs=None, **overrides) -> pd.DataFrame:
@@ -65,26 +66,21 @@ def run_one(profile="smoke", seeds=None, out=None, fresh=False, report=None, job
     seeds = tuple(seeds if seeds is not None else seeds_of(profile))
     out = Path(out) if out else paths.RUNS / profile / "run.csv"
     note = {"experiment": "run", "command": _command("run", profile, overrides)}
-    return _run_cells(note, [("", config)], seeds, out, shared, fresh, report or _to_file, jobs)
+    return _run_cells(note, [("", config)], seeds, out, shared, fresh, report or _to_file, jobs, {""})
 
 
-def _run_cells(note, cells, seeds, out, shared, fresh, report, jobs) -> pd.DataFrame:
-    """What is missing of the cells; the file is saved after each, so nothing is lost when a long grid is stopped."""
-    there, before = (
-        pd.DataFrame(columns=endpoints.COLUMNS),
-        {"seconds": 0.0, "checksums": {}, "commands": [], "methods": {}},
-    )
-    _check_out(out)
+def _run_cells(note, cells, seeds, out, shared, fresh, report, jobs, kept) -> pd.DataFrame:
+    """What is missing of the cells; the file is saved after each, so nothing is lost when a long grid is stopped.
+
+    Args:
+        kept: variants whose journals are kept.
+    """
+    results.check_out(out)
     if jobs is not None and jobs < 1:
         raise ValueError(f"jobs is {jobs}; expected at least 1")
     if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
         raise ValueError(f"seeds are {list(seeds)}; expected integers >= 0, each once")
-    if not fresh:
-        provenance.in_the_way(out, shared, provenance.code_digest())
-        if out.exists():
-            there, before = results.load(out), provenance.read_record(out)
-    done = results.done(there)
-    there = there[pd.MultiIndex.from_frame(there[endpoints.CELL]).isin(done)]  # a run cut off halfway is run again
+    there, before, books, done = _found(None if fresh else out, shared)
     todo = []
     for variant, config in cells:
         missing = tuple(seed for seed in seeds if (*_where(variant, config), seed) not in done)
@@ -92,23 +88,37 @@ def _run_cells(note, cells, seeds, out, shared, fresh, report, jobs) -> pd.DataF
     start, checksums = time.monotonic(), dict(before["checksums"])
     commands = sorted({*before["commands"], note["command"]})
     own = before["methods"] | _resolved(cells)
-    for cell, rows, read in finished(todo, jobs or _jobs(shared), report):
+    for cell, outcome, read in finished(todo, jobs or _jobs(shared), report):
         if other := [name for name in read if checksums.get(name, read[name]) != read[name]]:
             raise ValueError(f"{out} was made from another version of {other[0]}; {provenance.NEXT}")
         checksums |= read
-        rows = rows.assign(experiment=note["experiment"], variant=cell.variant)[endpoints.COLUMNS]
+        if cell.variant in kept:
+            books = journals.joined(books, journals.of_run(outcome, _where(cell.variant, cell.config)))
+        rows = outcome.rows.assign(experiment=note["experiment"], variant=cell.variant)[endpoints.COLUMNS]
         there = rows if there.empty else pd.concat([there, rows], ignore_index=True)
         record = provenance.provenance(
             shared, seconds=before["seconds"] + time.monotonic() - start, device=_device(shared["device"]),
             threads=shared["threads"], checksums=checksums,
             experiment=note["experiment"], commands=commands, methods=own,
         )  # fmt: skip
-        results.save(there, out, record)
+        results.save(there, out, record, journals.texts(out, books))
     frame = results.load(out)
     asked = {(*_where(variant, config), seed) for variant, config in cells for seed in seeds}
     frame = frame[pd.MultiIndex.from_frame(frame[endpoints.CELL]).isin(asked)].reset_index(drop=True)
     frame.attrs["path"] = str(out)
     return frame
+
+
+def _found(out, shared):
+    """(rows, record, journals, complete runs) of the file, if it is there and may be added to; else all empty."""
+    if out is None or not out.exists():
+        record = {"seconds": 0.0, "checksums": {}, "commands": [], "methods": {}}
+        return pd.DataFrame(columns=endpoints.COLUMNS), record, {}, set()
+    provenance.in_the_way(out, shared, provenance.code_digest())
+    rows, record = results.load(out), provenance.read_record(out)
+    done = results.done(rows)
+    rows = rows[pd.MultiIndex.from_frame(rows[endpoints.CELL]).isin(done)]  # a run cut off halfway is run again
+    return rows, record, journals.there(out, done), done
 
 
 def _shared(config) -> dict:
@@ -131,15 +141,6 @@ def _command(what, profile, overrides):
     """The command line that makes these rows, seeds aside: those are in the rows."""
     given = (shlex.quote(f"{name}={value}") for name, value in sorted(overrides.items()))
     return " ".join([f"hfkd {what} --profile {profile}", *(f"--set {each}" for each in given)])
-
-
-def _check_out(out):
-    """The file can be written, before hours are spent on what goes into it."""
-    if out.suffix != ".csv":
-        raise ValueError(f"result file {out} does not end in .csv; the JSON is written beside it under the same stem")
-    folder = next(parent for parent in out.absolute().parents if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise ValueError(f"result file {out} cannot be written: {folder} takes no new file; choose another --out")
 
 
 def _jobs(shared):

@@ -14,11 +14,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hfkd import training, weighting
-from hfkd.knowledge import pool
+from hfkd.earning import explore, judge, measure_revenue, measure_shapley, opened, take_losses
+from hfkd.learning import learn, soft_targets
+from hfkd.ledger import close, journals, note, released
 from hfkd.measure import measure
-from hfkd.state import public_images, stack, start
+from hfkd.networks import check_memory
+from hfkd.signals import Heard, heard, listens, reads, validation_losses, weights
+from hfkd.state import start
 from hfkd.streams import stream
+from hfkd.transport import edge_bytes, link_bytes, speak
 
 
 class Signals(NamedTuple):
@@ -38,7 +42,16 @@ class Teaching(NamedTuple):
     pooling: str = "log"
 
 
-def run(config, method, dataset, seeds, public=None, report=None) -> pd.DataFrame:
+class Outcome(NamedTuple):
+    """What a run leaves behind, all tidy."""
+
+    rows: pd.DataFrame  # one per (seed, evaluated round, client)
+    ledger: pd.DataFrame  # one per (seed, period, edge), columns ledger.LEDGER
+    weights: pd.DataFrame  # one per (seed, round, client), columns ledger.WEIGHTS
+    counts: pd.DataFrame  # one per (seed, client, class): what was released
+
+
+def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
     """Trains all clients of all seeds and measures them.
 
     Args:
@@ -50,26 +63,41 @@ def run(config, method, dataset, seeds, public=None, report=None) -> pd.DataFram
         report: called as report(round, rounds) after each round, or None.
 
     Returns:
-        One row per (seed, evaluated round, client); columns of results.COLUMNS without `experiment` and `variant`.
+        An Outcome; its rows have the columns of results.COLUMNS without `experiment` and `variant`.
 
     Source: poster (two-sided distillation over levels); the round as written above is ours.
     """
     torch.set_num_threads(config.threads)
     torch.backends.cudnn.deterministic = True  # same command, same machine, same bytes
-    state = start(config, dataset, seeds, public)
+    check_memory(config, dataset.images.shape[1:], dataset.n_classes)
+    state, books, rows = start(config, dataset, seeds, public), opened(seeds, config.clients), []
     loss = method.LOSS if config.hard_loss == "own" else config.hard_loss
-    balanced, rows = loss == "balanced", []
+    lessons = [_decide(state, books, z, seed, config, method) for z, seed in enumerate(seeds)]
     for round in range(1, config.rounds + 1):
-        if round == 1 or (config.refresh and round % config.refresh == 0):
-            lessons = [_decide(state, z, seed, config, method) for z, seed in enumerate(seeds)]
-        weight = np.stack([_weights(config, method, loss, lesson, round) for lesson in lessons])
-        _round(state, config, lessons, weight, balanced)
+        ears, said, fresh, targets = listens(config, method, loss, lessons, round), None, None, None
+        if ears.any():
+            said = speak(state, config, round)
+            fresh = _earn(state, books, config, method, lessons, said, loss == "balanced", round)
+        if config.refresh and round > 1 and (round - 1) % config.refresh == 0:
+            _close(state, books, config, seeds, lessons, said, round - 1)
+            lessons = [_decide(state, books, z, seed, config, method) for z, seed in enumerate(seeds)]
+            ears = listens(config, method, loss, lessons, round)
+        if ears.any():
+            _count_bytes(state, books, config, lessons, ears)
+            if config.revenue == "realised":
+                explore(books, lessons)
+            targets = soft_targets(state, books, config, lessons, said)
+        weight, signals = _weigh(state, books, config, method, loss, lessons, said, targets, fresh, round)
+        note(books, seeds, weight, signals, round)
+        learn(state, books, config, lessons, said, targets, weight, loss == "balanced", round)
         if round % config.eval_every == 0 or round == config.rounds:
             _check_finite(state, config, round)
-            rows.append(_rows(state, config, seeds, lessons, weight, round, measure(state, balanced)))
+            rows.append(_rows(state, config, seeds, lessons, weight, round, measure(state, loss == "balanced")))
         if report:
             report(round, config.rounds)
-    return pd.concat(rows, ignore_index=True)
+    last = speak(state, config, config.rounds) if config.revenue == "shapley" else None
+    _close(state, books, config, seeds, lessons, last, config.rounds)
+    return Outcome(pd.concat(rows, ignore_index=True), *journals(books), released(state, seeds))
 
 
 def _check_finite(state, config, round):
@@ -82,66 +110,48 @@ def _check_finite(state, config, round):
             )
 
 
-def _decide(state, z, seed, config, method) -> Teaching:
+def _decide(state, books, z, seed, config, method) -> Teaching:
     """The graph of one seed: what the method makes of the released counts and of what everybody has earned so far."""
-    signals = Signals(state.released[z], state.splits[z].levels, state.revenue[z])
+    signals = Signals(state.released[z], state.splits[z].levels, books.revenue[z])
     return method.teach(signals, config, stream(seed, "matching"))
 
 
-def _weights(config, method, loss, lesson, round):
-    """(N,) alpha or beta of every client in this round: the rule of RQ2 in its place; a weight per client and round."""
-    if lesson.weights is None:
-        return np.zeros(config.clients)
-    alpha = method.ALPHA.get(loss, method.ALPHA[method.LOSS]) if config.alpha is None else config.alpha
-    beta = alpha if config.beta is None else config.beta
-    role = weighting.by_role(lesson.mask, lesson.mask if lesson.edges is None else lesson.edges, alpha, beta)
-    if (config.weighting or method.WEIGHTING) == "ramp":
-        return weighting.ramp(role, round, max(1, config.warmup), config.ramp_length, config.ramp_power)
-    return weighting.fixed(role, round, config.warmup)
+def _earn(state, books, config, method, lessons, said, balanced, round):
+    """(z, N, N) what everybody earned everybody with what was learned in the round before."""
+    if "hard" in reads(config, method):
+        take_losses(books, validation_losses(state, balanced))
+    return measure_revenue(books, config, state, lessons, said, round)
 
 
-def _round(state, config, lessons, weight, balanced):
-    """Speak, pool, and learn: one joint epoch of every client."""
-    targets = _targets(state, config, lessons, weight) if weight.any() else None
-    optimiser = training.Optimiser(config.lr, config.momentum, config.temperature, config.kl_direction)
-    for cohort in state.cohorts:
-        ids = cohort.members.tolist()
-        train_sets = [state.splits[i // config.clients].train[i % config.clients] for i in ids]
-        steps = [-(-config.epochs * len(own) // config.batch) for own in train_sets]
-        private = stack([own[training.batches(state.private_streams[i], len(own), k, config.batch)]
-                          for i, own, k in zip(ids, train_sets, steps)])  # fmt: skip
-        prior = state.prior[cohort.members] if balanced else torch.zeros_like(state.prior[cohort.members])
-        lesson = None
-        if targets is not None:
-            rows = stack([training.batches(state.public_streams[i], config.public_size, k, config.batch)
-                           for i, k in zip(ids, steps)])  # fmt: skip
-            lesson = training.Lesson(
-                public_images(state, ids), targets[cohort.members], rows.to(state.images.device),
-                torch.as_tensor(weight.reshape(-1)[ids], dtype=state.images.dtype, device=state.images.device),
-            )  # fmt: skip
-        private = private.to(state.images.device)
-        training.train(cohort, state.images, state.labels, private, steps, prior, optimiser, lesson)
+def _weigh(state, books, config, method, loss, lessons, said, targets, fresh, round):
+    """(z, N) alpha or beta of every client: the rule of RQ2 in its place, and 0 for whom the gate has closed."""
+    wanted = reads(config, method) if said is not None else set()
+    signals = heard(state, config, wanted, books, said, targets, loss == "balanced", round)
+    each = [Heard(*(part[z] for part in signals)) for z in range(len(lessons))]
+    weight = np.stack([
+        weights(config, method, loss, lesson, round, own, last)
+        for lesson, own, last in zip(lessons, each, books.weight)
+    ])  # fmt: skip
+    if said is not None:
+        books.weight = np.where(weight > 0, weight, books.weight)
+        if config.gate:
+            judge(books, config, lessons, fresh, signals)
+    return weight * (books.strikes < 2), signals
 
 
-def _targets(state, config, lessons, weight):
-    """(z * N, m, c) pooled soft targets; counts the bytes that travel for them.
+def _count_bytes(state, books, config, lessons, ears):
+    """What travels in this round, link by link and edge by edge; whom the gate has closed hears nobody."""
+    masks = np.stack([np.asarray(lesson.mask, bool) & ~np.eye(state.clients, dtype=bool) for lesson in lessons])
+    heard_from = masks & (ears & (books.strikes < 2))[:, :, None]
+    state.sent += link_bytes(state, config, heard_from)
+    books.bytes += edge_bytes(state, config) * heard_from
 
-    Bytes are those of each client's own link to a relay that pools: what it says once if anybody but itself listens,
-    and one pooled answer if it learns from anybody but itself, m * C float32 each way.
-    """
-    seeds, n, classes = state.released.shape
-    spoken = torch.empty(seeds * n, config.public_size, classes, device=state.images.device)
-    for cohort in state.cohorts:
-        z = training.logits(cohort, state.images, public_images(state, cohort.members.tolist()))
-        spoken[cohort.members] = torch.log_softmax(z / config.temperature, dim=-1)
-    spoken = spoken.reshape(seeds, n, *spoken.shape[1:])
-    message = config.public_size * classes * spoken.element_size()
-    pooled = []
-    for z, lesson in enumerate(lessons):
-        heard = np.asarray(lesson.mask, bool) & (weight[z] > 0)[:, None] & ~np.eye(n, dtype=bool)
-        state.sent[z] += message * np.stack([heard.any(0), heard.any(1)], axis=1)
-        pooled.append(pool(spoken[z], lesson.weights, config.pooling or lesson.pooling))
-    return torch.cat(pooled)
+
+def _close(state, books, config, seeds, lessons, said, round):
+    """The end of a period: Shapley values are taken once, and the ledger is written."""
+    if config.revenue == "shapley" and said is not None:
+        measure_shapley(books, config, state, lessons, said, round)
+    close(books, seeds, lessons, round)
 
 
 def _rows(state, config, seeds, lessons, weight, round, measured) -> pd.DataFrame:

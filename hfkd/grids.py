@@ -9,15 +9,21 @@ from hfkd.methods import METHODS
 
 OWN_COLUMNS = ("method", "dataset", "public", "partition", "skew")  # axes with a column; the others go to `variant`
 ALPHAS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
+ADAPTIVE = ("loss_ratio", "revenue", "gradient", "uncertainty")
+LABELLED = {"public_labels": True, "refresh": 5}  # what rules of weight and revenue read; changes nothing by itself
 
 
 class Grid(NamedTuple):
-    """An experiment: blocks of axes (name -> values) whose products are run, and its own seeds if it has any."""
+    """An experiment: blocks of axes (name -> values) whose products are run, its own seeds if it has any, and the
+    variants whose journals are kept.
+    """
 
     name: str
     blocks: tuple[dict, ...]
     about: str
     seeds: tuple | None = None
+    journals: tuple[str, ...] = ()
+    base: dict = {}  # noqa: RUF012  fields that differ from the profile in every cell; never changed
 
 
 GRIDS = {
@@ -42,6 +48,16 @@ GRIDS = {
         ),
         "learning rate, then alpha of every method, the same values each; seeds that no table uses",
         seeds=(100, 101, 102, 103, 104),
+    ),
+    "tuning_rules": Grid(
+        "tuning_rules",
+        (
+            {"method": ("hfkd",), "skew": (0.1, 0.5), "weighting": ADAPTIVE, "alpha": ALPHAS},
+            {"method": ("hfkd",), "skew": (0.1, 0.5), "weighting": ("ramp",), "ramp_length": (10, 20), "alpha": ALPHAS},
+        ),
+        "RQ2: alpha of every weighting rule, the same values each; the seeds of tuning",
+        seeds=(100, 101, 102, 103, 104),
+        base=LABELLED,
     ),
 }  # fmt: skip
 
@@ -70,7 +86,7 @@ def cells(grid: Grid, profile: str, overrides: dict) -> list[tuple[str, Config]]
         values_of = {axis: (overrides[axis],) if axis in overrides else values for axis, values in block.items()}
         for values in itertools.product(*values_of.values()):
             chosen = dict(zip(values_of, values))
-            config = configure(profile, **{**overrides, **chosen})
+            config = configure(profile, **(grid.base | overrides | chosen))
             check_names(config)
             found.append((",".join(f"{k}={v}" for k, v in chosen.items() if k not in OWN_COLUMNS), config))
     if not found:

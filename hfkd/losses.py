@@ -65,12 +65,15 @@ def soft_loss(logits, target, temperature=1.0, direction="teacher_first", sample
     return temperature**2 * per_sample.mean()
 
 
-def distillation_loss(hard, soft, weight):
+def distillation_loss(hard, soft, weight, hard_weight=None):
     """(1 - weight) hard + weight soft: the poster's L_S with weight = alpha, its L_T with weight = beta.
 
     The weight is a number in [0, 1] without gradient. Weight 0 is the hard loss to the last bit: 1 * hard + 0 * soft.
 
+    Args:
+        hard_weight: in place of 1 - weight, for a step that does not see the own data (0).
+
     >>> float(distillation_loss(torch.tensor(2.0), torch.tensor(4.0), torch.tensor(0.25)))
     2.5
     """
-    return (1 - weight) * hard + weight * soft
+    return (1 - weight if hard_weight is None else hard_weight) * hard + weight * soft

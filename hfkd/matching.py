@@ -44,7 +44,7 @@ class Matching:
 
 
 def match(counts: np.ndarray, paths: Paths, rule: str = "coverage", personality: float = 0.25,
-          rng: np.random.Generator | None = None) -> Matching:
+          rng: np.random.Generator | None = None, revenue: np.ndarray | None = None, share: float = 0.0) -> Matching:
     """Choose the teachers of every student by one rule; deterministic, ties by client id ("milp": by the solver).
 
     Every limit of `paths` holds for every rule, but "all" ignores fan_in. Where fan_out makes students compete, as many
@@ -56,7 +56,8 @@ def match(counts: np.ndarray, paths: Paths, rule: str = "coverage", personality:
         paths: levels and limits.
         rule: a name in RULES.
         personality: eta in [0, 1]; 1 asks for similar teachers, 0 for those that cover what the student lacks.
-        rng: for rule "random" only.
+        rng: for rule "random" only, which ignores the rest.
+        revenue, share: (N, N) in [-1, 1], and in [0, 1]: rules choose by (1 - share) gain + share revenue.
 
     Returns:
         A Matching; clients without a teacher are in `alone` with the reason.
@@ -64,7 +65,7 @@ def match(counts: np.ndarray, paths: Paths, rule: str = "coverage", personality:
     Raises:
         ValueError: unknown rule, wrong counts, counts and levels of different length, "random" without rng.
 
-    Source: ours (METHOD section 4); deferred acceptance: Gale and Shapley 1962, doi:10.1080/00029890.1962.11989827.
+    Source: ours (METHOD 4); deferred acceptance: Gale and Shapley 1962, doi:10.1080/00029890.1962.11989827.
 
     >>> match([[4, 0], [0, 4], [2, 2]], Paths([1, 2, 2], fan_in=1), personality=0).edges[0].tolist()
     [False, True, False]
@@ -76,14 +77,16 @@ def match(counts: np.ndarray, paths: Paths, rule: str = "coverage", personality:
         raise ValueError(f"counts has {len(p)} clients, levels has {n}; expected one row of counts per level")
     if rule == "random" and not isinstance(rng, np.random.Generator):
         raise ValueError(f"rule 'random' got rng {rng!r}; expected a numpy Generator, such as np.random.default_rng(0)")
-    fit, allowed = affinity(counts, personality), admissible(paths)
+    allowed, earned = admissible(paths), share * (np.zeros((n, n)) if revenue is None else np.asarray(revenue, float))
+    fit = (1 - share) * affinity(counts, personality) + earned
     if rule == "coverage":
-        edges = match_groups(counts, allowed, paths, personality)
+        edges = match_groups(counts, allowed, paths, personality, earned, share)
     elif rule in ("stable", "milp", "none"):
         edges = {"stable": _stable, "milp": _milp, "none": lambda *_: np.zeros_like(allowed)}[rule](fit, allowed, paths)
     else:
-        gain = (rng.random((n, n)) if rule == "random" else similarity(p) if rule == "nearest"
-                else -similarity(p) if rule == "farthest" else fit)
+        alike = (1 - share) * similarity(p)
+        gain = (rng.random((n, n)) if rule == "random" else earned + alike if rule == "nearest"
+                else earned - alike if rule == "farthest" else fit)
         edges = fill(lambda _: gain, allowed, paths, {"assignment": 1, "all": n}.get(rule, paths.fan_in))
     edges.setflags(write=False)
     asked_for = 'rule "none" asks for no teacher'

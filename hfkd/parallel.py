@@ -8,8 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-import pandas as pd
-
 from hfkd import data, federation
 from hfkd.config import Config
 from hfkd.methods import METHODS
@@ -23,7 +21,7 @@ class Cell(NamedTuple):
     seeds: tuple[int, ...]
 
 
-def finished(cells: list[Cell], jobs: int, report: Callable[[str], None]) -> Iterator[tuple[Cell, pd.DataFrame, dict]]:
+def finished(cells: list[Cell], jobs: int, report: Callable[[str], None]) -> Iterator[tuple]:
     """Runs the cells, at most `jobs` at a time, and yields each as it is done, in any order.
 
     Args:
@@ -32,7 +30,7 @@ def finished(cells: list[Cell], jobs: int, report: Callable[[str], None]) -> Ite
         report: called with one line of text about every second.
 
     Yields:
-        (cell, rows of federation.run, name -> checksum of the data sets it read).
+        (cell, what federation.run returns, name -> checksum of the data sets it read).
 
     Raises:
         whatever a cell raises; the others are stopped then.
@@ -76,8 +74,8 @@ def _run(job):
     config = cell.config
     dataset = data.load(config.dataset)
     public = None if config.public == "same" else data.load(config.public)
-    rows = federation.run(config, METHODS[config.method], dataset, cell.seeds, public, tick)
-    return cell, rows, {d.name: d.checksum for d in (dataset, public) if d is not None}
+    outcome = federation.run(config, METHODS[config.method], dataset, cell.seeds, public, tick)
+    return cell, outcome, {d.name: d.checksum for d in (dataset, public) if d is not None}
 
 
 def _line(cells, rounds, start) -> str:

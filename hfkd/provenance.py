@@ -21,8 +21,8 @@ from hfkd import paths
 
 # Modules that choose, store or draw numbers but make none. All others count: a new module is never forgotten.
 BYSTANDERS = {"__init__", "bench", "claims", "cli", "commands", "config", "download", "endpoints", "experiments",
-              "grids", "notebooks", "pairing", "parallel", "parameters", "paths", "progress", "provenance",
-              "rendering", "results", "statistics"}
+              "grids", "journals", "limits", "notebooks", "pairing", "parallel", "parameters", "paths", "progress",
+              "provenance", "rendering", "results", "statistics"}
 NEXT = "choose another --out, or start over with --fresh (make reproduce FRESH=1)"
 
 

@@ -5,6 +5,7 @@ the rows is in `endpoints`, what stands in the JSON in `provenance`; both are to
 """
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,7 +25,7 @@ TEXT = ["experiment", "method", "dataset", "public", "partition", "variant"]
 WHOLE = ["seed", "round", "client", "level", "samples", "teachers", "bytes_up", "bytes_down"]
 
 
-def save(frame: pd.DataFrame, path: str | Path, provenance: Mapping) -> None:
+def save(frame: pd.DataFrame, path: str | Path, provenance: Mapping, journals: Mapping | None = None) -> None:
     """Write the rows to `path` and `provenance` to the JSON beside it; both appear whole or not at all.
 
     Rows are sorted by KEY; skew is written with %g, the other floats with %.6f, a missing float as an empty field. The
@@ -34,6 +35,7 @@ def save(frame: pd.DataFrame, path: str | Path, provenance: Mapping) -> None:
         frame: columns COLUMNS in any order, rows in any order; accuracies are fractions in [0, 1], bytes are integers.
         path: ends in .csv; its folder is made.
         provenance: what `provenance(...)` returned.
+        journals: name -> (path, text) of files that appear with it; the JSON gets their digests.
 
     Raises:
         ValueError: missing or unknown columns, a key missing or repeated, a value out of range; nothing is written.
@@ -51,8 +53,23 @@ def save(frame: pd.DataFrame, path: str | Path, provenance: Mapping) -> None:
         raise ValueError(f"{len(twice)} result rows repeat a key, first {key}; expected one row per client and round")
     text = rows.to_csv(index=False, float_format="%.6f", lineterminator="\n")
     record = plain(provenance) | {"rows_sha256": rows_digest(text.encode())}
+    if journals:
+        record["journals"] = {name: rows_digest(body.encode()) for name, (_, body) in journals.items()}
     note = json.dumps(record, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_files({path: text, path.with_suffix(".json"): note})
+    write_files(dict((journals or {}).values()) | {path: text, path.with_suffix(".json"): note})
+
+
+def check_out(out: Path) -> None:
+    """Return if the file can be written, before hours are spent on what goes into it.
+
+    Raises:
+        ValueError: a name that does not end in .csv, or a folder that takes no new file.
+    """
+    if out.suffix != ".csv":
+        raise ValueError(f"result file {out} does not end in .csv; the JSON is written beside it under the same stem")
+    folder = next(parent for parent in out.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        raise ValueError(f"result file {out} cannot be written: {folder} takes no new file; choose another --out")
 
 
 def load(path: str | Path) -> pd.DataFrame:

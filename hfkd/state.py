@@ -25,7 +25,7 @@ class State:
     labels: torch.Tensor  # (n,)
     prior: torch.Tensor  # (z * N, c) log prior of every client
     released: np.ndarray  # (z, N, c) counts as the clients release them; today the true ones
-    revenue: np.ndarray  # (z, N, N) [student, teacher] what each earned each; today nobody measures it: 0
+    parameters: np.ndarray  # (z, N) parameters of each client's network
     private_streams: list[np.random.Generator]  # one per flat id; nothing but private batches draws from them
     public_streams: list[np.random.Generator]
     sent: np.ndarray  # (z, N, 2) bytes up and down so far
@@ -65,11 +65,19 @@ def start(config, dataset, seeds, public=None) -> State:
     flat = [(seed, client) for seed in seeds for client in range(n)]
     return State(
         splits, cohorts, images, labels, log_prior(counts.reshape(len(flat), -1)).to(device, images.dtype), counts,
-        np.zeros((len(seeds), n, n)),
+        _parameters(cohorts, len(seeds), n),
         [stream(seed, "batches", client) for seed, client in flat],
         [stream(seed, "public batches", client) for seed, client in flat],
         np.zeros((len(seeds), n, 2), dtype=np.int64),
     )  # fmt: skip
+
+
+def _parameters(cohorts, seeds, n):
+    """(z, N) parameters of each client's network."""
+    sizes = np.zeros(seeds * n, dtype=np.int64)
+    for cohort in cohorts:
+        sizes[cohort.members] = sum(w[0].numel() for w in cohort.weights.values())
+    return sizes.reshape(seeds, n)
 
 
 def check_device(config) -> torch.device:

@@ -33,12 +33,14 @@ class Cohort:
 
 
 class Lesson(NamedTuple):
-    """What a cohort hears in a round: its public images, their pooled targets, and how much they weigh."""
+    """What a cohort hears in a round: images, their soft targets, and how much they weigh against the own data."""
 
-    public: torch.Tensor  # (b, m) indices into images: the public set of the member's seed
+    asked: torch.Tensor  # (b, m) indices into images: the public set, or whatever the transport teaches on
     targets: torch.Tensor  # (b, m, c) probabilities q_b(c|u)
-    rows: torch.Tensor  # (b, k, i) which of the m public images each step takes
-    weight: torch.Tensor  # (b,) alpha or beta in [0, 1]
+    rows: torch.Tensor  # (b, k, i) which of the m images each step takes
+    weight: torch.Tensor  # (b,) alpha or beta in [0, 1], of the soft loss
+    voice: torch.Tensor | None = None  # (b, m) v(u) >= 0, how much each image counts; None: all alike
+    hard: torch.Tensor | None = None  # (b,) weight of the hard loss; None: 1 - weight; 0 away from the own data
 
 
 class Optimiser(NamedTuple):
@@ -83,7 +85,7 @@ def batches(rng, n: int, steps: int, size: int) -> np.ndarray:
 def train(cohort: Cohort, images, labels, private, steps, prior, optimiser: Optimiser, lesson: Lesson | None = None):
     """One round of one cohort, in place: steps[b] joint steps of member b, each one private and one public batch.
 
-        L_b = (1 - a_b) CE(f_b(x) + prior_b, y) + a_b T^2 KL(q_b(u) || p_b(u))
+        L_b = h_b CE(f_b(x) + prior_b, y) + a_b T^2 mean_u v_b(u) KL(q_b(u) || p_b(u)),    h_b = 1 - a_b
 
     The two parts are separate sums of one gradient, so a_b = 0 gives the weights of training alone to the last bit.
 
@@ -99,6 +101,9 @@ def train(cohort: Cohort, images, labels, private, steps, prior, optimiser: Opti
     """
     if any(a < b for a, b in zip(steps, steps[1:])):
         raise ValueError("steps increase along the cohort; expected the member with the most steps first")
+    if lesson is not None:
+        voice = torch.ones_like(lesson.targets[..., 0]) if lesson.voice is None else lesson.voice
+        hard = 1 - lesson.weight if lesson.hard is None else lesson.hard
     gradient = vmap(grad(_objective(cohort.module, optimiser, joint=lesson is not None)))
     for k in range(steps[0] if steps else 0):
         live = sum(s > k for s in steps)
@@ -108,7 +113,8 @@ def train(cohort: Cohort, images, labels, private, steps, prior, optimiser: Opti
         if lesson is not None:
             rows = lesson.rows[:live, k]
             heard = lesson.targets[:live].gather(1, rows.unsqueeze(-1).expand(-1, -1, prior.shape[-1]))
-            inputs += [images[lesson.public[:live].gather(1, rows)], heard, lesson.weight[:live]]
+            inputs += [images[lesson.asked[:live].gather(1, rows)], heard, voice[:live].gather(1, rows)]
+            inputs += [lesson.weight[:live], hard[:live]]
         for name, g in gradient(weights, *inputs).items():
             m = cohort.momentum[name][:live].mul_(optimiser.momentum).add_(g)
             weights[name].sub_(m, alpha=optimiser.lr)
@@ -120,9 +126,9 @@ def _objective(module, optimiser, joint):
     def alone(weights, x, y, prior):
         return hard_loss(functional_call(module, weights, (x,)), y, prior)
 
-    def together(weights, x, y, prior, u, q, a):
-        soft = soft_loss(functional_call(module, weights, (u,)), q, optimiser.temperature, optimiser.direction)
-        return distillation_loss(alone(weights, x, y, prior), soft, a)
+    def together(weights, x, y, prior, u, q, v, a, h):
+        soft = soft_loss(functional_call(module, weights, (u,)), q, optimiser.temperature, optimiser.direction, v)
+        return distillation_loss(alone(weights, x, y, prior), soft, a, h)
 
     return together if joint else alone
 
@@ -137,5 +143,39 @@ def logits(cohort: Cohort, images, at):
     Returns:
         (b, n, c).
     """
-    forward = vmap(lambda weights, x: functional_call(cohort.module, weights, (x,)))
-    return torch.cat([forward(cohort.weights, images[part]) for part in at.split(CHUNK, dim=1)], dim=1)
+    return _forward(cohort.module, cohort.weights, images, at)
+
+
+@torch.no_grad()
+def features(cohort: Cohort, images, at):
+    """What the last layer of every member sees of its own list of images; arguments as `logits`.
+
+    Returns:
+        (b, n, FEATURES).
+    """
+    body = {name.removeprefix("body."): w for name, w in cohort.weights.items() if name.startswith("body.")}
+    return _forward(cohort.module.body, body, images, at)
+
+
+def _forward(module, weights, images, at):
+    """The module of every member on its own list of images, CHUNK images at a time."""
+    forward = vmap(lambda own, x: functional_call(module, own, (x,)))
+    return torch.cat([forward(weights, images[part]) for part in at.split(CHUNK, dim=1)], dim=1)
+
+
+def part(cohort: Cohort, rows) -> Cohort:
+    """Some members as a cohort of their own; `put_back` returns what they have learned.
+
+    Args:
+        rows: positions in the cohort, rising, so that the largest training set stays first.
+    """
+    rows = torch.as_tensor(rows, dtype=torch.long)
+    copies = [{name: w[rows.to(w.device)] for name, w in kept.items()} for kept in (cohort.weights, cohort.momentum)]
+    return Cohort(cohort.level, cohort.module, cohort.members[rows], *copies)
+
+
+def put_back(cohort: Cohort, some: Cohort, rows) -> None:
+    """Weights and momentum of `some` = part(cohort, rows), written into the cohort."""
+    for kept, changed in ((cohort.weights, some.weights), (cohort.momentum, some.momentum)):
+        for name, w in kept.items():
+            w[torch.as_tensor(rows, device=w.device)] = changed[name]

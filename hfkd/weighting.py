@@ -1,15 +1,23 @@
 """RQ2: how much soft against hard knowledge, per client and round. Weights are numbers without gradient.
 
 Students learn with alpha, teachers with beta: a client that has teachers weighs its target by alpha, a client that only
-hears its students (feedback) by beta, a client that hears nobody by 0.
+hears its students (feedback) by beta, a client that hears nobody by 0. Every rule is a function of numbers that a
+client knows before it learns; `alpha` below is the maximum of either.
 """
 
 import numpy as np
+import torch
 
 RULES = {
     "fixed": "the same weight in every round after the first",
     "ramp": "authors' code: alpha_max ((r - r0)/B)^power, from 0 at round r0",
+    "loss_ratio": "more soft knowledge the worse oneself is against the pooled target (needs public_labels)",
+    "revenue": "controller: the weight grows while the own validation loss falls, and shrinks when it rises",
+    "gradient": "the positive part of the cosine between the gradients of the hard and the soft loss, last layer",
+    "uncertainty": "inverse-loss weights, the optimum of Kendall's learned uncertainties",
 }
+LOWEST = 0.01  # the controller multiplies: from 0 no factor leads back
+TINY = 1e-12  # keeps 0/0 a number
 
 
 def fixed(alpha, round: int, warmup: int = 1):
@@ -49,12 +57,115 @@ def ramp(alpha, round: int, start: int = 1, length: int = 50, power: float = 1.0
     return alpha * done**power
 
 
-def by_role(mask, edges, alpha: float, beta: float) -> np.ndarray:
+def loss_ratio(alpha, own, other):
+    """alpha_max CE_own / (CE_own + CE_other): whoever is worse listens more; in [0, alpha_max].
+
+    For a student, own = CE_S and other = CE_T, its target's; for the teacher the other way round, so that
+    alpha/alpha_max + beta/beta_max = 1. Only the ratio of the two losses counts. Two losses of 0 give alpha_max/2.
+
+    Args:
+        alpha: the maximum, a number or (N,).
+        own, other: cross-entropies in nats on the same labelled samples, >= 0.
+
+    Source: ours (METHOD section 6).
+
+    >>> float(loss_ratio(1.0, 3.0, 1.0)), float(loss_ratio(0.5, 1.0, 3.0))
+    (0.75, 0.125)
+    """
+    own, other = np.asarray(own, float), np.asarray(other, float)
+    total = own + other
+    return alpha * np.where(total > 0, own / np.where(total > 0, total, 1.0), 0.5)
+
+
+def revenue_controller(alpha, loss, usual, rate: float = 1.0):
+    """a exp(mu clip(d, -1, 1)), d = (usual - loss)/usual, clipped to [LOWEST, 1]: keep doing what helps.
+
+    Args:
+        alpha: the weight of the last round, a number or (N,).
+        loss: the client's validation loss now. usual: its running mean before now; NaN: nothing known, no change.
+        rate: mu >= 0; one round changes the weight at most by the factor exp(mu).
+
+    Source: ours (METHOD section 6).
+
+    >>> round(float(revenue_controller(0.2, loss=0.5, usual=1.0)), 4)  # .2 exp(.5)
+    0.3297
+    """
+    loss, usual = np.asarray(loss, float), np.asarray(usual, float)
+    known = np.isfinite(usual) & np.isfinite(loss)
+    drop = np.where(known, np.clip((usual - loss) / np.maximum(usual, TINY), -1, 1), 0.0)
+    return np.clip(alpha * np.exp(rate * drop), LOWEST, 1.0)
+
+
+def gradient_cosine(alpha, cosine):
+    """alpha_max max(0, cos): soft knowledge counts as far as it pulls where the labels pull; in [0, alpha_max].
+
+    Source: weighted auxiliary losses by gradient similarity, Du et al. 2018 (1812.02224); per client and round, ours.
+
+    >>> [float(gradient_cosine(0.5, c)) for c in (-1.0, 0.5, 1.0)]
+    [0.0, 0.25, 0.5]
+    """
+    return alpha * np.clip(np.nan_to_num(np.asarray(cosine, float)), 0.0, 1.0)
+
+
+def uncertainty(alpha, hard, soft):
+    """alpha_max L_hard / (L_hard + L_soft): the weights 1/L of both losses, scaled to sum to 1; in [0, alpha_max].
+
+    Kendall et al. minimise exp(-s) L + s over s for each loss, whose optimum is s = ln L: a loss is weighed by 1/L.
+
+    Args:
+        hard, soft: the two losses in nats, >= 0.
+
+    Source: Kendall, Gal and Cipolla 2018 (1705.07115); at its optimum instead of learned, ours.
+
+    >>> float(uncertainty(1.0, hard=1.5, soft=0.5))
+    0.75
+    """
+    return loss_ratio(alpha, hard, soft)
+
+
+def prior_weight(target, prior, power: float = 1.0):
+    """v(u) ~ (sum_c q(c|u) prior(c))^lambda, scaled to mean 1: how much a public image resembles one's own data.
+
+    Args:
+        target: (..., m, C) soft targets q. prior: (..., C) own label distribution.
+        power: lambda >= 0; 0 gives 1 everywhere.
+
+    Returns:
+        (..., m) tensor >= 0, mean 1.
+
+    Source: ours (METHOD section 6).
+
+    >>> prior_weight(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([0.75, 0.25])).tolist()
+    [1.5, 0.5]
+    """
+    alike = torch.einsum("...mc,...c->...m", target.detach(), prior.detach().to(target)).clamp_min(TINY)
+    likely = (alike / alike.amax(-1, keepdim=True)) ** power  # the largest is 1: no power makes all of them 0
+    return likely / likely.mean(-1, keepdim=True)
+
+
+def head_gradient(features, error):
+    """Gradient of a mean cross-entropy or KL by the last linear layer: mean_n e_n [h_n, 1]^T, flat (..., C * (d + 1)).
+
+    Args:
+        features: (..., n, d) inputs of the layer. error: (..., n, C) predicted minus wanted probabilities; rows of
+            zeros do not count towards the sum, so padding is allowed where only the direction matters.
+
+    Source: ours; cross-entropy and KL(q || p) have the same derivative by the logits (KL(p || q) has another).
+
+    >>> head_gradient(torch.tensor([[2.0]]), torch.tensor([[-0.5, 0.5]])).tolist()
+    [-1.0, -0.5, 1.0, 0.5]
+    """
+    inputs = torch.cat([features, torch.ones_like(features[..., :1])], dim=-1)
+    return torch.einsum("...nc,...nd->...cd", error, inputs).flatten(-2) / features.shape[-2]
+
+
+def by_role(mask, edges, alpha, beta) -> np.ndarray:
     """The weight of each client by its role: alpha with teachers, beta with others to hear but no teachers, else 0.
 
     Args:
         mask: (N, N) bool [listener, speaker], who is pooled for whom (with or without oneself).
         edges: (N, N) bool [student, teacher], the matching; a listener with a row in it is a student.
+        alpha, beta: numbers, or one per client.
 
     Returns:
         (N,) float64.
@@ -62,6 +173,7 @@ def by_role(mask, edges, alpha: float, beta: float) -> np.ndarray:
     >>> by_role([[1, 1], [1, 1]], [[0, 1], [0, 0]], 0.5, 0.1).tolist()
     [0.5, 0.1]
     """
-    mask, edges = np.array(mask, bool), np.asarray(edges, bool)
+    mask, edges = np.array(mask, bool), np.array(edges, bool)
     np.fill_diagonal(mask, False)
+    np.fill_diagonal(edges, False)
     return np.where(edges.any(1), alpha, np.where(mask.any(1), beta, 0.0))

@@ -20,9 +20,9 @@ LONGEST_FILE, LONGEST_FUNCTION = 200, 40  # lines; of a function the docstring i
 ORDER = """
     paths streams assess losses levels shares progress parameters
     formats download data schemes partition
-    constraints coverage matching knowledge weighting revenue training measure
-    state federation methods config bench parallel
-    provenance endpoints pairing results statistics claims plots
+    constraints coverage matching knowledge weighting revenue limits config training
+    state measure transport networks earning signals learning ledger federation methods bench parallel
+    provenance endpoints pairing results journals statistics claims plots
     grids experiments rendering notebooks commands hfkd cli
 """.split()
 # Closer than the order: these may import only what is named.

@@ -135,6 +135,14 @@ def test_distillation_loss_mixes():
     assert [float(distillation_loss(hard, soft, w)) for w in (0.0, .25, 1.0)] == [2.0, 3.0, 6.0]  # 1.5 + 1.5
 
 
+def test_a_weight_of_its_own_for_the_hard_loss():
+    hard, soft = torch.tensor(2.0, requires_grad=True), torch.tensor(6.0, requires_grad=True)
+    assert [distillation_loss(hard, soft, .25, w).item() for w in (None, .75, 1.0, .5)] == [3.0, 3.0, 3.5, 2.5]
+    public_only = distillation_loss(hard, soft, .25, 0)
+    public_only.backward()
+    assert public_only.item() == 1.5 and hard.grad == 0 and soft.grad == .25
+
+
 def test_weight_zero_is_the_hard_loss_to_the_last_bit():
     logits, labels, target = (x.float() if x.is_floating_point() else x for x in drawn())
     prior = torch.full((C,), -1.7)

@@ -128,7 +128,7 @@ def test_fed_cbs_uniform_triple_is_reached_by_the_swap_pass_only():
     # The student is uniform, so every class is covered and only the trend to uniformity decides. Greedy takes client 1
     # (union 11,11,11,11,11,5), then 2 or 3, and ends at {0,1,2}; swapping 1 for 3 gives 15 of each class: {0,2,3}.
     paths = Paths([1, 2, 2, 2], fan_in=2)
-    values, everyone = _values(FED_CBS, 0.0), np.arange(4)
+    values, everyone = _values(FED_CBS, 0.0, np.zeros((4, 4)), 0.0), np.arange(4)
 
     def gains(edges):
         now, after = values(everyone, edges)
@@ -174,7 +174,7 @@ def test_the_swap_pass_never_loses_value_and_sometimes_wins(limits):
     won = []
     for seed in range(12):
         counts, paths = federation(seed, **limits)
-        values, everyone, allowed = _values(counts, 0.25), np.arange(14), admissible(paths)
+        values, everyone, allowed = _values(counts, 0.25, np.zeros((14, 14)), 0.0), np.arange(14), admissible(paths)
         greedy = fill(lambda e, v=values: np.subtract(v(everyone, e)[1], v(everyone, e)[0][:, None]), allowed, paths,
                       paths.fan_in)
         after = group_value(counts, match(counts, paths).edges).sum()

@@ -41,7 +41,7 @@ def trained(arguments, rows=slice(None), **changed):
     cohort, images, labels, private, steps, prior, optimiser, *rest = arguments
     lesson = changed["lesson"] if "lesson" in changed else rest[0] if rest else None
     if lesson is not None:
-        lesson = training.Lesson(*(part[rows] for part in lesson))
+        lesson = training.Lesson(*(None if part is None else part[rows] for part in lesson))
     cohort = copied(cohort, rows)
     training.train(cohort, images, labels, private[rows], steps[rows], prior[rows], optimiser, lesson)
     return cohort.weights
@@ -81,8 +81,9 @@ def test_engine_equals_a_plain_module_with_torchs_optimiser():
         for k in range(steps[b]):
             hard = F.cross_entropy(net(images[private[b, k]]) + prior[b], labels[private[b, k]])
             heard = lesson.rows[b, k]
-            said = F.log_softmax(net(images[lesson.public[b, heard]]) / 2.0, 1)
-            soft = 4.0 * F.kl_div(said, lesson.targets[b, heard], reduction="batchmean")
+            said = F.log_softmax(net(images[lesson.asked[b, heard]]) / 2.0, 1)
+            apart = F.kl_div(said, lesson.targets[b, heard], reduction="none").sum(1)
+            soft = 4.0 * (lesson.voice[b, heard] * apart).mean()
             sgd.zero_grad()
             ((1 - lesson.weight[b]) * hard + lesson.weight[b] * soft).backward()
             sgd.step()

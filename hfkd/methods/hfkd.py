@@ -5,6 +5,8 @@ beta for teachers (RQ2, here fixed), and the group of a client = itself, its tea
 peers (RQ3).
 """
 
+import numpy as np
+
 from hfkd.federation import Signals, Teaching
 from hfkd.knowledge import teaching_weights
 from hfkd.matching import Paths, group, match
@@ -21,12 +23,14 @@ def teach(signals: Signals, config, rng) -> Teaching:
 
     Args:
         signals: released counts, levels and revenue.
-        config: rule, personality, fan_in, fan_out, max_gap, feedback, peers, power, revenue_temperature are read.
+        config: rule, personality, fan_in, fan_out, max_gap, revenue_matching, feedback, peers, include_self, power and
+            revenue_temperature are read.
         rng: for rule = "random" only.
     """
     counts, levels = signals.counts, signals.levels
     paths = Paths(levels, max_gap=config.max_gap, fan_in=config.fan_in, fan_out=config.fan_out)
-    edges = match(counts, paths, rule=config.rule, personality=config.personality, rng=rng).edges
-    mask = group(edges, levels, feedback=config.feedback, peers=config.peers)
+    edges = match(counts, paths, config.rule, config.personality, rng, signals.revenue, config.revenue_matching).edges
+    mask = group(edges, levels, feedback=config.feedback, peers=config.peers, self_=config.include_self)
+    mask |= np.diag(~mask.any(1))  # who has nobody listens to itself
     weights = teaching_weights(mask, counts, config.power, signals.revenue, config.revenue_temperature)
     return Teaching(weights, mask, edges)

@@ -1,0 +1,155 @@
+"""The books of a run: what everybody earned everybody, and who listens to nobody any more.
+
+Revenue is measured each round on what was spoken, kept as a running mean, and read whenever the graph is made anew
+(`refresh`). All rules are in `revenue`; this module says what they are fed with.
+
+Axes: z seed, s listener, t speaker, c class.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from hfkd import revenue
+from hfkd.knowledge import pool, teaching_weights
+from hfkd.streams import stream
+from hfkd.transport import asked_about
+
+
+@dataclass
+class Books:
+    """What is known at a moment of a run; arrays are changed in place or replaced, round by round."""
+
+    revenue: np.ndarray  # (z, N, N) running mean of what t earned s; 0 where nobody has measured it
+    loss: np.ndarray  # (z, N) own validation loss, nats; NaN: not measured
+    usual: np.ndarray  # (z, N) its running mean before this round
+    before: np.ndarray  # (z, N) the validation loss of the round before
+    strikes: np.ndarray  # (z, N) rounds in a row in which nobody helped
+    weight: np.ndarray  # (z, N) alpha or beta of the last round; NaN before the first
+    alone_with: np.ndarray  # (z, N) the one partner that s hears while it explores, or -1
+    streams: list = field(default_factory=list)  # (seed, "exploration", client)
+    bytes: np.ndarray | None = None  # (z, N, N) over each edge since the graph was made
+    ledger: list = field(default_factory=list)  # see `ledger.close`
+    weights: list = field(default_factory=list)  # see `ledger.note`
+
+
+def opened(seeds, clients) -> Books:
+    """Empty books."""
+    shape = (len(seeds), clients)
+    unknown = np.full(shape, np.nan)
+    draws = [[stream(seed, "exploration", i) for i in range(clients)] for seed in seeds]
+    return Books(np.zeros((*shape, clients)), *(unknown.copy() for _ in range(3)), np.zeros(shape, int), unknown,
+                 np.full(shape, -1), draws, np.zeros((*shape, clients), np.int64))  # fmt: skip
+
+
+def take_losses(books, now) -> None:
+    """Take in the validation losses (z, N) of this round, and move their running mean to those before it."""
+    before, books.loss = books.loss, now
+    blank = np.isnan(books.usual)
+    books.usual = np.where(blank, before, revenue.KEEP * books.usual + (1 - revenue.KEEP) * before)
+    books.before = before
+
+
+def measure_revenue(books, config, state, lessons, said, round) -> np.ndarray:
+    """What everybody that has spoken earned everybody in this round, taken into the running mean.
+
+    Returns:
+        (z, N, N) revenue of this round, 0 where nothing was measured.
+    """
+    fresh = np.zeros_like(books.revenue)
+    if config.revenue not in ("labelled", "realised"):
+        return fresh
+    others = ~np.eye(state.clients, dtype=bool)
+    for z, lesson in enumerate(lessons):
+        if config.revenue == "labelled":
+            losses = losses_of(state, config, z, said[z * state.clients : (z + 1) * state.clients], round)
+            fresh[z] = revenue.labelled(losses, np.diagonal(losses)) * others
+            known = others & (np.asarray(lesson.mask, bool) & others).any(0)  # who has spoken to anybody
+        else:
+            fresh[z] = revenue.realised(books.before[z], books.loss[z], say(books, lesson, z)) * others
+            known = fresh[z] != 0
+        books.revenue[z] = revenue.running(books.revenue[z], fresh[z], known)
+    return fresh
+
+
+def measure_shapley(books, config, state, lessons, said, round) -> None:
+    """Exact Shapley value of each partner in the pooled target, in shares of the listener's own loss; once a period."""
+    for z, lesson in enumerate(lessons):
+        labels, part = public_labels(state, config, z, round), shares(state, config, z)
+        answers = said[z * state.clients : (z + 1) * state.clients]
+        for s in range(state.clients):
+            partners = [t for t in np.flatnonzero(lesson.mask[s]).tolist() if t != s]
+            if not partners:
+                continue
+            members = [s, *partners]
+            with_self = np.insert(revenue.coalitions(len(partners)), 0, True, axis=1)
+            w = teaching_weights(with_self, state.released[z][members], config.power)
+            targets = pool(answers[members], w, config.pooling or lesson.pooling)
+            by_class = revenue.class_losses(targets.clamp_min(1e-30).log(), labels)
+            losses = revenue.weighed(by_class.cpu(), part[s : s + 1])[0]
+            earned = np.clip(revenue.shapley(losses[0] - losses) / max(losses[0], 1e-12), -1, 1)
+            books.revenue[z, s, partners] = revenue.running(books.revenue[z, s, partners], earned, True)
+
+
+def judge(books, config, lessons, fresh, signals) -> None:
+    """The do-no-harm gate: count for every listener the rounds in a row in which nobody helped."""
+    for z, lesson in enumerate(lessons):
+        mask = np.asarray(lesson.mask, bool) & ~np.eye(len(lesson.mask), dtype=bool)
+        members = (books.revenue[z] if config.revenue == "shapley" else fresh[z]) * mask
+        pooled = (books.before[z] - books.loss[z] if config.revenue == "realised"
+                  else signals.own[z] - signals.other[z])  # fmt: skip
+        known = mask.any(1) & np.isfinite(pooled)
+        books.strikes[z] = revenue.gate(members, np.nan_to_num(pooled), books.strikes[z], known)
+
+
+def explore(books, lessons) -> None:
+    """With probability EXPLORATION a listener hears one partner alone in this round: whose credit is then its own."""
+    for z, lesson in enumerate(lessons):
+        for s, rng in enumerate(books.streams[z]):
+            chance, choice = rng.random(2)  # both drawn each round, so that later draws do not depend on the outcome
+            partners = [t for t in np.flatnonzero(lesson.mask[s]).tolist() if t != s]
+            tries = partners and chance < revenue.EXPLORATION
+            books.alone_with[z, s] = partners[int(choice * len(partners))] if tries else -1
+
+
+def heard_weights(books, lesson, z):
+    """W (s, t, c) as it is heard in this round: that of the lesson, or one partner alone for those who explore."""
+    explorers = np.flatnonzero(books.alone_with[z] >= 0)
+    if not len(explorers):
+        return lesson.weights
+    weights = lesson.weights.clone()
+    weights[explorers] = 0.0
+    weights[explorers, books.alone_with[z, explorers]] = 1.0
+    return weights
+
+
+def say(books, lesson, z) -> np.ndarray:
+    """(N, N) share of each speaker in what each listener heard, the mean over classes; rows sum to 1."""
+    return torch.as_tensor(heard_weights(books, lesson, z)).mean(-1).cpu().numpy()
+
+
+def losses_of(state, config, z, log_p, round) -> np.ndarray:
+    """L_s(t) (N, T) on the labelled public images of a seed, reweighted to the labels of each listener s.
+
+    Args:
+        log_p: (T, m, C) answers of any T speakers.
+    """
+    by_class = revenue.class_losses(log_p, public_labels(state, config, z, round))
+    return revenue.weighed(by_class.cpu(), shares(state, config, z))
+
+
+def public_labels(state, config, z, round):
+    """(m,) labels of the public images of a seed that are answered in this round: read by rules, never trained on."""
+    asked = state.splits[z].public[asked_about(config, round)]
+    return state.labels[torch.from_numpy(asked).to(state.labels.device)]
+
+
+def shares(state, config, z) -> np.ndarray:
+    """(N, C) how much each class counts for each client: its released label shares, mixed with 1/C as
+    revenue_personality says; 1/C for a client that released nothing.
+    """
+    counts = np.asarray(state.released[z], float)
+    total, even = counts.sum(1, keepdims=True), 1 / counts.shape[1]
+    own = np.where(total > 0, counts / np.maximum(total, 1), even)
+    return config.revenue_personality * own + (1 - config.revenue_personality) * even

@@ -1,0 +1,98 @@
+"""One round of learning: every level trains on its own data and on what it hears, by the transport and the schedule.
+
+    simultaneous  everybody learns from what was spoken before the round
+    top_down      the most capable level learns first and speaks again, then the next one down (ours)
+    bottom_up     the other way round: students first, as in the authors' alternating training
+
+Source: schedules ours; student first authors' code.
+"""
+
+import torch
+
+from hfkd import networks, training
+from hfkd.earning import heard_weights
+from hfkd.state import stack
+from hfkd.transport import material, pooled, speak
+from hfkd.weighting import prior_weight
+
+SCHEDULES = {
+    "simultaneous": "all levels learn from what was spoken before the round",
+    "top_down": "the most capable level first, the next one hears what it has learned",
+    "bottom_up": "students first (authors' code)",
+}
+
+
+def soft_targets(state, books, config, lessons, said):
+    """(z * N, n, c) what answers pool to, for every client; None where networks travel, or nobody speaks."""
+    if said is None or config.transport in ("private", "visit"):
+        return None
+    weights = [heard_weights(books, lesson, z) for z, lesson in enumerate(lessons)]
+    return pooled(said, weights, config, [config.pooling or lesson.pooling for lesson in lessons])
+
+
+def learn(state, books, config, lessons, said, targets, weight, balanced, round) -> None:
+    """One joint epoch of every client, level by level; networks in `state` are changed in place.
+
+    Args:
+        said: from `transport.speak`, or None: everybody trains alone. targets: from `soft_targets`.
+        weight: (z, N) alpha or beta.
+        balanced: whether the hard loss is the balanced softmax.
+    """
+    optimiser = training.Optimiser(config.lr, config.momentum, config.temperature, config.kl_direction)
+    lessons = [lesson._replace(weights=heard_weights(books, lesson, z)) for z, lesson in enumerate(lessons)]
+    cohorts = state.cohorts[::-1] if config.schedule == "top_down" else state.cohorts
+    for at, cohort in enumerate(cohorts):
+        private, steps = _own_batches(state, config, cohort)
+        prior = state.prior[cohort.members] if balanced else torch.zeros_like(state.prior[cohort.members])
+        own = (state.images, state.labels, private, steps, prior, optimiser)
+        if said is None or config.transport == "visit":
+            training.train(cohort, *own)
+        else:
+            training.train(cohort, *own, _lesson(state, config, cohort, lessons, said, targets, weight, steps, round))
+        if said is not None and config.transport == "visit":
+            _go_round(state, config, cohort, lessons, said, weight, own)
+        if said is not None and config.schedule != "simultaneous" and at + 1 < len(cohorts):
+            said = speak(state, config, round, said, [cohort])
+            targets = soft_targets(state, books, config, lessons, said)
+
+
+def _own_batches(state, config, cohort):
+    """(b, k, i) private images of every step, and the steps of each member."""
+    ids = cohort.members.tolist()
+    train_sets = [state.splits[i // state.clients].train[i % state.clients] for i in ids]
+    steps = [-(-config.epochs * len(own) // config.batch) for own in train_sets]
+    private = stack([own[training.batches(state.private_streams[i], len(own), k, config.batch)]
+                     for i, own, k in zip(ids, train_sets, steps)])  # fmt: skip
+    return private.to(state.images.device), steps
+
+
+def _lesson(state, config, cohort, lessons, said, targets, weight, steps, round):
+    """What a cohort hears beside its own data, in joint steps."""
+    if config.transport == "private":
+        asked, heard, sizes = networks.hosted(state, config, cohort, said, lessons)
+    else:
+        asked, heard, sizes = material(state, config, cohort, targets, round)
+    rows = stack([training.batches(state.public_streams[i], size, k, config.batch)
+                  for i, size, k in zip(cohort.members.tolist(), sizes, steps)])  # fmt: skip
+    own_prior = state.prior[cohort.members].exp()
+    voice = prior_weight(heard, own_prior, config.prior_power) if config.prior_power else None
+    return training.Lesson(asked, heard, rows.to(asked.device), _of(cohort, weight, state), voice)
+
+
+def _go_round(state, config, cohort, lessons, said, weight, own):
+    """Transport visit, after the epoch at home: those who listen learn at their partners' data by the soft loss."""
+    images, labels, private, steps, prior, optimiser = own
+    listeners = _of(cohort, weight, state).nonzero().flatten().tolist()
+    if not listeners:
+        return
+    some, away = training.part(cohort, listeners), [steps[row] for row in listeners]
+    asked, heard, rows = networks.tour(state, config, some, said, lessons, away)
+    a = _of(some, weight, state)
+    lesson = training.Lesson(asked, heard, rows, a, hard=torch.zeros_like(a))
+    training.train(some, images, labels, private[listeners], away, prior[listeners], optimiser, lesson)
+    training.put_back(cohort, some, listeners)
+
+
+def _of(cohort, weight, state):
+    """(b,) the weights of a cohort's members."""
+    return torch.as_tensor(weight.reshape(-1)[cohort.members], dtype=state.images.dtype, device=state.images.device)

@@ -1,0 +1,77 @@
+"""The journals of a run, as tidy frames: what every edge earned and cost, and what every client weighed by.
+
+They are results, not logs: no claim about groups can be checked without them.
+"""
+
+import numpy as np
+import pandas as pd
+import torch
+
+LEDGER = ["seed", "round", "from", "to", "kind", "revenue", "weight", "bytes"]
+WEIGHTS = ["seed", "round", "client", "weight", "closed", "hard", "soft", "own", "other", "cosine"]
+
+
+def close(books, seeds, lessons, round) -> None:
+    """Write the edges of the period that ends with this round, and clear what belongs to a period.
+
+    A row: revenue is the running mean at the end of the period, weight the mean over classes of the pooling weight W in
+    it, bytes what travelled over the edge in it. `from` speaks and `to` listens; kind says what the speaker is to the
+    listener. The weights of a listener sum to 1, its own row (kind self) included.
+    """
+    for z, lesson in enumerate(lessons):
+        if lesson.mask is not None:
+            weight = torch.as_tensor(lesson.weights).mean(-1).cpu().numpy()
+            to, of = np.nonzero(np.asarray(lesson.mask, bool))
+            books.ledger.append(pd.DataFrame({
+                "seed": seeds[z], "round": round, "from": of, "to": to, "kind": edge_kinds(lesson)[to, of],
+                "revenue": books.revenue[z, to, of], "weight": weight[to, of], "bytes": books.bytes[z, to, of],
+            }))  # fmt: skip
+    books.bytes[:] = 0
+    books.strikes[:] = 0
+
+
+def edge_kinds(lesson) -> np.ndarray:
+    """(N, N) what the speaker is to the listener: teacher, feedback (its student), peer, or self.
+
+    >>> from types import SimpleNamespace
+    >>> edges = np.array([[False, True], [False, False]])
+    >>> edge_kinds(SimpleNamespace(mask=edges | edges.T, edges=edges)).tolist()
+    [['self', 'teacher'], ['feedback', 'self']]
+    """
+    edges = np.asarray(lesson.mask if lesson.edges is None else lesson.edges, bool)
+    kinds = np.where(edges, "teacher", np.where(edges.T, "feedback", "peer")).astype(object)
+    np.fill_diagonal(kinds, "self")
+    return kinds
+
+
+def note(books, seeds, weight, signals, round) -> None:
+    """Write a row per client: alpha or beta in this round, whether the gate has closed, and the signals that were read.
+
+    Args:
+        weight: (z, N). signals: signals.Heard, (z, N) each.
+    """
+    n = weight.shape[1]
+    columns = {name: getattr(signals, name).reshape(-1) for name in WEIGHTS[5:]}
+    books.weights.append(pd.DataFrame({
+        "seed": np.repeat(seeds, n), "round": round, "client": np.tile(np.arange(n), len(seeds)),
+        "weight": weight.reshape(-1), "closed": (books.strikes >= 2).reshape(-1).astype(int), **columns,
+    }))  # fmt: skip
+
+
+def journals(books) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """(ledger, weights) of the whole run, with columns LEDGER and WEIGHTS."""
+    empty = pd.DataFrame(columns=LEDGER)
+    return (
+        pd.concat(books.ledger, ignore_index=True)[LEDGER] if books.ledger else empty,
+        pd.concat(books.weights, ignore_index=True)[WEIGHTS],
+    )
+
+
+def released(state, seeds) -> pd.DataFrame:
+    """What every client has released of its labels: columns seed, client, level, class, count."""
+    z, client, label = np.indices(state.released.shape).reshape(3, -1)
+    level = np.stack([fed.levels for fed in state.splits])
+    return pd.DataFrame({
+        "seed": np.asarray(seeds)[z], "client": client, "level": level[z, client], "class": label,
+        "count": state.released.reshape(-1),
+    })  # fmt: skip

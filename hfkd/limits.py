@@ -1,0 +1,98 @@
+"""What a configuration may hold: ranges of numbers, choices of words, and what fits together.
+
+Everything here is checked before anything runs; each refusal is one sentence that names the value and the way out.
+"""
+
+import math
+
+from hfkd.revenue import LARGEST
+
+RANGES = {  # (lowest, highest) of every number, both allowed; None: open
+    "skew": (1e-6, None), "classes_per_client": (1, None), "clients": (1, None), "pool_size": (1, None),
+    "public_size": (1, None), "balanced_size": (1, None), "minimum": (3, None), "rounds": (1, None),
+    "epochs": (1, None), "batch": (1, None), "lr": (0.0, None), "momentum": (0.0, 1.0), "alpha": (0.0, 1.0),
+    "beta": (0.0, 1.0), "refresh": (1, None), "revenue_temperature": (1e-3, None), "warmup": (0, None),
+    "ramp_length": (1, None), "ramp_power": (1e-6, None), "controller_rate": (0.0, None), "prior_power": (0.0, None),
+    "temperature": (1e-3, None), "personality": (0.0, 1.0), "fan_in": (1, None), "fan_out": (1, None),
+    "max_gap": (1, None), "revenue_matching": (0.0, 1.0), "revenue_personality": (0.0, 1.0), "power": (0.0, None),
+    "spoken": (1, None), "client_memory": (1e-3, None), "eval_every": (1, None), "threads": (1, None),
+}  # fmt: skip
+WEIGHTINGS = ("fixed", "ramp", "loss_ratio", "revenue", "gradient", "uncertainty")
+CHOICES = {
+    "hard_loss": ("own", "plain", "balanced"), "weighting": WEIGHTINGS, "beta_weighting": WEIGHTINGS,
+    "pooling": ("log", "arithmetic"), "kl_direction": ("teacher_first", "student_first"),
+    "revenue": ("none", "labelled", "realised", "shapley"),
+    "schedule": ("simultaneous", "top_down", "bottom_up"), "wire": ("fp32", "fp16"),
+    "transport": ("public", "classwise", "private", "visit"),
+    "levels": ("mlp", "cnn", "depth"), "device": ("cpu", "cuda"),
+}  # fmt: skip
+
+
+def check(config) -> None:
+    """Return if every number is in its range, every word one of its choices, and all of them fit together.
+
+    Raises:
+        ValueError: the first field that is not, and what was expected.
+    """
+    for name, (low, high) in RANGES.items():
+        value = getattr(config, name)
+        if value is not None and not (math.isfinite(value) and value >= low and (high is None or value <= high)):
+            raise ValueError(f"{name} is {value!r}; expected {low} or more" + (f", at most {high}" if high else ""))
+    if len(config.level_share) != 3:
+        raise ValueError(f"level_share is {config.level_share}; expected three shares, of level 1, 2 and 3")
+    for name, words in CHOICES.items():
+        value = getattr(config, name)
+        if value is not None and value not in words:
+            raise ValueError(f"{name} is {value!r}; expected one of {', '.join(words)}")
+    _check_labels(config)
+    _check_public(config)
+    _check_revenue(config)
+
+
+def _check_labels(config):
+    """Rules that read labels of public images have some."""
+    asks = [f"revenue={config.revenue}"] if config.revenue in ("labelled", "shapley") else []
+    asks += [f"{n}=loss_ratio" for n in ("weighting", "beta_weighting") if getattr(config, n) == "loss_ratio"]
+    if asks and not config.public_labels:
+        raise ValueError(f"{asks[0]} reads labels of the public images; set public_labels=True, or take another rule")
+    if config.public_labels and config.public != "same":
+        raise ValueError(f"public_labels is True with public {config.public!r}, labelled otherwise; expected 'same'")
+
+
+def _check_public(config):
+    """Rules that compare answers on public images need the transport that carries such answers."""
+    if "gradient" in (config.weighting, config.beta_weighting) and config.kl_direction != "teacher_first":
+        raise ValueError(f"weighting gradient follows KL(q || p); kl_direction is {config.kl_direction!r}, "
+                         "expected teacher_first")
+    if config.transport == "public":
+        return
+    rules = {config.weighting, config.beta_weighting} & {"loss_ratio", "gradient", "uncertainty"}
+    asks = [f"weighting {rule}" for rule in sorted(rules)]
+    asks += [f"revenue {config.revenue}"] if config.revenue in ("labelled", "shapley") else []
+    asks += [f"prior_power {config.prior_power:g}"] if config.prior_power else []
+    asks += [f"spoken {config.spoken}"] if config.spoken else []
+    if asks:
+        raise ValueError(f"{asks[0]} needs answers on public images; transport is {config.transport!r}, "
+                         "expected public")
+
+
+def _check_revenue(config):
+    """Revenue is read when the graph is made anew, and exact Shapley values need small groups."""
+    if config.spoken and config.spoken > config.public_size:
+        raise ValueError(f"spoken is {config.spoken}; expected at most public_size, {config.public_size}")
+    if config.revenue == "none":
+        for name in ("gate", "revenue_matching"):
+            if getattr(config, name):
+                raise ValueError(f"{name} is {getattr(config, name)} with revenue none; expected a revenue rule")
+        return
+    if config.refresh is None:
+        raise ValueError(f"revenue is {config.revenue!r} and refresh None: nobody would read it; set refresh=5")
+    if config.revenue != "shapley":
+        return
+    feedback = 0 if not config.feedback else math.inf if config.fan_out is None else config.fan_out
+    if config.peers or config.fan_in + feedback > LARGEST:
+        raise ValueError(
+            f"revenue shapley is exact for up to {LARGEST} partners; fan_in {config.fan_in}, fan_out {config.fan_out}, "
+            f"feedback {config.feedback} and peers {config.peers} allow more; set peers=False and fan_in + fan_out <= "
+            f"{LARGEST}, or feedback=False"
+        )
