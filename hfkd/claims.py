@@ -5,6 +5,7 @@ A claim names a result file and says in `how` what to read from it:
     hfkd - local | consistency | skew=0.1            difference, metric, conditions
     hfkd[alpha=0.5] - hfkd | personality             a variant against the base configuration
     hfkd | worst20 | skew=0.1, level=1               one method's level
+    hfkd_ramp - hfkd[alpha=*] | consistency          a whole curve, at no less of the other endpoint (`hfkd.curves`)
 
 Conditions: dataset, public, partition, skew, variant, level, round (last or validation). The estimate is the mean over
 seeds, in points for accuracies. Kinds: "above" / "below" (the whole 95 % interval is above / below `expected`),
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hfkd import paths
+from hfkd.curves import over_curve
 from hfkd.results import METRICS, POINTS, load, paired, values
 from hfkd.statistics import Interval, interval, tost
 
@@ -122,7 +124,8 @@ def check(claim: Claim, folder: str | Path = paths.RESULTS) -> Verdict:
     except FileNotFoundError:
         return _verdict(claim, None, None, f"no result file {claim.result_file}; REPRODUCE.md has its command")
     try:
-        numbers = (paired if len(methods) == 2 else values)(frame, *methods, metric, **conditions)
+        read = values if len(methods) == 1 else over_curve if "*" in methods[1] else paired
+        numbers = read(frame, *methods, metric, **conditions)
     except ValueError as error:
         return _verdict(claim, None, None, str(error))
     estimate = interval(numbers)

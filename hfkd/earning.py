@@ -100,7 +100,8 @@ def judge(books, config, lessons, fresh, signals) -> None:
         pooled = (books.before[z] - books.loss[z] if config.revenue == "realised"
                   else signals.own[z] - signals.other[z])  # fmt: skip
         known = mask.any(1) & np.isfinite(pooled)
-        books.strikes[z] = revenue.gate(members, np.nan_to_num(pooled), books.strikes[z], known)
+        strikes = revenue.gate(members, np.nan_to_num(pooled), books.strikes[z], known)
+        books.strikes[z] = np.where(books.strikes[z] >= 2, 2, strikes)  # closed is closed until the refresh
 
 
 def explore(books, lessons) -> None:

@@ -79,7 +79,9 @@ def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
             said = speak(state, config, round)
             fresh = _earn(state, books, config, method, lessons, said, loss == "balanced", round)
         if config.refresh and round > 1 and (round - 1) % config.refresh == 0:
-            _close(state, books, config, seeds, lessons, said, round - 1)
+            if config.revenue == "shapley" and said is not None:
+                measure_shapley(books, config, state, lessons, said, round)
+            close(books, seeds, lessons, round - 1)
             lessons = [_decide(state, books, z, seed, config, method) for z, seed in enumerate(seeds)]
             ears = listens(config, method, loss, lessons, round)
         if ears.any():
@@ -95,8 +97,9 @@ def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
             rows.append(_rows(state, config, seeds, lessons, weight, round, measure(state, loss == "balanced")))
         if report:
             report(round, config.rounds)
-    last = speak(state, config, config.rounds) if config.revenue == "shapley" else None
-    _close(state, books, config, seeds, lessons, last, config.rounds)
+    if config.revenue == "shapley" and ears.any():
+        measure_shapley(books, config, state, lessons, speak(state, config, config.rounds), config.rounds)
+    close(books, seeds, lessons, config.rounds)
     return Outcome(pd.concat(rows, ignore_index=True), *journals(books), released(state, seeds))
 
 
@@ -145,13 +148,6 @@ def _count_bytes(state, books, config, lessons, ears):
     heard_from = masks & (ears & (books.strikes < 2))[:, :, None]
     state.sent += link_bytes(state, config, heard_from)
     books.bytes += edge_bytes(state, config) * heard_from
-
-
-def _close(state, books, config, seeds, lessons, said, round):
-    """The end of a period: Shapley values are taken once, and the ledger is written."""
-    if config.revenue == "shapley" and said is not None:
-        measure_shapley(books, config, state, lessons, said, round)
-    close(books, seeds, lessons, round)
 
 
 def _rows(state, config, seeds, lessons, weight, round, measured) -> pd.DataFrame:

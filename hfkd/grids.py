@@ -10,6 +10,16 @@ from hfkd.methods import METHODS
 OWN_COLUMNS = ("method", "dataset", "public", "partition", "skew")  # axes with a column; the others go to `variant`
 ALPHAS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 ADAPTIVE = ("loss_ratio", "revenue", "gradient", "uncertainty")
+BASE = "hfkd_ramp"  # what notebooks 30 and 50 vary: the method of the highest validation score in `tuning`
+RULED = (  # every rule at its best value on validation data (tuning_rules)
+    {"weighting": "ramp", "ramp_length": 10, "alpha": 0.35},
+    {"weighting": "ramp", "ramp_length": 20, "alpha": 0.7},
+    {"weighting": "loss_ratio", "alpha": 0.5},
+    {"weighting": "revenue", "alpha": 0.1},
+    {"weighting": "gradient", "alpha": 1.0},
+    {"weighting": "uncertainty", "alpha": 0.5},
+)
+SMALL_GROUPS = {"peers": (False,), "fan_in": (3,), "fan_out": (3,)}  # at most 6 partners: 2^6 coalitions
 LABELLED = {"public_labels": True, "refresh": 5}  # what rules of weight and revenue read; changes nothing by itself
 
 
@@ -26,25 +36,78 @@ class Grid(NamedTuple):
     base: dict = {}  # noqa: RUF012  fields that differ from the profile in every cell; never changed
 
 
+BOTH = {"skew": (0.1, 0.5)}
+OWN = {"method": ("local", "balanced_local"), **BOTH}
+HFKD = {"method": (BASE,), **BOTH}
 GRIDS = {
+    "20": Grid(
+        "20_weighting",
+        (
+            OWN,
+            {"method": ("hfkd",), **BOTH, "weighting": ("fixed",), "alpha": ALPHAS},
+            *({"method": ("hfkd",), **BOTH, **{name: (value,) for name, value in rule.items()}} for rule in RULED),
+            HFKD,
+            {**HFKD, "beta": (0.0, 0.1, 0.5)},
+            {**HFKD, "prior_power": (0.5, 1.0)},
+        ),
+        "RQ2: the curve of fixed alphas, every rule at the alpha chosen on other seeds, beta, and v(u)",
+        base=LABELLED,
+    ),
+    "30": Grid(
+        "30_group_distillation",
+        (
+            OWN,
+            HFKD,
+            {**HFKD, "feedback": (False,), "peers": (True, False)},
+            {**HFKD, "peers": (False,)},
+            {**HFKD, "include_self": (False,)},
+            {**HFKD, "revenue": ("labelled", "realised")},
+            {**HFKD, "revenue": ("labelled",), "revenue_temperature": (0.2,), "revenue_personality": (1.0, 0.0)},
+            {**HFKD, "revenue": ("labelled",), "revenue_matching": (0.5,)},
+            {**HFKD, "revenue": ("labelled", "realised"), "gate": (True,)},
+            {**HFKD, **SMALL_GROUPS, "revenue": ("none", "shapley", "labelled")},
+        ),
+        "RQ3: every member of a group on and off, every revenue, the gate, Shapley values in small groups",
+        base=LABELLED,
+        journals=("revenue=labelled",),
+    ),
     "40": Grid(
         "40_comparison",
         (
-            {"method": tuple(METHODS), "skew": (0.1, 0.5)},
+            {"method": tuple(METHODS), **BOTH},
             # neither the loss nor the readout alone may explain a gain: the baselines with the balanced softmax too
-            {"method": ("fedmd", "expertise_mean"), "skew": (0.1, 0.5), "hard_loss": ("balanced",)},
+            {"method": ("fedmd", "expertise_mean"), **BOTH, "hard_loss": ("balanced",)},
             # is it the matching? HFKD with teachers at random, with all admissible ones, and with no groups at all
-            {"method": ("hfkd",), "skew": (0.1, 0.5), "rule": ("random", "all")},
-            {"method": ("expertise_mean",), "skew": (0.1, 0.5), "hard_loss": ("balanced",), "pooling": ("log",)},
+            {"method": ("hfkd",), **BOTH, "rule": ("random", "all")},
+            {"method": ("expertise_mean",), **BOTH, "hard_loss": ("balanced",), "pooling": ("log",)},
         ),
         "every method at two skews, baselines also with the balanced softmax, HFKD also with matching controls",
+    ),
+    "50": Grid(
+        "50_ablations",
+        (
+            OWN,
+            HFKD,
+            {**HFKD, "hard_loss": ("plain",), "pooling": ("log", "arithmetic")},
+            {**HFKD, "pooling": ("arithmetic",)},
+            {**HFKD, "fan_in": (2,), "rule": ("coverage", "nearest", "uniformity", "complementarity", "random")},
+            {**HFKD, "fan_in": (2,), "rule": ("coverage",), "personality": (0.0, 0.5, 1.0)},
+            {**HFKD, "fan_in": (1, 8)},
+            {**HFKD, "max_gap": (2,)},
+            {**HFKD, "schedule": ("top_down", "bottom_up")},
+            {**HFKD, "kl_direction": ("student_first",)},
+            {**HFKD, "transport": ("classwise", "private", "visit")},
+            {**HFKD, "spoken": (10, 100)},
+            {**HFKD, "wire": ("fp16",)},
+        ),
+        "what each part is worth: knowledge, matching, paths, schedule, transport, divergence",
     ),
     "tuning": Grid(
         "tuning",
         (
-            {"method": ("local", "balanced_local"), "skew": (0.1, 0.5), "lr": (0.003, 0.01, 0.02, 0.05)},
-            {"method": ("fedmd", "expertise_mean", "hfkd", "hfkd_ramp"), "skew": (0.1, 0.5), "alpha": ALPHAS},
-            {"method": ("fedmd", "expertise_mean"), "skew": (0.1, 0.5), "hard_loss": ("balanced",), "alpha": ALPHAS},
+            {"method": ("local", "balanced_local"), **BOTH, "lr": (0.003, 0.01, 0.02, 0.05)},
+            {"method": ("fedmd", "expertise_mean", "hfkd", "hfkd_ramp"), **BOTH, "alpha": ALPHAS},
+            {"method": ("fedmd", "expertise_mean"), **BOTH, "hard_loss": ("balanced",), "alpha": ALPHAS},
         ),
         "learning rate, then alpha of every method, the same values each; seeds that no table uses",
         seeds=(100, 101, 102, 103, 104),
@@ -52,8 +115,8 @@ GRIDS = {
     "tuning_rules": Grid(
         "tuning_rules",
         (
-            {"method": ("hfkd",), "skew": (0.1, 0.5), "weighting": ADAPTIVE, "alpha": ALPHAS},
-            {"method": ("hfkd",), "skew": (0.1, 0.5), "weighting": ("ramp",), "ramp_length": (10, 20), "alpha": ALPHAS},
+            {"method": ("hfkd",), **BOTH, "weighting": ADAPTIVE, "alpha": ALPHAS},
+            {"method": ("hfkd",), **BOTH, "weighting": ("ramp",), "ramp_length": (10, 20), "alpha": ALPHAS},
         ),
         "RQ2: alpha of every weighting rule, the same values each; the seeds of tuning",
         seeds=(100, 101, 102, 103, 104),

@@ -15,6 +15,7 @@ from hfkd.provenance import read_record, rows_digest
 NAMES = ("ledger", "weights", "counts")
 RUN = CELL[:-1]  # method, dataset, public, partition, skew, variant
 TEXT = [*RUN, "kind"]
+WHOLE = ["seed", "round", "from", "to", "client", "closed", "level", "class", "count", "bytes"]
 KEYS = {"ledger": ["seed", "round", "to", "from"], "weights": ["seed", "round", "client"],
         "counts": ["seed", "client", "class"]}  # fmt: skip
 
@@ -58,7 +59,8 @@ def load(path: str | Path, name: str) -> pd.DataFrame:
     frame = pd.read_csv(file, dtype={column: str for column in TEXT}, keep_default_na=False, na_values=None,
                         encoding="utf-8")  # fmt: skip
     for column in frame.columns.difference(TEXT):
-        frame[column] = pd.to_numeric(frame[column].replace("", np.nan))
+        cells = pd.to_numeric(frame[column].replace("", np.nan))
+        frame[column] = cells if column in WHOLE else cells.astype(float)
     return frame.assign(skew=frame["skew"].astype(float))
 
 
@@ -70,7 +72,7 @@ def there(path: Path, runs: set[tuple]) -> dict[str, pd.DataFrame]:
     """
     kept = {}
     for name in NAMES:
-        if path_of(path, name).is_file():
+        if name in read_record(path).get("journals", {}):
             frame = load(path, name)
             frame = frame[pd.MultiIndex.from_frame(frame[CELL]).isin(runs)]
             kept[name] = frame.assign(skew=frame["skew"].map("{:g}".format))
@@ -88,6 +90,8 @@ def texts(path: Path, frames: dict) -> dict[str, tuple[Path, str]]:
     """Name -> (path, CSV text) of each journal, sorted; floats with %.6g, integers as integers."""
     files = {}
     for name, frame in frames.items():
-        rows = frame.drop_duplicates([*RUN, *KEYS[name]], keep="last").sort_values([*RUN, *KEYS[name]], kind="stable")
+        numbers = {c: np.int64 if c in WHOLE else float for c in frame.columns.difference(TEXT)}
+        rows = frame.astype(numbers).drop_duplicates([*RUN, *KEYS[name]], keep="last")
+        rows = rows.sort_values([*RUN, *KEYS[name]], kind="stable")
         files[name] = path_of(path, name), rows.to_csv(index=False, float_format="%.6g", lineterminator="\n")
     return files

@@ -95,4 +95,5 @@ def _go_round(state, config, cohort, lessons, said, weight, own):
 
 def _of(cohort, weight, state):
     """(b,) the weights of a cohort's members."""
-    return torch.as_tensor(weight.reshape(-1)[cohort.members], dtype=state.images.dtype, device=state.images.device)
+    own = weight.reshape(-1)[cohort.members.numpy()]
+    return torch.as_tensor(own, dtype=state.images.dtype, device=state.images.device)

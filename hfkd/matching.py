@@ -6,12 +6,11 @@ Every pair matrix is [student s, teacher t]. The poster asks for the matching an
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import Bounds, LinearConstraint, milp
-from scipy.sparse import csr_array, vstack
 
-from hfkd.assess import affinity, distributions, similarity
-from hfkd.constraints import Paths, admissible, load_left, why_alone
-from hfkd.coverage import fill, group_value, keep_best, match_groups
+from hfkd.assess import affinity, coverage, distributions, similarity, union_gain
+from hfkd.constraints import Paths, admissible, why_alone
+from hfkd.coverage import fill, group_value, match_groups
+from hfkd.solvers import largest, stable
 
 __all__ = ["RULES", "Matching", "Paths", "admissible", "describe", "group", "group_value", "match"]
 
@@ -21,8 +20,10 @@ RULES = {
     "stable": "one teacher each, student-proposing deferred acceptance: no pair would rather have each other",
     "milp": "up to fan_in teachers, the largest total affinity under fan_out and the byte budget, exact",
     "random": "control: up to fan_in teachers at random (needs rng)",
-    "nearest": "control: the fan_in most similar teachers",
+    "nearest": "the poster's similarity alone: the fan_in most similar teachers",
     "farthest": "control: the fan_in least similar teachers",
+    "uniformity": "the poster's trend toward uniformity alone: the fan_in teachers of largest union gain",
+    "complementarity": "the poster's complementarity alone: the fan_in teachers that best cover what the student lacks",
     "all": "control: every admissible edge; fan_in is ignored, fan_out and the byte budget are kept",
     "none": "control: no edge",
 }
@@ -82,11 +83,13 @@ def match(counts: np.ndarray, paths: Paths, rule: str = "coverage", personality:
     if rule == "coverage":
         edges = match_groups(counts, allowed, paths, personality, earned, share)
     elif rule in ("stable", "milp", "none"):
-        edges = {"stable": _stable, "milp": _milp, "none": lambda *_: np.zeros_like(allowed)}[rule](fit, allowed, paths)
+        solve = {"stable": stable, "milp": largest, "none": lambda *_: np.zeros_like(allowed)}[rule]
+        edges = solve(fit, allowed, paths)
     else:
-        alike = (1 - share) * similarity(p)
-        gain = (rng.random((n, n)) if rule == "random" else earned + alike if rule == "nearest"
-                else earned - alike if rule == "farthest" else fit)
+        score = {"random": lambda: rng.random((n, n)), "nearest": lambda: similarity(p),
+                 "farthest": lambda: -similarity(p), "uniformity": lambda: union_gain(counts),
+                 "complementarity": lambda: coverage(p)}.get(rule)
+        gain = fit if score is None else score() if rule == "random" else (1 - share) * score() + earned
         edges = fill(lambda _: gain, allowed, paths, {"assignment": 1, "all": n}.get(rule, paths.fan_in))
     edges.setflags(write=False)
     asked_for = 'rule "none" asks for no teacher'
@@ -157,44 +160,3 @@ def _score(rule: str, counts: np.ndarray, fit: np.ndarray, edges: np.ndarray, al
     if rule == "coverage" and allowed.any():
         return float(group_value(counts, edges, personality)[allowed.any(axis=1)].mean())
     return float(fit[edges].sum()) if rule in ("assignment", "milp", "all") else None
-
-
-def _stable(fit: np.ndarray, allowed: np.ndarray, paths: Paths) -> np.ndarray:
-    """Deferred acceptance: students propose down their list, a full teacher keeps those that it gains most from."""
-    fit, edges = np.round(fit, 12), np.zeros_like(allowed)
-    wishes = [[t for t in np.argsort(-fit[s], kind="stable") if allowed[s, t]] for s in range(len(fit))]
-    waiting = list(range(len(fit)))
-    while waiting:
-        s = waiting.pop(0)
-        if not wishes[s]:
-            continue
-        t = wishes[s].pop(0)
-        edges[s, t] = True
-        if load_left(edges, paths)[t] < 0:
-            held = np.flatnonzero(edges[:, t])
-            rejected = held[np.lexsort((-held, fit[t, held]))[0]]  # the reverse pair: what t gains; then the largest id
-            edges[rejected, t] = False
-            waiting.append(int(rejected))
-    return keep_best(fit, *np.nonzero(edges), paths, np.zeros_like(edges))
-
-
-def _milp(fit: np.ndarray, allowed: np.ndarray, paths: Paths) -> np.ndarray:
-    """Maximise sum_e fit_e x_e, x binary, under fan_in, fan_out and budget_bytes; one variable per admissible edge."""
-    students, teachers = np.nonzero(allowed)
-    edges, m, n = np.zeros_like(allowed), len(students), len(allowed)
-    if m == 0:
-        return edges
-    one, each = np.ones(m), np.arange(m)
-    rows, limits = [csr_array((one, (students, each)), shape=(n, m))], [np.full(n, paths.fan_in)]
-    if paths.fan_out is not None:
-        rows, limits = rows + [csr_array((one, (teachers, each)), shape=(n, m))], limits + [np.full(n, paths.fan_out)]
-    if paths.budget_bytes is not None:  # in units of the budget, or HiGHS's absolute tolerances would not fit it
-        share = paths.edge_bytes[allowed] / paths.budget_bytes
-        rows, limits = rows + [csr_array(share[None])], limits + [np.ones(1)]
-    weight = fit[allowed] + 1e-9  # an edge of affinity 0 is still a voice
-    answer = milp(-weight, integrality=one, bounds=Bounds(0, 1), options={"mip_rel_gap": 0},
-                  constraints=LinearConstraint(vstack(rows), ub=np.concatenate(limits)))
-    if not answer.success:
-        raise ValueError(f"rule 'milp' found no answer for {m} admissible edges ({answer.message}); try another rule")
-    x = answer.x > 0.5  # the solver's tolerance may overspend the budget by a millionth, so it is checked once more
-    return keep_best(fit, students[x], teachers[x], paths, edges)

@@ -20,9 +20,10 @@ import numpy as np
 from hfkd import paths
 
 # Modules that choose, store or draw numbers but make none. All others count: a new module is never forgotten.
-BYSTANDERS = {"__init__", "bench", "claims", "cli", "commands", "config", "download", "endpoints", "experiments",
-              "grids", "journals", "limits", "notebooks", "pairing", "parallel", "parameters", "paths", "progress",
-              "provenance", "rendering", "results", "statistics"}
+BYSTANDERS = {"__init__", "bench", "claims", "cli", "commands", "config", "curves", "download", "endpoints",
+              "experiments", "explaining", "grids", "journals", "limits", "notebooks", "overhead", "pairing",
+              "parallel", "parameters", "paths", "progress", "provenance", "rendering", "results",
+              "statistics", "stories"}
 NEXT = "choose another --out, or start over with --fresh (make reproduce FRESH=1)"
 
 

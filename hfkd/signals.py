@@ -21,6 +21,7 @@ from hfkd.state import public_images, stack
 from hfkd.transport import asked_about
 
 PROBE = 256  # public images that the gradient rule looks at: bounds its cost
+DECIMALS = 6  # of a signal: what is behind them may depend on how clients of other seeds are padded
 
 
 class Heard(NamedTuple):
@@ -56,8 +57,8 @@ def validation_losses(state, balanced) -> np.ndarray:
         at, there = _validation(state, cohort)
         spoken = training.logits(cohort, state.images, at) + (state.prior[cohort.members][:, None] if balanced else 0)
         each = torch.nn.functional.cross_entropy(spoken.transpose(1, 2), state.labels[at], reduction="none")
-        losses[cohort.members] = ((each * there).sum(1) / there.sum(1)).cpu().numpy()
-    return losses.reshape(len(state.splits), -1)
+        losses[cohort.members.numpy()] = ((each * there).sum(1) / there.sum(1)).cpu().numpy()
+    return losses.reshape(len(state.splits), -1).round(DECIMALS)
 
 
 def heard(state, config, wanted, books, said, targets, balanced, round) -> Heard:
@@ -101,9 +102,10 @@ def _cosines(state, config, targets, balanced, round):
         ):
             features = training.features(cohort, state.images, images)
             answers = _head(cohort, features) / (1.0 if target is wanted else config.temperature)
-            gradients.append(weighting.head_gradient(features, (torch.softmax(answers + shift, -1) - target) * mask))
-        cosines[cohort.members] = torch.cosine_similarity(*gradients, dim=-1).cpu().numpy()
-    return cosines
+            error = (torch.softmax(answers + shift, -1) - target) * mask
+            gradients.append(weighting.head_gradient(features.double(), error.double()))
+        cosines[cohort.members.numpy()] = torch.cosine_similarity(*gradients, dim=-1).cpu().numpy()
+    return cosines.round(DECIMALS)
 
 
 def _head(cohort, features):

@@ -76,7 +76,7 @@ def _parameters(cohorts, seeds, n):
     """(z, N) parameters of each client's network."""
     sizes = np.zeros(seeds * n, dtype=np.int64)
     for cohort in cohorts:
-        sizes[cohort.members] = sum(w[0].numel() for w in cohort.weights.values())
+        sizes[cohort.members.numpy()] = sum(w[0].numel() for w in cohort.weights.values())
     return sizes.reshape(seeds, n)
 
 

@@ -20,20 +20,21 @@ LONGEST_FILE, LONGEST_FUNCTION = 200, 40  # lines; of a function the docstring i
 ORDER = """
     paths streams assess losses levels shares progress parameters
     formats download data schemes partition
-    constraints coverage matching knowledge weighting revenue limits config training
-    state measure transport networks earning signals learning ledger federation methods bench parallel
-    provenance endpoints pairing results journals statistics claims plots
+    constraints coverage solvers matching knowledge weighting revenue limits config training
+    state measure transport networks earning signals learning ledger federation methods bench overhead parallel
+    provenance endpoints pairing curves results journals statistics claims plots
+    stories explaining
     grids experiments rendering notebooks commands hfkd cli
 """.split()
 # Closer than the order: these may import only what is named.
 ONLY = {name: set() for name in ("paths", "streams", "assess", "losses", "levels")} | {
-    "matching": {"assess", "constraints", "coverage"},
+    "matching": {"assess", "constraints", "coverage", "solvers"},
     "knowledge": {"losses"},
     "weighting": {"losses"},
     "revenue": {"losses"},
     "training": {"levels", "losses"},
 }
-WITHOUT_TORCH = {"results", "statistics", "claims", "plots"}
+WITHOUT_TORCH = {"results", "statistics", "claims", "plots", "explaining"}
 JUPYTER = {"papermill", "nbclient", "nbformat"}  # in notebooks.py alone, inside functions
 NEVER = {"nbval", "IPython"}
 

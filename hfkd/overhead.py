@@ -1,0 +1,78 @@
+"""`hfkd bench`, second table: what rules of weight and revenue add to a round, in one run, pair by pair.
+
+A round is everything but measuring accuracies: speaking, pooling, revenue, weights, learning. The data are made up, of
+the size of the lite profile with two seeds, because time does not depend on what the images show.
+"""
+
+import statistics
+import time
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+
+from hfkd import federation
+from hfkd.config import configure
+from hfkd.data import Dataset
+from hfkd.methods import hfkd
+from hfkd.streams import stream
+
+ADDED = {  # what is added to HFKD with fixed alpha and no revenue
+    "weighting ramp": {"weighting": "ramp"},
+    "weighting loss_ratio": {"weighting": "loss_ratio"},
+    "weighting revenue": {"weighting": "revenue"},
+    "weighting gradient": {"weighting": "gradient"},
+    "weighting uncertainty": {"weighting": "uncertainty"},
+    "prior_power 1": {"prior_power": 1.0},
+    "revenue labelled": {"revenue": "labelled"},
+    "revenue labelled, gate": {"revenue": "labelled", "gate": True},
+    "revenue realised": {"revenue": "realised"},
+    "revenue shapley, groups up to 6": {"revenue": "shapley", "peers": False, "fan_in": 3, "fan_out": 3},
+}
+
+
+class Cost(NamedTuple):
+    """Median seconds of a round, and the median over pairs of its ratio to the same round without the rule."""
+
+    added: str
+    seconds: float
+    ratio: float
+
+
+def costs(device: str = "cpu", threads: int = 1, repeats: int = 5, rounds: int = 6, **overrides) -> list[Cost]:
+    """Times every rule against the plain round in turn, `repeats` times.
+
+    Args:
+        rounds: of each timed run; with refresh 5 one of them makes the graph anew.
+        overrides: fields of Config, such as levels="cnn".
+
+    Returns:
+        One Cost per rule. A rule that changes the graph is held against the plain round on that graph.
+
+    Source: ours.
+    """
+    base = configure("lite", public_labels=True, refresh=5, warmup=0, rounds=rounds, eval_every=rounds, alpha=0.2,
+                     weighting="fixed", device=device, threads=threads, **overrides)  # fmt: skip
+    dataset = _made_up()
+    found = []
+    for added, fields in ADDED.items():
+        graph = {name: value for name, value in fields.items() if name in ("peers", "fan_in", "fan_out")}
+        pairs = [[_seconds(replace(base, **graph | own), dataset) for own in ({}, fields)] for _ in range(repeats + 1)]
+        plain, ruled = zip(*pairs[1:])
+        ratio = statistics.median(b / a for a, b in zip(plain, ruled))
+        found.append(Cost(added, statistics.median(ruled), ratio))
+    return found
+
+
+def _seconds(config, dataset):
+    """Mean seconds of a round: from the end of the first to the end of the last but one, which are not measured."""
+    ticks = []
+    federation.run(config, hfkd, dataset, (0, 1), report=lambda *_: ticks.append(time.perf_counter()))
+    return (ticks[-2] - ticks[0]) / (len(ticks) - 2)
+
+
+def _made_up():
+    """As many images as the lite profile takes, of Fashion-MNIST's shape, ten classes, none of it meaningful."""
+    rng = stream(0, "bench data")
+    images = rng.integers(0, 256, (16_000, 1, 28, 28), dtype=np.uint8)
+    return Dataset("made up", images, rng.integers(0, 10, 16_000), 10, np.arange(16_000) >= 13_500, "none")
