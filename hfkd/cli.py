@@ -7,17 +7,20 @@ import argparse
 import sys
 from pathlib import Path
 
-from hfkd import __version__, commands, paths
+from hfkd import __version__, commands, listing, paths
 
 EXAMPLES = """examples:
   hfkd run --method hfkd --dataset fashion_mnist --profile lite --seeds 0-2 --out X.csv
   hfkd grid 40 --profile lite --seeds 0-4          every row of notebook 40, skipping what is there
   hfkd grid 40 --profile lite --set levels=cnn --out cnn.csv
+  hfkd explain X.csv --client 7                    one client: its teachers and why, what they earned it
   hfkd list methods                                also datasets, partitions, rules, profiles, grids, ...
-  hfkd bench                                       batched against sequential training
+  hfkd bench                                       batched against one-by-one training; cost of the rules
   hfkd data fetch fashion_mnist                    download once, through OpenML
   hfkd reproduce --profile smoke                   all notebooks, headless
   hfkd verify                                      one verdict per claim, from the committed results"""
+
+WHERE = ("method", "dataset", "public", "partition", "skew", "variant")  # what tells runs in one file apart
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -55,7 +58,7 @@ def _parser():
 
 
 def _experiment_commands(command):
-    """run, grid, list, bench, data."""
+    """run, grid, explain, list, bench, data."""
     run = command("run", commands.run, "run one method: a row per client and measured round")
     run("--method", help="see `hfkd list methods` (default: hfkd)")
     run("--dataset", help="see `hfkd list datasets`, or a path to an npz (default: the profile's)")
@@ -68,8 +71,16 @@ def _experiment_commands(command):
         option("--set", action="append", default=[], metavar="NAME=VALUE", help="any field of `hfkd list settings`")
         option("--jobs", type=int, help="cells that run at once (default: as many as there are processors)")
         option("--fresh", action="store_true", help="replace the file instead of adding to it")
-    command("list", commands.list, "what there is, a line each")("what", choices=sorted(commands.LISTS))
-    bench = command("bench", commands.bench, "time batched against one-by-one training, per level, in one run")
+    explain = command("explain", _explain, "one client's story from a result file: its teachers, its alpha, its gains")
+    explain("run", type=Path, help="X.csv with its journals beside it, as `hfkd run` writes them, or their folder")
+    explain("--client", type=int, required=True, help="its number, from 0")
+    explain("--seed", type=int, help="default: the smallest in the file")
+    for name in WHERE:
+        kind = float if name == "skew" else str
+        explain(f"--{name}", type=kind, help="only needed where the file holds journals of several runs")
+    command("list", listing.show, "what there is, a line each")("what", choices=sorted(listing.LISTS))
+    bench = command("bench", commands.bench, "time the batched engine, and what rules of RQ2 and RQ3 add to a round")
+    bench("--only", choices=("engine", "rules"), help="one of the two tables (default: both)")
     bench("--family", default="all", choices=("all", "mlp", "cnn"), help="networks (default: all)")
     bench("--device", default="cpu", help="cpu or cuda (default: cpu)")
     bench("--threads", type=int, default=1, help="CPU threads (default: 1, as in the profiles)")
@@ -77,6 +88,14 @@ def _experiment_commands(command):
     data = command("data", commands.data, "fetch a data set through OpenML into the data folder")
     data("verb", choices=("fetch",))
     data("name", help="see `hfkd list datasets`")
+
+
+def _explain(options):
+    """`hfkd explain`."""
+    from hfkd import explaining
+
+    where = {name: getattr(options, name) for name in WHERE}
+    print(explaining.page(explaining.story(options.run, options.client, options.seed, **where)))
 
 
 def _paper_commands(command):

@@ -58,35 +58,16 @@ def _reporter():
     return report
 
 
-LISTS = {
-    "methods": lambda: {name: method.SUMMARY for name, method in _module("methods").METHODS.items()},
-    "datasets": lambda: _module("data").NAMES,
-    "partitions": lambda: _module("partition").PARTITIONS,
-    "rules": lambda: _module("matching").RULES,
-    "profiles": lambda: {name: about for name, (_, _, about) in _module("config").PROFILES.items()},
-    "grids": lambda: {key: f"{grid.name}: {grid.about}" for key, grid in _module("grids").GRIDS.items()},
-    "claims": lambda: {claim.id: claim.statement for claim in _module("claims").read()},
-    "settings": lambda: _module("config").settings(),
-}
-
-
-def _module(name):
-    """A module when it is needed: `--help` should not wait for torch."""
-    from importlib import import_module
-
-    return import_module(f"hfkd.{name}")
-
-
-def list(options):
-    """`hfkd list`."""
-    lines = LISTS[options.what]()
-    width = max(map(len, lines), default=0)
-    for name, about in lines.items():
-        print(f"{name:{width}}  {about}")
-
-
 def bench(options):
     """`hfkd bench`."""
+    if options.only != "rules":
+        _bench_engine(options)
+    if options.only != "engine":
+        _bench_rules(options)
+
+
+def _bench_engine(options):
+    """Batched against one by one."""
     from hfkd import bench as timing
 
     print("family  level   clients  batched s  one by one s  ratio  (a round; medians, ratio pair by pair)")
@@ -96,6 +77,17 @@ def bench(options):
                 f"{family:7} {row.level:7} {row.clients:7}"
                 f"  {row.batched:9.4f}  {row.sequential:12.4f}  {row.ratio:5.2f}"
             )
+
+
+def _bench_rules(options):
+    """What rules of weight and revenue add to a round."""
+    from hfkd import overhead
+
+    print("\nwhat a rule adds to a round of lite, 2 seeds (medians, ratio pair by pair)")
+    print("family  s a round  ratio  added")
+    for family in ("mlp", "cnn") if options.family == "all" else (options.family,):
+        for row in overhead.costs(options.device, options.threads, options.repeats, levels=family):
+            print(f"{family:7} {row.seconds:9.3f}  {row.ratio:5.2f}  {row.added}", flush=True)
 
 
 def data(options):

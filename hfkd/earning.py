@@ -26,7 +26,8 @@ class Books:
     usual: np.ndarray  # (z, N) its running mean before this round
     before: np.ndarray  # (z, N) the validation loss of the round before
     strikes: np.ndarray  # (z, N) rounds in a row in which nobody helped
-    weight: np.ndarray  # (z, N) alpha or beta of the last round; NaN before the first
+    weight: np.ndarray  # (z, N) last alpha or beta above 0; NaN before the first
+    listened: np.ndarray  # (z, N) bool, who learned from others in the last round
     alone_with: np.ndarray  # (z, N) the one partner that s hears while it explores, or -1
     streams: list = field(default_factory=list)  # (seed, "exploration", client)
     bytes: np.ndarray | None = None  # (z, N, N) over each edge since the graph was made
@@ -40,7 +41,7 @@ def opened(seeds, clients) -> Books:
     unknown = np.full(shape, np.nan)
     draws = [[stream(seed, "exploration", i) for i in range(clients)] for seed in seeds]
     return Books(np.zeros((*shape, clients)), *(unknown.copy() for _ in range(3)), np.zeros(shape, int), unknown,
-                 np.full(shape, -1), draws, np.zeros((*shape, clients), np.int64))  # fmt: skip
+                 np.zeros(shape, bool), np.full(shape, -1), draws, np.zeros((*shape, clients), np.int64))  # fmt: skip
 
 
 def take_losses(books, now) -> None:
@@ -67,7 +68,8 @@ def measure_revenue(books, config, state, lessons, said, round) -> np.ndarray:
             fresh[z] = revenue.labelled(losses, np.diagonal(losses)) * others
             known = others & (np.asarray(lesson.mask, bool) & others).any(0)  # who has spoken to anybody
         else:
-            fresh[z] = revenue.realised(books.before[z], books.loss[z], say(books, lesson, z)) * others
+            credit = revenue.realised(books.before[z], books.loss[z], say(books, lesson, z)) * others
+            fresh[z] = credit * books.listened[z][:, None]  # who did not listen owes it to nobody
             known = fresh[z] != 0
         books.revenue[z] = revenue.running(books.revenue[z], fresh[z], known)
     return fresh

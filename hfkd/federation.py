@@ -85,9 +85,9 @@ def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
             lessons = [_decide(state, books, z, seed, config, method) for z, seed in enumerate(seeds)]
             ears = listens(config, method, loss, lessons, round)
         if ears.any():
-            _count_bytes(state, books, config, lessons, ears)
             if config.revenue == "realised":
                 explore(books, lessons)
+            _count_bytes(state, books, config, lessons, ears)
             targets = soft_targets(state, books, config, lessons, said)
         weight, signals = _weigh(state, books, config, method, loss, lessons, said, targets, fresh, round)
         note(books, seeds, weight, signals, round)
@@ -139,13 +139,17 @@ def _weigh(state, books, config, method, loss, lessons, said, targets, fresh, ro
         books.weight = np.where(weight > 0, weight, books.weight)
         if config.gate:
             judge(books, config, lessons, fresh, signals)
-    return weight * (books.strikes < 2), signals
+    weight = weight * (books.strikes < 2)
+    books.listened = weight > 0
+    return weight, signals
 
 
 def _count_bytes(state, books, config, lessons, ears):
     """What travels in this round, link by link and edge by edge; whom the gate has closed hears nobody."""
     masks = np.stack([np.asarray(lesson.mask, bool) & ~np.eye(state.clients, dtype=bool) for lesson in lessons])
     heard_from = masks & (ears & (books.strikes < 2))[:, :, None]
+    for z, s in np.argwhere(books.alone_with >= 0):  # who explores hears one partner
+        heard_from[z, s] &= np.arange(state.clients) == books.alone_with[z, s]
     state.sent += link_bytes(state, config, heard_from)
     books.bytes += edge_bytes(state, config) * heard_from
 

@@ -12,7 +12,7 @@ import torch
 from hfkd import networks, training
 from hfkd.earning import heard_weights
 from hfkd.state import stack
-from hfkd.transport import material, pooled, speak
+from hfkd.transport import material, pooled, speak, wired
 from hfkd.weighting import prior_weight
 
 SCHEDULES = {
@@ -80,16 +80,22 @@ def _lesson(state, config, cohort, lessons, said, targets, weight, steps, round)
 
 
 def _go_round(state, config, cohort, lessons, said, weight, own):
-    """Transport visit, after the epoch at home: those who listen learn at their partners' data by the soft loss."""
+    """Transport visit, after the epoch at home: those who listen learn at their partners' data by the soft loss.
+
+    Only weights travel, there and back: abroad the momentum starts from 0, and that at home waits.
+    """
     images, labels, private, steps, prior, optimiser = own
     listeners = _of(cohort, weight, state).nonzero().flatten().tolist()
     if not listeners:
         return
     some, away = training.part(cohort, listeners), [steps[row] for row in listeners]
+    some.weights = {name: wired(w, config.wire) for name, w in some.weights.items()}
+    some.momentum = {name: torch.zeros_like(w) for name, w in some.momentum.items()}
     asked, heard, rows = networks.tour(state, config, some, said, lessons, away)
     a = _of(some, weight, state)
     lesson = training.Lesson(asked, heard, rows, a, hard=torch.zeros_like(a))
     training.train(some, images, labels, private[listeners], away, prior[listeners], optimiser, lesson)
+    some.weights = {name: wired(w, config.wire) for name, w in some.weights.items()}
     training.put_back(cohort, some, listeners)
 
 

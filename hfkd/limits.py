@@ -80,6 +80,8 @@ def _check_revenue(config):
     """Revenue is read when the graph is made anew, and exact Shapley values need small groups."""
     if config.spoken and config.spoken > config.public_size:
         raise ValueError(f"spoken is {config.spoken}; expected at most public_size, {config.public_size}")
+    if config.spoken and config.schedule != "simultaneous":
+        raise ValueError(f"schedule is {config.schedule!r} with spoken {config.spoken}; expected simultaneous")
     if config.revenue == "none":
         for name in ("gate", "revenue_matching"):
             if getattr(config, name):

@@ -71,8 +71,8 @@ def _seconds(config, dataset):
     return (ticks[-2] - ticks[0]) / (len(ticks) - 2)
 
 
-def _made_up():
+def _made_up(size: int = 16_000):
     """As many images as the lite profile takes, of Fashion-MNIST's shape, ten classes, none of it meaningful."""
     rng = stream(0, "bench data")
-    images = rng.integers(0, 256, (16_000, 1, 28, 28), dtype=np.uint8)
-    return Dataset("made up", images, rng.integers(0, 10, 16_000), 10, np.arange(16_000) >= 13_500, "none")
+    images = rng.integers(0, 256, (size, 1, 28, 28), dtype=np.uint8)
+    return Dataset("made up", images, rng.integers(0, 10, size), 10, np.arange(size) >= size - 2_500, "none")

@@ -65,7 +65,7 @@ def between(text: str, mark: str, content: str) -> str:
 def commands_table(folder: Path) -> str:
     """Every result file of a folder: what made it, over how many seeds, on what, in how many minutes."""
     lines = ["| rows | command | seeds | machine | minutes |", "|---|---|---|---|---|"]
-    for path in sorted(folder.glob("*.csv")):
+    for path in sorted(path for path in folder.glob("*.csv") if "." not in path.stem):  # not the journals
         made = origin(path)
         machine = f"{made['device']}, {made['threads']} thread a run"
         rest = f"--seeds {made['first']}-{made['last']} --out data/results/{path.name}"

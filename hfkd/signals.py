@@ -57,7 +57,7 @@ def validation_losses(state, balanced) -> np.ndarray:
         at, there = _validation(state, cohort)
         spoken = training.logits(cohort, state.images, at) + (state.prior[cohort.members][:, None] if balanced else 0)
         each = torch.nn.functional.cross_entropy(spoken.transpose(1, 2), state.labels[at], reduction="none")
-        losses[cohort.members.numpy()] = ((each * there).sum(1) / there.sum(1)).cpu().numpy()
+        losses[cohort.members.numpy()] = ((each * there).double().sum(1) / there.sum(1)).cpu().numpy()
     return losses.reshape(len(state.splits), -1).round(DECIMALS)
 
 

@@ -175,7 +175,6 @@ def part(cohort: Cohort, rows) -> Cohort:
 
 
 def put_back(cohort: Cohort, some: Cohort, rows) -> None:
-    """Weights and momentum of `some` = part(cohort, rows), written into the cohort."""
-    for kept, changed in ((cohort.weights, some.weights), (cohort.momentum, some.momentum)):
-        for name, w in kept.items():
-            w[torch.as_tensor(rows, device=w.device)] = changed[name]
+    """Weights of `some` = part(cohort, rows), written into the cohort; its momentum is not."""
+    for name, w in cohort.weights.items():
+        w[torch.as_tensor(rows, device=w.device)] = some.weights[name]

@@ -58,7 +58,7 @@ def speak(state, config, round, said=None, cohorts=None):
     cohorts = state.cohorts if cohorts is None else cohorts
     if config.transport in ("private", "visit"):
         fresh = {cohort.level: training.part(cohort, range(len(cohort.members))) for cohort in cohorts}
-        for cohort in fresh.values():
+        for cohort in fresh.values() if config.transport == "private" else ():  # on a visit the guest travels
             cohort.weights = {name: wired(w, config.wire) for name, w in cohort.weights.items()}
         return (said or {}) | fresh
     classes = state.prior.shape[-1]
@@ -83,8 +83,8 @@ def _by_class(state, config, cohort):
     classes = log_p.shape[-1]
     member = torch.nn.functional.one_hot(state.labels[at], classes).to(log_p) * there.unsqueeze(-1)
     size = member.sum(1).unsqueeze(-1)
-    means = torch.einsum("bny,bnc->byc", member, log_p) / size.clamp_min(1)
-    return torch.where(size > 0, means, -np.log(classes))
+    sums = torch.einsum("bny,bnc->byc", member.double(), log_p.double())  # in float32 padding shows in the last bit
+    return torch.where(size > 0, sums / size.clamp_min(1), -np.log(classes)).to(log_p)
 
 
 def own_images(state, cohort):

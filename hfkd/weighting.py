@@ -91,7 +91,7 @@ def revenue_controller(alpha, loss, usual, rate: float = 1.0):
     0.3297
     """
     loss, usual = np.asarray(loss, float), np.asarray(usual, float)
-    known = np.isfinite(usual) & np.isfinite(loss)
+    known = np.isfinite(usual) & ~np.isnan(loss)
     drop = np.where(known, np.clip((usual - loss) / np.maximum(usual, TINY), -1, 1), 0.0)
     return np.clip(alpha * np.exp(rate * drop), LOWEST, 1.0)
 

@@ -6,7 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
-from hfkd import __version__, bench, claims, commands, data, federation, paths, results
+from hfkd import __version__, bench, claims, data, federation, learning, listing, overhead, paths, results, revenue
+from hfkd import transport, weighting
 from hfkd.cli import main
 from hfkd.config import settings
 from hfkd.experiments import GRIDS
@@ -26,7 +27,8 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 NAMED = {"methods": METHODS, "datasets": data.NAMES, "partitions": PARTITIONS, "rules": RULES, "grids": GRIDS,
-         "profiles": ["smoke", "lite", "paper"], "settings": settings()}  # fmt: skip
+         "profiles": ["smoke", "lite", "paper"], "settings": settings(), "weightings": weighting.RULES,
+         "revenues": revenue.RULES, "schedules": learning.SCHEDULES, "transports": transport.KINDS}  # fmt: skip
 
 
 @pytest.mark.parametrize("what", NAMED)
@@ -45,7 +47,7 @@ def test_list_of_claims(monkeypatch, capsys):
     monkeypatch.setattr(claims, "read", lambda: made_up)
     assert main(["list", "claims"]) == 0
     assert capsys.readouterr().out == "good             It is good.\ncheap-and-quick  It is cheap-and-quick.\n"
-    assert set(commands.LISTS) == {*NAMED, "claims"}  # nothing else is to be listed
+    assert set(listing.LISTS) == {*NAMED, "claims"}  # nothing else is to be listed
 
 
 def test_run_writes_rows_and_shows_means(capsys, tmp_path):
@@ -104,7 +106,7 @@ BAD = {
     "run --set public_size=5000": "public_size is 5000, but only",
     "run --set balanced_size=99": "balanced_size is 99; expected a multiple of the 10 classes",
     "run --set level_share=(.5,.6)": "level_share",
-    "grid 41": "grid is '41'; expected one of 40, tuning",
+    "grid 41": f"grid is '41'; expected one of {', '.join(GRIDS)}",
     "grid 40 --set hard_loss=plain": "hard_loss is an axis of 40_comparison; leave it to the grid, or",
     "grid 40 --set hard_loss=plain --set method=local": "hard_loss is an axis of 40_comparison; leave it to the grid",
     "grid 40 --set method=fedavg": "method is 'fedavg'; expected one of local, ",
@@ -167,9 +169,16 @@ def test_stopped_by_hand(monkeypatch, capsys):
 def test_bench_prints_a_line_per_level(monkeypatch, capsys):
     compare = bench.compare
     monkeypatch.setattr(bench, "compare", lambda family, **how: compare(family, (1, 8, 8), 3, 40, **how))
-    assert main(["bench", "--family", "mlp", "--repeats", "1"]) == 0
+    assert main(["bench", "--family", "mlp", "--repeats", "1", "--only", "engine"]) == 0
     head, *lines = capsys.readouterr().out.splitlines()
     assert head.split()[:3] == ["family", "level", "clients"]
     assert [line.split()[:3] for line in lines] == [["mlp", name, "3"] for name in ("small", "medium", "large")]
     table = pd.DataFrame([line.split()[3:] for line in lines]).astype(float)
     assert (table[[0, 1]] >= 0).all(axis=None) and (table[2] > 0).all()  # seconds, seconds, their ratio
+
+
+def test_bench_says_what_rules_add(monkeypatch, capsys):
+    monkeypatch.setattr(overhead, "costs", lambda *given, levels: [overhead.Cost(f"some rule, {levels}", .25, 1.02)])
+    assert main(["bench", "--only", "rules"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2:] == ["mlp         0.250   1.02  some rule, mlp", "cnn         0.250   1.02  some rule, cnn"]

@@ -3,11 +3,14 @@
 import pytest
 
 import hfkd
-from hfkd import claims, config, endpoints, paths, rendering, results
+from hfkd import claims, config, endpoints, grids, journals, paths, rendering, results
 from hfkd.methods import METHODS
 from hfkd.provenance import read_record
+from hfkd.weighting import RULES
 
-FILES = sorted(paths.RESULTS.glob("*.csv"))
+# X.csv is a result file; X.ledger.csv, X.weights.csv and X.counts.csv are its journals
+FILES = sorted(path for path in paths.RESULTS.glob("*.csv") if "." not in path.stem)
+TUNING = [path for path in FILES if path.stem.startswith("tuning")]
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -36,11 +39,24 @@ def test_defaults_are_those_chosen_on_validation_data():
     assert chosen.drop(["local", "balanced_local"]).to_dict() == {k: v for k, v in tuned.items() if "local" not in k}
 
 
+def test_rules_of_notebook_20_are_at_the_alpha_chosen_on_validation_data():
+    found = endpoints.chosen(results.load(paths.RESULTS / "tuning_rules.csv"))
+    for rule in grids.RULED:
+        *rest, alpha = (f"{name}={value}" for name, value in rule.items())
+        assert found[f"hfkd[{','.join(rest)}]"] == alpha
+    assert len(found) == len(grids.RULED) and {rule["weighting"] for rule in grids.RULED} | {"fixed"} == set(RULES)
+
+
 def test_no_table_uses_a_seed_that_chose_something():
-    chose = set(results.load(paths.RESULTS / "tuning.csv")["seed"])
-    for path in FILES:
-        if path.stem != "tuning":
-            assert not chose & set(results.load(path)["seed"])
+    chose = set().union(*(results.load(path)["seed"] for path in TUNING))
+    for path in set(FILES) - set(TUNING):
+        assert not chose & set(results.load(path)["seed"])
+
+
+def test_journals_belong_to_their_result_files():
+    for path in sorted(set(paths.RESULTS.glob("*.csv")) - set(FILES)):
+        stem, name = path.stem.split(".")
+        assert len(journals.load(paths.RESULTS / f"{stem}.csv", name))
 
 
 def test_every_public_name_is_there():

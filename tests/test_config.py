@@ -6,6 +6,7 @@ from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 
+from hfkd import learning, revenue, transport
 from hfkd.config import CHOICES, PROFILES, RANGES, Config, configure, parse_seeds, parse_set, seeds_of, settings
 from hfkd.knowledge import POOLINGS
 from hfkd.levels import WIDTHS
@@ -15,6 +16,9 @@ from hfkd.methods import METHODS
 from hfkd.partition import PARTITIONS
 from hfkd.weighting import RULES as WEIGHTINGS
 
+# What makes every number and every word fit: each alone is tried beside these.
+FITS = dict(public_labels=True, refresh=5, peers=False, feedback=False)
+EARNING = FITS | dict(revenue="labelled")
 NUMBERS = [f.name for f in fields(Config) if f.type in (int, float, int | None, float | None)]
 
 
@@ -55,9 +59,9 @@ def test_mistyped_values(name, value):
 def test_every_number_has_a_range_and_its_ends_hold():
     assert set(RANGES) == set(NUMBERS)
     for name, (low, high) in RANGES.items():
-        assert getattr(configure(**{name: low}), name) == low
+        assert getattr(configure(**(EARNING | {name: low})), name) == low
         if high is not None:
-            assert getattr(configure(**{name: high}), name) == high
+            assert getattr(configure(**(EARNING | {name: high})), name) == high
             with pytest.raises(ValueError, match=f"^{name} is .*; expected {low} or more, at most {high}$"):
                 configure(**{name: math.nextafter(high, math.inf)})
         below = low - 1 if isinstance(low, int) else math.nextafter(low, -math.inf)
@@ -74,17 +78,79 @@ def test_not_a_number(name):
 @pytest.mark.parametrize(("name", "words"), CHOICES.items())
 def test_words_are_one_of_their_choices(name, words):
     for word in words:
-        assert getattr(configure(**{name: word}), name) == word
+        assert getattr(configure(**(FITS | {name: word})), name) == word
     with pytest.raises(ValueError, match=f"^{name} is 'gpu'; expected one of {', '.join(words)}$"):
         configure(**{name: "gpu"})  # of devices too: what torch calls cuda
 
 
 def test_choices_are_those_of_the_modules_that_read_them():
     assert CHOICES["pooling"] == POOLINGS and CHOICES["kl_direction"] == DIRECTIONS
-    assert set(CHOICES["levels"]) == set(WIDTHS) and set(CHOICES["weighting"]) == set(WEIGHTINGS)
+    assert set(CHOICES["levels"]) == set(WIDTHS)
+    assert list(CHOICES["weighting"]) == list(CHOICES["beta_weighting"]) == list(WEIGHTINGS)
+    assert list(CHOICES["revenue"]) == list(revenue.RULES) and list(CHOICES["transport"]) == list(transport.KINDS)
+    assert list(CHOICES["schedule"]) == list(learning.SCHEDULES) and list(CHOICES["wire"]) == list(transport.WIDTH)
     for profile in PROFILES:
         config = configure(profile)
         assert config.method in METHODS and config.rule in RULES and config.partition in PARTITIONS
+
+
+NO_LABELS = "reads labels of the public images; set public_labels=True, or take another rule$"
+NOT_PUBLIC = "needs answers on public images; transport is '{}', expected public$"
+LABELLED = dict(public_labels=True, refresh=5)
+UNFIT = [
+    (dict(level_share=(.5, .5)), r"^level_share is \(0.5, 0.5\); expected three shares, of level 1, 2 and 3$"),
+    (dict(revenue="labelled", refresh=5), f"^revenue=labelled {NO_LABELS}"),
+    (dict(revenue="shapley", refresh=5, feedback=False, peers=False), f"^revenue=shapley {NO_LABELS}"),
+    (dict(weighting="loss_ratio"), f"^weighting=loss_ratio {NO_LABELS}"),
+    (dict(beta_weighting="loss_ratio"), f"^beta_weighting=loss_ratio {NO_LABELS}"),
+    (dict(public_labels=True, public="mnist"),
+     "^public_labels is True with public 'mnist', labelled otherwise; expected 'same'$"),
+    (dict(beta_weighting="gradient", kl_direction="student_first"),
+     "^weighting gradient follows KL.q .. p.; kl_direction is 'student_first', expected teacher_first$"),
+    (dict(weighting="loss_ratio", public_labels=True, transport="private"),
+     "^weighting loss_ratio " + NOT_PUBLIC.format("private")),
+    (dict(weighting="gradient", transport="visit"), "^weighting gradient " + NOT_PUBLIC.format("visit")),
+    (dict(beta_weighting="uncertainty", transport="classwise"),
+     "^weighting uncertainty " + NOT_PUBLIC.format("classwise")),
+    (LABELLED | dict(revenue="labelled", transport="classwise"), "^revenue labelled " + NOT_PUBLIC.format("classwise")),
+    (dict(prior_power=.5, transport="private"), "^prior_power 0.5 " + NOT_PUBLIC.format("private")),
+    (dict(spoken=10, transport="visit"), "^spoken 10 " + NOT_PUBLIC.format("visit")),
+    (dict(spoken=201), "^spoken is 201; expected at most public_size, 200$"),
+    (dict(gate=True), "^gate is True with revenue none; expected a revenue rule$"),
+    (dict(revenue_matching=.5), "^revenue_matching is 0.5 with revenue none; expected a revenue rule$"),
+    (dict(revenue="realised"), "^revenue is 'realised' and refresh None: nobody would read it; set refresh=5$"),
+]
+FITTING = [
+    dict(weighting="revenue", transport="classwise"), dict(weighting="ramp", transport="visit"),
+    dict(revenue="realised", gate=True, refresh=5, transport="private"), dict(spoken=200), dict(public="mnist"),
+    dict(kl_direction="student_first", weighting="uncertainty"),
+    dict(revenue="realised", refresh=1, revenue_matching=1),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("given", "sentence"), UNFIT)
+def test_fields_that_do_not_fit_together(given, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        configure(**given)
+
+
+@pytest.mark.parametrize("given", FITTING)
+def test_fields_that_fit_together(given):
+    assert {name: getattr(configure(**given), name) for name in given} == given
+
+
+@pytest.mark.parametrize(("groups", "fits"), [
+    (dict(peers=False, feedback=False), True), (dict(peers=False, feedback=False, fan_in=6), True),
+    (dict(peers=False, fan_out=2), True), (dict(feedback=False), False), (dict(peers=False), False),
+    (dict(peers=False, feedback=False, fan_in=7), False), (dict(peers=False, fan_out=3), False),
+])  # fmt: skip
+def test_exact_shapley_values_need_small_groups(groups, fits):
+    given = LABELLED | dict(revenue="shapley") | groups
+    if fits:
+        assert configure(**given).revenue == "shapley"
+        return
+    with pytest.raises(ValueError, match="^revenue shapley is exact for up to 6 partners; fan_in ., fan_out .* allow"):
+        configure(**given)
 
 
 def test_unknown_names():

@@ -11,11 +11,22 @@ import pytest
 from hfkd import data, experiments, federation, paths, progress, results
 from hfkd.config import configure
 from hfkd.experiments import GRIDS, run_grid, run_one
+from hfkd.ledger import LEDGER, WEIGHTS
 from hfkd.methods import METHODS
 from hfkd.provenance import plain
 
 SMALL = dict(clients=4, rounds=2, pool_size=400, public_size=40, balanced_size=100, batch=16, eval_every=1)
 TINY = dict(profile="lite", dataset="digits", clients=2, rounds=2, eval_every=1)  # lite goes on from what is there
+
+
+def made_up(rows):
+    """Journals of a made-up run: one edge, one weight and one count for every client and seed."""
+    who = pd.DataFrame(rows).drop_duplicates(["seed", "client"])[["seed", "client"]].reset_index(drop=True)
+    to = who.rename(columns={"client": "to"})
+    edges = to.assign(**{"round": 2, "from": 0, "kind": "self", "revenue": 0.0, "weight": 1.0, "bytes": 0})
+    signals = dict.fromkeys(("hard", "soft", "own", "other", "cosine"), np.nan)
+    weights = who.assign(round=1, weight=.5, closed=0, **signals)[WEIGHTS]
+    return edges[LEDGER], weights, who.assign(**{"class": 0, "count": 9})
 
 
 @pytest.fixture
@@ -35,7 +46,7 @@ def calls(monkeypatch):
             for seed in seeds for round in range(1, config.rounds + 1) for client in range(config.clients)
         ]  # fmt: skip
         report(config.rounds, config.rounds)
-        return pd.DataFrame(rows)
+        return federation.Outcome(pd.DataFrame(rows), *made_up(rows))
 
     monkeypatch.setattr(federation, "run", run)
     return asked
@@ -139,7 +150,7 @@ def test_rows_of_other_code_and_altered_rows_are_in_the_way(calls, tmp_path, mon
 AXES = [(grid, axis, value) for grid, axes in (("40", dict(hard_loss="plain")), ("tuning", dict(lr=.02, alpha=.5)))
         for axis, value in axes.items()]  # fmt: skip
 BAD = [
-    (run_grid, dict(name="41"), "grid is '41'; expected one of 40, tuning"),
+    (run_grid, dict(name="41"), f"grid is '41'; expected one of {', '.join(GRIDS)}$"),
     (run_grid, dict(name="40", method="fedavg"), "method is 'fedavg'; expected one of local, balanced_local, fedmd, "),
     (run_one, dict(method="fedavg"), "method is 'fedavg'; expected one of local, balanced_local, fedmd, "),
     (run_one, dict(rule="best"), "rule is 'best'; expected one of coverage, assignment, stable, "),
@@ -173,7 +184,8 @@ def test_default_paths_and_seeds(calls, tmp_path, monkeypatch):
     assert calls[0] == ("hfkd", .1, (0, 1)) and set(calls[1:]) == {("local", .1, GRIDS["tuning"].seeds)}
     assert not set(GRIDS["tuning"].seeds) & set(range(100))  # seeds that no table uses
     names = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*.*")}
-    assert names == {"smoke/run.csv", "smoke/run.json", "lite/tuning.csv", "lite/tuning.json"}
+    journals = {f"smoke/run.{name}.csv" for name in ("ledger", "weights", "counts")}  # a grid keeps those it names
+    assert names == {"smoke/run.csv", "smoke/run.json", "lite/tuning.csv", "lite/tuning.json"} | journals
 
 
 def test_record_holds_what_all_rows_share(calls, tmp_path):

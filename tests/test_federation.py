@@ -22,7 +22,7 @@ def went(method, seeds=(0,), watch=None, public=None, **more):
     if watch:
         watch.setattr(federation, "start", lambda *given: states.append(start(*given)) or states[-1])
     config = configure("smoke", **(SMALL | dict(method=method) | more))
-    frame = federation.run(config, METHODS[method], data.load("digits"), seeds, public)
+    frame = federation.run(config, METHODS[method], data.load("digits"), seeds, public).rows
     if watch:
         watch.undo()
     return (frame, states[0]) if watch else frame

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hfkd import data, federation, signals
+from hfkd import data, federation, revenue, signals
 from hfkd.config import configure
 from hfkd.ledger import LEDGER, edge_kinds
 from hfkd.matching import group
@@ -129,8 +129,10 @@ def test_kinds_and_sums_of_a_graph_by_hand():
     assert not ledger.loc[mine, ["revenue", "bytes"]].any(axis=None) and ledger.loc[~mine, "revenue"].any()
 
 
-def test_bytes_of_the_ledger_are_those_of_the_rounds_of_its_period():
+@pytest.mark.parametrize("exploring", [0.0, 1.0])
+def test_bytes_of_the_ledger_are_those_of_the_rounds_of_its_period(exploring, monkeypatch):
     # networks come to the listener: over each edge the speaker's parameters, from round 2 on; the sum comes down
+    monkeypatch.setattr(revenue, "EXPLORATION", exploring)
     out = run()
     by_level, ledger = {}, out.ledger[out.ledger["kind"] != "self"]
     for level, hidden in ((1, 8), (2, 32), (3, 128)):
@@ -138,7 +140,11 @@ def test_bytes_of_the_ledger_are_those_of_the_rounds_of_its_period():
     level = out.rows.query("round == 10")["level"].to_numpy()
     for rounds, end in ((3, 4), (4, 8), (2, 10)):
         period = ledger[ledger["round"] == end]
-        assert period["bytes"].tolist() == [rounds * by_level[level[t]] for t in period["from"]]
+        times = period["bytes"] / [by_level[level[t]] for t in period["from"]]
+        if exploring:  # who explores hears one partner a round
+            assert set(times.groupby(period["to"]).sum()) == {rounds} and set(times) <= set(range(rounds + 1))
+        else:
+            assert set(times) == {rounds}
     down = out.rows.query("round == 10").set_index("client")["bytes_down"]
     assert ledger.groupby("to")["bytes"].sum().to_dict() == down[down > 0].to_dict()
 

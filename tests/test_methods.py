@@ -29,7 +29,7 @@ def went(method, seeds=(0,), watch=None, teach=None, **more):
     if teach:
         module = SimpleNamespace(LOSS=module.LOSS, ALPHA=module.ALPHA, WEIGHTING=module.WEIGHTING, teach=teach)
     config = configure("smoke", **(SMALL | dict(method=method) | more))
-    frame = federation.run(config, module, data.load("digits"), seeds)
+    frame = federation.run(config, module, data.load("digits"), seeds).rows
     if not watch:
         return frame
     watch.undo()

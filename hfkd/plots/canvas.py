@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from hfkd.assess import distributions
+from hfkd.plots.phrases import said
 
 PAGE, COLUMN = 7.16, 3.5  # inches: text width and column width of a two-column page
 INK, PALE = "#222222", "#bbbbbb"
@@ -23,7 +24,7 @@ METHODS = {  # name in the rows -> human name, colour (Okabe and Ito: told apart
     "hfkd": ("HFKD", "#0072B2"),
     "hfkd_ramp": ("HFKD ramp", "#56B4E9"),
 }
-VARIANTS = {  # words, marker, hatch; a variant without a line here is shown by its own text
+VARIANTS = {  # words, marker, hatch; a variant without a line here is shown by what `said` says
     "": ("", "o", ""),
     "hard_loss=balanced": ("+ balanced loss", "s", "////"),
     "rule=random": ("with random teachers", "v", "...."),
@@ -82,7 +83,7 @@ def look(method: str, variant: str = "") -> dict:
         raise ValueError(f"method {method!r} has no colour; the figures know {', '.join(METHODS)}; add it to "
                          "METHODS in hfkd/plots/canvas.py")
     name, colour = METHODS[method]
-    words, marker, hatch = VARIANTS.get(variant, (f"({variant})", "D", "...."))
+    words, marker, hatch = VARIANTS.get(variant, (f"({said(variant)})", "D", "...."))
     return {"label": f"{name} {words}".strip(), "color": colour, "marker": marker, "hatch": hatch}
 
 
