@@ -23,11 +23,18 @@ _HOME = {
     "results": ("save",),
     "endpoints": ("at_round", "per_seed", "summary"),
     "pairing": ("paired",),
+    "curves": ("over_curve",),
+    "revenue": ("shapley",),
+    "explaining": ("story", "page"),
     "statistics": ("compare",),
     "claims": ("verdicts",),
     "plots.sketches": ("fig_partition", "fig_sizes", "fig_assessment", "fig_rules"),
     "plots.arrows": ("fig_matching",),
     "plots.comparison": ("fig_frontier", "fig_levels", "fig_rounds"),
+    "plots.weights": ("fig_curve", "fig_alpha"),
+    "plots.groups": ("fig_effects", "fig_ledger"),
+    "plots.transport": ("fig_transport",),
+    "plots.stories": ("fig_story",),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = sorted(_MODULE)

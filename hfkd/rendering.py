@@ -7,11 +7,10 @@ question, because a font library may move a pixel where no number has changed.
 from collections.abc import Sequence
 from pathlib import Path
 
-from hfkd import claims, paths, plots
-from hfkd.results import load, origin, write_files
+from hfkd import claims, exhibits, paths, plots
+from hfkd.results import origin, write_files
 
 DOCUMENT = paths.ROOT / "REPRODUCE.md"
-MAIN = "40_comparison.csv"  # the result file behind the figures of the paper
 
 
 def write() -> list[Path]:
@@ -21,17 +20,7 @@ def write() -> list[Path]:
         FileNotFoundError: a result file is missing; the sentence names the command that makes it.
     """
     write_files({DOCUMENT: rendered(DOCUMENT.read_text(encoding="utf-8"))})
-    frame = load(paths.RESULTS / MAIN)
-    controls = frame["variant"].str.contains("rule=|pooling=")
-    main = frame[~controls]
-    matching = frame[controls | ((frame["method"] == "hfkd") & (frame["variant"] == ""))]
-    drawn = {
-        "fig40_frontier": plots.fig_frontier(main),
-        "fig40_controls": plots.fig_frontier(matching, baseline="hfkd"),
-        "fig40_levels": plots.fig_levels(main),
-        "fig40_rounds": plots.fig_rounds(main),
-    }
-    files = [file for name, figure in drawn.items() for file in plots.save(figure, paths.FIGURES / name)]
+    files = [file for name, figure in exhibits.committed().items() for file in plots.save(figure, paths.FIGURES / name)]
     return [DOCUMENT, *files]
 
 

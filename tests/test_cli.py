@@ -83,6 +83,7 @@ def test_grid_narrowed_to_a_method(tmp_path, capsys):
 
 BAD = {
     "run --method fedavg": "method is 'fedavg'; expected one of local, balanced_local, fedmd, expertise_mean, hfkd, ",
+    "run --method fedmd --set revenue=realised --set refresh=5": "revenue is 'realised', which method 'fedmd' does not read",
     "run --set method=fedavg": "method is 'fedavg'; expected one of local, ",
     "run --method hfkd --set method=local": "method is given by --set and by its own option; expected one of the two",
     "run --dataset digits --set dataset=mnist": "dataset is given by --set and by its own option; expected one of the",

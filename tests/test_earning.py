@@ -169,3 +169,11 @@ def test_a_seed_does_not_depend_on_the_seeds_beside_it(monkeypatch):
         alone, both = run((0,), **given), run((3, 0), **given)
         for one, two in zip(alone, both):
             assert one.equals(two[two["seed"] == 0].reset_index(drop=True)), rule
+
+
+def test_who_does_not_listen_owes_nothing_to_anybody():
+    out = run(revenue="realised", beta=0.0, refresh=2)
+    heard, level = out.ledger[out.ledger["kind"] != "self"], out.rows.groupby("client")["level"].first()
+    deaf = heard["to"].map(level) == 3  # beta = 0: the most capable level hears its students and weighs them by 0
+    assert deaf.any() and not heard.loc[deaf, "revenue"].any() and not heard.loc[deaf, "bytes"].any()
+    assert heard.loc[~deaf & (heard["round"] == 6), "revenue"].all()

@@ -173,3 +173,11 @@ def test_networks_too_large_for_those_they_come_to_are_refused(kind, more, guest
 ])  # fmt: skip
 def test_what_fits_is_not_refused(more):
     ends(**(dict(client_memory=.5, rounds=1) | more))
+
+
+def test_a_guest_travels_in_half_precision_and_leaves_its_momentum_at_home():
+    state, exact = (taught(transport="visit", wire=wire)[1] for wire in ("fp16", "fp32"))
+    for cohort, twin in zip(state.cohorts, exact.cohorts):
+        for name, w in cohort.weights.items():
+            assert w.half().to(w).equal(w) and not twin.weights[name].half().to(w).equal(twin.weights[name])
+            assert cohort.momentum[name].equal(twin.momentum[name])  # the epoch at home is the same

@@ -1,0 +1,77 @@
+"""The figures of the artifact by name: which rows of which result file each one shows.
+
+Notebooks and `hfkd render` draw from the same tables, so a figure in figures/ shows what the notebook shows.
+"""
+
+from hfkd import explaining, journals, paths, plots
+from hfkd.grids import BASE
+from hfkd.results import load
+
+SMALL = "peers=False,fan_in=3,fan_out=3,revenue="
+_SHARP, _TWO, _DIAL = "revenue=labelled,revenue_temperature=0.2,revenue_personality=", "fan_in=2,rule=", "personality="
+GROUPS = {  # figure -> heading -> variants, as differences to BASE
+    "fig20_sides": {
+        "teachers' beta": ["beta=0.0", "beta=0.1", "beta=0.5"],
+        "images like one's own": ["prior_power=0.5", "prior_power=1.0"],
+    },
+    "fig30_members": {
+        "members": ["peers=False", "feedback=False,peers=True", "feedback=False,peers=False", "include_self=False"],
+        "say by revenue": ["revenue=labelled", _SHARP + "1.0", _SHARP + "0.0", "revenue=realised"],
+        "matching by revenue": ["revenue=labelled,revenue_matching=0.5"],
+        "do no harm": ["revenue=labelled,gate=True", "revenue=realised,gate=True"],
+    },
+    "fig50_knowledge": {
+        "prior-free off": ["hard_loss=plain,pooling=log", "hard_loss=plain,pooling=arithmetic"],
+        "pooling": ["pooling=arithmetic"],
+        "divergence": ["kl_direction=student_first"],
+    },
+    "fig50_teaching": {
+        "criteria, two teachers": [
+            _TWO + rule for rule in ("coverage", "nearest", "uniformity", "complementarity", "random")
+        ],
+        "dial, two teachers": [f"{_TWO}coverage,{_DIAL}{value}" for value in ("0.0", "0.5", "1.0")],
+        "number of teachers": ["fan_in=1", "fan_in=8"],
+        "paths": ["max_gap=2"],
+        "schedule": ["schedule=top_down", "schedule=bottom_up"],
+    },
+}
+
+
+def effects(name, frame):
+    """One of GROUPS as a figure of differences to BASE; frame: rows of its grid."""
+    return plots.fig_effects(frame, BASE, groups=GROUPS[name])
+
+
+def shapley(frame):
+    """Say by revenue in groups of at most six partners, as differences to the same groups without revenue."""
+    return plots.fig_effects(frame, f"{BASE}[{SMALL}none]", variants=[SMALL + "labelled", SMALL + "shapley"])
+
+
+def committed() -> dict:
+    """Name -> figure, all drawn from the committed results.
+
+    Raises:
+        FileNotFoundError: a result file is missing; the sentence names the command that makes it.
+    """
+    names = ("20_weighting", "30_group_distillation", "40_comparison", "50_ablations")
+    weighting, groups, comparison, ablations = (load(paths.RESULTS / f"{name}.csv") for name in names)
+    ledger = paths.RESULTS / "30_group_distillation.csv"
+    controls = comparison["variant"].str.contains("rule=|pooling=")
+    main = comparison[~controls]
+    matching = comparison[controls | ((comparison["method"] == "hfkd") & (comparison["variant"] == ""))]
+    return {
+        "fig20_curve": plots.fig_curve(weighting),
+        "fig20_alpha": plots.fig_alpha(weighting),
+        "fig20_sides": effects("fig20_sides", weighting),
+        "fig30_members": effects("fig30_members", groups),
+        "fig30_shapley": shapley(groups),
+        "fig30_ledger": plots.fig_ledger(journals.load(ledger, "ledger")),
+        "fig30_story": plots.fig_story(explaining.story(ledger, 5, skew=0.1)),
+        "fig40_frontier": plots.fig_frontier(main),
+        "fig40_controls": plots.fig_frontier(matching, baseline="hfkd"),
+        "fig40_levels": plots.fig_levels(main),
+        "fig40_rounds": plots.fig_rounds(main),
+        "fig50_knowledge": effects("fig50_knowledge", ablations),
+        "fig50_teaching": effects("fig50_teaching", ablations),
+        "fig50_transport": plots.fig_transport(ablations, BASE),
+    }
