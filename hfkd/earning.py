@@ -52,8 +52,11 @@ def take_losses(books, now) -> None:
     books.before = before
 
 
-def measure_revenue(books, config, state, lessons, said, round) -> np.ndarray:
+def measure_revenue(books, config, state, lessons, said, ears, round) -> np.ndarray:
     """What everybody that has spoken earned everybody in this round, taken into the running mean.
+
+    Args:
+        ears: (z, N) bool, who may listen in this round: whom nobody hears has sent nothing and earns nothing.
 
     Returns:
         (z, N, N) revenue of this round, 0 where nothing was measured.
@@ -66,7 +69,8 @@ def measure_revenue(books, config, state, lessons, said, round) -> np.ndarray:
         if config.revenue == "labelled":
             losses = losses_of(state, config, z, said[z * state.clients : (z + 1) * state.clients], round)
             fresh[z] = revenue.labelled(losses, np.diagonal(losses)) * others
-            known = others & (np.asarray(lesson.mask, bool) & others).any(0)  # who has spoken to anybody
+            fresh[z] *= spoken(books, lesson, ears[z], z)
+            known = others & spoken(books, lesson, ears[z], z)
         else:
             credit = revenue.realised(books.before[z], books.loss[z], say(books, lesson, z)) * others
             fresh[z] = credit * books.listened[z][:, None]  # who did not listen owes it to nobody
@@ -75,13 +79,23 @@ def measure_revenue(books, config, state, lessons, said, round) -> np.ndarray:
     return fresh
 
 
-def measure_shapley(books, config, state, lessons, said, round) -> None:
-    """Exact Shapley value of each partner in the pooled target, in shares of the listener's own loss; once a period."""
+def spoken(books, lesson, ears, z) -> np.ndarray:
+    """(N,) bool: who has been heard by anybody else in this round."""
+    mask = np.asarray(lesson.mask, bool) & ~np.eye(len(lesson.mask), dtype=bool)
+    return (mask & (ears & (books.strikes[z] < 2))[:, None]).any(0)
+
+
+def measure_shapley(books, config, state, lessons, said, ears, round) -> None:
+    """Exact Shapley value of each partner in the pooled target, in shares of the listener's own loss; once a period.
+
+    Pooled by label counts alone, without the revenue that it is to become, and with the listener's own answers.
+    """
     for z, lesson in enumerate(lessons):
+        sent = spoken(books, lesson, ears[z], z)
         labels, part = public_labels(state, config, z, round), shares(state, config, z)
         answers = said[z * state.clients : (z + 1) * state.clients]
         for s in range(state.clients):
-            partners = [t for t in np.flatnonzero(lesson.mask[s]).tolist() if t != s]
+            partners = [t for t in np.flatnonzero(lesson.mask[s] & sent).tolist() if t != s]
             if not partners:
                 continue
             members = [s, *partners]
@@ -102,6 +116,7 @@ def judge(books, config, lessons, fresh, signals) -> None:
         pooled = (books.before[z] - books.loss[z] if config.revenue == "realised"
                   else signals.own[z] - signals.other[z])  # fmt: skip
         known = mask.any(1) & np.isfinite(pooled)
+        known &= books.listened[z] | (config.revenue != "realised")  # without listening a drop is one's own
         strikes = revenue.gate(members, np.nan_to_num(pooled), books.strikes[z], known)
         books.strikes[z] = np.where(books.strikes[z] >= 2, 2, strikes)  # closed is closed until the refresh
 

@@ -1,7 +1,8 @@
 """A federation: its state, one round, and a run that turns into tidy rows.
 
-A round: (1) clients train on their own data; (2) they speak, log-posteriors on the public images, the only thing on the
-wire after the released label counts; (3) decide: matching, revenue and weights make one tensor W (student, teacher,
+A round: (1) clients train on their own data; (2) they speak: log-posteriors on the public images, or what else the
+transport carries; beside it only the released label counts and, with a revenue rule, a few numbers per client travel,
+which are not counted in the bytes; (3) decide: matching, revenue and weights make one tensor W (student, teacher,
 class); (4) pool the answers with W; (5) learn: the joint loss; (6) measure. (1) and (5) are one joint step per batch;
 what was spoken is from the round before.
 
@@ -69,21 +70,22 @@ def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
     """
     torch.set_num_threads(config.threads)
     torch.backends.cudnn.deterministic = True  # same command, same machine, same bytes
-    check_memory(config, dataset.images.shape[1:], dataset.n_classes)
     state, books, rows = start(config, dataset, seeds, public), opened(seeds, config.clients), []
     loss = method.LOSS if config.hard_loss == "own" else config.hard_loss
     lessons = [_decide(state, books, z, seed, config, method) for z, seed in enumerate(seeds)]
+    check_memory(config, state, lessons)
     for round in range(1, config.rounds + 1):
         ears, said, fresh, targets = listens(config, method, loss, lessons, round), None, None, None
         if ears.any():
             said = speak(state, config, round)
-            fresh = _earn(state, books, config, method, lessons, said, loss == "balanced", round)
+            fresh = _earn(state, books, config, method, lessons, said, ears, loss == "balanced", round)
         if config.refresh and round > 1 and (round - 1) % config.refresh == 0:
             if config.revenue == "shapley" and said is not None:
-                measure_shapley(books, config, state, lessons, said, round)
+                measure_shapley(books, config, state, lessons, said, ears, round)
             close(books, seeds, lessons, round - 1)
             lessons = [_decide(state, books, z, seed, config, method) for z, seed in enumerate(seeds)]
             ears = listens(config, method, loss, lessons, round)
+            said = speak(state, config, round) if ears.any() and said is None else said if ears.any() else None
         if ears.any():
             if config.revenue == "realised":
                 explore(books, lessons)
@@ -98,7 +100,7 @@ def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
         if report:
             report(round, config.rounds)
     if config.revenue == "shapley" and ears.any():
-        measure_shapley(books, config, state, lessons, speak(state, config, config.rounds), config.rounds)
+        measure_shapley(books, config, state, lessons, speak(state, config, config.rounds), ears, config.rounds)
     close(books, seeds, lessons, config.rounds)
     return Outcome(pd.concat(rows, ignore_index=True), *journals(books), released(state, seeds))
 
@@ -119,11 +121,11 @@ def _decide(state, books, z, seed, config, method) -> Teaching:
     return method.teach(signals, config, stream(seed, "matching"))
 
 
-def _earn(state, books, config, method, lessons, said, balanced, round):
+def _earn(state, books, config, method, lessons, said, ears, balanced, round):
     """(z, N, N) what everybody earned everybody with what was learned in the round before."""
     if "hard" in reads(config, method):
         take_losses(books, validation_losses(state, balanced))
-    return measure_revenue(books, config, state, lessons, said, round)
+    return measure_revenue(books, config, state, lessons, said, ears, round)
 
 
 def _weigh(state, books, config, method, loss, lessons, said, targets, fresh, round):

@@ -82,7 +82,7 @@ def _lesson(state, config, cohort, lessons, said, targets, weight, steps, round)
 def _go_round(state, config, cohort, lessons, said, weight, own):
     """Transport visit, after the epoch at home: those who listen learn at their partners' data by the soft loss.
 
-    Only weights travel, there and back: abroad the momentum starts from 0, and that at home waits.
+    Weights travel there and back; abroad the momentum starts from 0, and that at home waits.
     """
     images, labels, private, steps, prior, optimiser = own
     listeners = _of(cohort, weight, state).nonzero().flatten().tolist()

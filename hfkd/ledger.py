@@ -15,8 +15,8 @@ def close(books, seeds, lessons, round) -> None:
     """Write the edges of the period that ends with this round, and clear what belongs to a period.
 
     A row: revenue is the running mean at the end of the period, weight the mean over classes of the pooling weight W in
-    it, bytes what travelled over the edge in it. `from` speaks and `to` listens; kind says what the speaker is to the
-    listener. The weights of a listener sum to 1, its own row (kind self) included.
+    it, bytes what would have travelled over the edge in it if nobody relayed. `from` speaks and `to` listens; kind says
+    what the speaker is to the listener. The weights of a listener sum to 1, its own row (kind self) included.
     """
     for z, lesson in enumerate(lessons):
         if lesson.mask is not None:

@@ -53,6 +53,8 @@ def _check_labels(config):
     """Rules that read labels of public images have some."""
     asks = [f"revenue={config.revenue}"] if config.revenue in ("labelled", "shapley") else []
     asks += [f"{n}=loss_ratio" for n in ("weighting", "beta_weighting") if getattr(config, n) == "loss_ratio"]
+    if asks and config.spoken:
+        raise ValueError(f"{asks[0]} needs images of every class each round; spoken is {config.spoken}, expected None")
     if asks and not config.public_labels:
         raise ValueError(f"{asks[0]} reads labels of the public images; set public_labels=True, or take another rule")
     if config.public_labels and config.public != "same":
@@ -61,9 +63,10 @@ def _check_labels(config):
 
 def _check_public(config):
     """Rules that compare answers on public images need the transport that carries such answers."""
-    if "gradient" in (config.weighting, config.beta_weighting) and config.kl_direction != "teacher_first":
-        raise ValueError(f"weighting gradient follows KL(q || p); kl_direction is {config.kl_direction!r}, "
-                         "expected teacher_first")
+    for rule in {"gradient", "uncertainty"} & {config.weighting, config.beta_weighting}:
+        if config.kl_direction != "teacher_first":
+            raise ValueError(f"weighting {rule} follows KL(q || p); kl_direction is {config.kl_direction!r}, "
+                             "expected teacher_first")
     if config.transport == "public":
         return
     rules = {config.weighting, config.beta_weighting} & {"loss_ratio", "gradient", "uncertainty"}
@@ -85,7 +88,7 @@ def _check_revenue(config):
     if config.revenue == "none":
         for name in ("gate", "revenue_matching"):
             if getattr(config, name):
-                raise ValueError(f"{name} is {getattr(config, name)} with revenue none; expected a revenue rule")
+                raise ValueError(f"{name} is {getattr(config, name)} with revenue none; set revenue=labelled")
         return
     if config.refresh is None:
         raise ValueError(f"revenue is {config.revenue!r} and refresh None: nobody would read it; set refresh=5")

@@ -2,8 +2,10 @@
 
     private: the own group, oneself included, answers on the listener's own images; pooled per class as public answers.
         With schedule bottom_up this is the alternating training of the authors' code, student first.
-    visit: after a round at home the network goes round its partners' data. At each it learns that partner's answers by
-        the soft loss alone, as many steps in all as at home, split in proportion to the partners' say.
+    visit: after a round at home (hard loss alone) the network goes round its partners' data. At each it learns that
+        partner's answers by the soft loss times alpha, as many steps in all as at home, split in proportion to the
+        partners' say. Momentum starts at 0 and goes along from partner to partner; it is not counted in the bytes,
+        and a partner at whom it stays no step is counted all the same.
 
 Axes: b member of a cohort, n image, c class.
 """
@@ -11,7 +13,7 @@ Axes: b member of a cohort, n image, c class.
 import numpy as np
 import torch
 
-from hfkd import levels, training
+from hfkd import training
 from hfkd.knowledge import pool
 from hfkd.shares import apportion
 from hfkd.state import stack
@@ -87,7 +89,7 @@ def tour(state, config, cohort, said, lessons, steps):
     return stack(asked).to(padded.device), padded, stack(rows).to(padded.device)
 
 
-def check_memory(config, shape, classes) -> None:
+def check_memory(config, state, lessons) -> None:
     """Networks that travel fit the clients that they come to.
 
     Raises:
@@ -95,12 +97,19 @@ def check_memory(config, shape, classes) -> None:
     """
     if config.client_memory is None or config.transport not in ("private", "visit"):
         return
-    size = {row["level"]: row["parameters"] for row in levels.sizes(config.levels, shape, classes)}
-    teacher_comes = config.transport == "private" or config.feedback  # or a teacher goes to learn at its students
-    for host, guest in ((low, high) for low in size for high in size if 0 < high - low <= config.max_gap):
-        if teacher_comes and size[guest] > config.client_memory * size[host]:
+    for z, lesson in enumerate(lessons):
+        if lesson.mask is None:
+            continue
+        listener, speaker = np.nonzero(lesson.mask & ~np.eye(state.clients, dtype=bool))
+        if not len(listener):
+            continue
+        host, guest = (listener, speaker) if config.transport == "private" else (speaker, listener)
+        size, level = state.parameters[z], state.splits[z].levels
+        worst = (size[guest] / size[host]).argmax()
+        s, t = host[worst], guest[worst]
+        if size[t] > config.client_memory * size[s]:
             raise ValueError(
-                f"transport {config.transport!r} brings networks of level {guest} ({size[guest]:,} parameters) to "
-                f"level {host} ({size[host]:,}), which holds at most client_memory = {config.client_memory:g} times "
+                f"transport {config.transport!r} brings networks of level {level[t]} ({size[t]:,} parameters) to "
+                f"level {level[s]} ({size[s]:,}), which holds at most client_memory = {config.client_memory:g} times "
                 "its own; take transport public or classwise, or a larger client_memory"
             )

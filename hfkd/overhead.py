@@ -39,11 +39,11 @@ class Cost(NamedTuple):
     ratio: float
 
 
-def costs(device: str = "cpu", threads: int = 1, repeats: int = 5, rounds: int = 6, **overrides) -> list[Cost]:
+def costs(device: str = "cpu", threads: int = 1, repeats: int = 5, rounds: int = 8, **overrides) -> list[Cost]:
     """Times every rule against the plain round in turn, `repeats` times.
 
     Args:
-        rounds: of each timed run; with refresh 5 one of them makes the graph anew.
+        rounds: of each timed run; with refresh 5 the sixth, which is timed, makes the graph anew.
         overrides: fields of Config, such as levels="cnn".
 
     Returns:

@@ -64,6 +64,8 @@ def weighed(by_class, shares) -> np.ndarray:
 def labelled(losses, own) -> np.ndarray:
     """Rev[s, t] = (L_s(s) - L_s(t)) / L_s(s), clipped to [-1, 1]: 1 for a perfect partner, 0 for oneself.
 
+    The answers are free of their speakers' priors and stay so: it is the classes that are weighed like the listener's.
+
     Args:
         losses: (S, T) L_s(t). own: (S,) L_s(s) >= 0; a listener without loss can earn nothing, only lose.
 
@@ -77,6 +79,9 @@ def labelled(losses, own) -> np.ndarray:
 
 def realised(before, after, share) -> np.ndarray:
     """Rev[s, t] = clip((L_before - L_after)/L_before, -1, 1) share[s, t]: what the listener saved, split by say.
+
+    No causal credit: the drop holds what the listener's own training saved, and a partner that was tried alone gets
+    all of it.
 
     Args:
         before, after: (S,) validation losses around a round; NaN where nothing is known: no credit.

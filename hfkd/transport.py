@@ -5,8 +5,10 @@
     private    networks: a partner's network answers on the listener's own images  its parameters (authors' code)
     visit      the listener's network goes round its partners' data                its own parameters, there and back
 
-Everything is spoken without gradient. Bytes are those of each client's link to a relay that pools answers and passes
-networks on, and, edge by edge, what would travel without one. Axes: z seed, s listener, t speaker, n image, c class.
+Everything is spoken without gradient. Public images are taken to be there already: their bytes are not counted. With
+top_down and bottom_up a level speaks once a round, after it has learned: that is what the next round starts with. Bytes
+are those of each client's link to a relay that pools answers and passes networks on, and, edge by edge, what would
+travel without one. Axes: z seed, s listener, t speaker, n image, c class.
 Flat id of a client: z * N + client.
 
 Source: ours; "private" after the authors' code, "classwise" after Jeong et al. 2018 (1811.11479) with log-posteriors.

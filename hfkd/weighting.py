@@ -2,7 +2,7 @@
 
 Students learn with alpha, teachers with beta: a client that has teachers weighs its target by alpha, a client that only
 hears its students (feedback) by beta, a client that hears nobody by 0. Every rule is a function of numbers that a
-client knows before it learns; `alpha` below is the maximum of either.
+client knows before it learns; `alpha` below is the maximum of either (of the controller: where it starts).
 """
 
 import numpy as np
@@ -78,7 +78,9 @@ def loss_ratio(alpha, own, other):
 
 
 def revenue_controller(alpha, loss, usual, rate: float = 1.0):
-    """a exp(mu clip(d, -1, 1)), d = (usual - loss)/usual, clipped to [LOWEST, 1]: keep doing what helps.
+    """a exp(mu clip(d, -1, 1)), d = (usual - loss)/usual, clipped to [LOWEST, 1]: go on while the own loss falls.
+
+    A loss that falls because the client has only begun to learn raises the weight as well.
 
     Args:
         alpha: the weight of the last round, a number or (N,).

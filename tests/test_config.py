@@ -116,8 +116,8 @@ UNFIT = [
     (dict(prior_power=.5, transport="private"), "^prior_power 0.5 " + NOT_PUBLIC.format("private")),
     (dict(spoken=10, transport="visit"), "^spoken 10 " + NOT_PUBLIC.format("visit")),
     (dict(spoken=201), "^spoken is 201; expected at most public_size, 200$"),
-    (dict(gate=True), "^gate is True with revenue none; expected a revenue rule$"),
-    (dict(revenue_matching=.5), "^revenue_matching is 0.5 with revenue none; expected a revenue rule$"),
+    (dict(gate=True), "^gate is True with revenue none; set revenue=labelled$"),
+    (dict(revenue_matching=.5), "^revenue_matching is 0.5 with revenue none; set revenue=labelled$"),
     (dict(revenue="realised"), "^revenue is 'realised' and refresh None: nobody would read it; set refresh=5$"),
 ]
 FITTING = [

@@ -58,7 +58,7 @@ def of_edges(ledger, seed, round):
     return found
 
 
-@pytest.mark.parametrize("more", [{}, dict(revenue_personality=.4), dict(spoken=60)])
+@pytest.mark.parametrize("more", [{}, dict(revenue_personality=.4)])
 def test_labelled_revenue_of_a_run_is_the_running_mean_of_the_loss_saved(monkeypatch, more):
     spoken = []
     watched(monkeypatch, "speak", spoken)
@@ -137,14 +137,13 @@ def test_who_explores_hears_one_partner_alone():
     assert (lesson.weights == 1 / 3).all()
 
 
-@pytest.mark.parametrize("spoken", [None, 70])
-def test_shapley_values_of_a_run_sum_to_what_the_pooled_target_saves(monkeypatch, spoken):
+def test_shapley_values_of_a_run_sum_to_what_the_pooled_target_saves(monkeypatch):
     answers, step, checked = [], federation.measure_shapley, []
     watched(monkeypatch, "speak", answers)
 
-    def measure(books, config, state, lessons, said, round):
+    def measure(books, config, state, lessons, said, ears, round):
         before = books.revenue.copy()
-        step(books, config, state, lessons, said, round)
+        step(books, config, state, lessons, said, ears, round)
         ((_, _, spoken_in), latest), (fed,) = (answers[-1][0], answers[-1][1]), state.splits
         at, log_p = asked(fed, config, spoken_in), latest
         for s in range(6):
@@ -158,7 +157,7 @@ def test_shapley_values_of_a_run_sum_to_what_the_pooled_target_saves(monkeypatch
             checked.append(abs(earned.sum()) > .01)
 
     monkeypatch.setattr(federation, "measure_shapley", measure)
-    run(revenue="shapley", spoken=spoken, refresh=3, **GROUPS)
+    run(revenue="shapley", refresh=3, **GROUPS)
     assert len(checked) == 2 * 6 and sum(checked) > 5  # before rounds 4 and after round 6
 
 

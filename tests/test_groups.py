@@ -78,7 +78,7 @@ def judged(patch, verdicts, **more):
     """
     rounds = []
 
-    def measure(books, config, state, lessons, said, round):
+    def measure(books, config, state, lessons, said, ears, round):
         rounds.append(round)
         return np.broadcast_to(np.asarray(verdicts.get(round, np.full(6, -.1)))[None, :, None], (1, 6, 6)).copy()
 
