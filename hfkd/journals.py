@@ -72,7 +72,7 @@ def there(path: Path, runs: set[tuple]) -> dict[str, pd.DataFrame]:
     """
     kept = {}
     for name in NAMES:
-        if name in read_record(path).get("journals", {}):
+        if name in read_record(path).get("journals", {}) and path_of(path, name).is_file():  # who left it out meant it
             frame = load(path, name)
             frame = frame[pd.MultiIndex.from_frame(frame[CELL]).isin(runs)]
             kept[name] = frame.assign(skew=frame["skew"].map("{:g}".format))

@@ -40,14 +40,14 @@ CURVE = {("hfkd", "alpha=0.1"): [(.90, .40), (.90, .42)], ("hfkd", "alpha=0.5"):
 RULE = {("hfkd_ramp", ""): [(.85, .55), (.85, .53)]}
 
 
-def test_difference_at_equal_personality_by_hand():
-    # half of each reaches 85 points of personality, and 50 and 52 of consistency
+def test_difference_at_nearly_equal_personality_by_hand():
+    # 90 - 10 w reaches 85 - .5 points of personality at w = .55 of alpha 0.5, with 51 and 53 of consistency
     frame = rows(CURVE | RULE)
     found = over_curve(frame, "hfkd_ramp", "hfkd[alpha=*]", "consistency", skew=.1)
-    np.testing.assert_allclose(found, [5, 1], atol=1e-6)
-    assert in_words(frame, "hfkd_ramp", "hfkd[alpha=*]", "consistency") == "0.50 hfkd[alpha=0.1] + 0.50 hfkd[alpha=0.5]"
-    # 54 points of consistency on average: 41 + 20 w = 54, so w = .65 of alpha 0.5, and 90 - 10 w = 83.5
-    np.testing.assert_allclose(over_curve(frame, "hfkd_ramp", "hfkd[alpha=*]", "personality"), [1.5, 1.5], atol=1e-6)
+    np.testing.assert_allclose(found, [4, 0], atol=1e-6)
+    assert in_words(frame, "hfkd_ramp", "hfkd[alpha=*]", "consistency") == "0.45 hfkd[alpha=0.1] + 0.55 hfkd[alpha=0.5]"
+    # 54 - .5 points of consistency on average: 41 + 20 w = 53.5, so w = .625 of alpha 0.5, and 90 - 10 w = 83.75
+    np.testing.assert_allclose(over_curve(frame, "hfkd_ramp", "hfkd[alpha=*]", "personality"), [1.25, 1.25], atol=1e-6)
 
 
 def test_the_curve_of_another_scene_does_not_count():

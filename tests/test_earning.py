@@ -1,5 +1,7 @@
 """Revenue in a run: recomputed from what was spoken, credited by say, kept as a running mean."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,7 +9,7 @@ from sklearn.metrics import log_loss
 
 from hfkd import data, federation, revenue
 from hfkd.config import configure
-from hfkd.earning import heard_weights, opened
+from hfkd.earning import heard_weights, opened, spoken
 from hfkd.knowledge import pool, teaching_weights
 from hfkd.methods import METHODS
 from hfkd.streams import stream
@@ -176,3 +178,10 @@ def test_who_does_not_listen_owes_nothing_to_anybody():
     deaf = heard["to"].map(level) == 3  # beta = 0: the most capable level hears its students and weighs them by 0
     assert deaf.any() and not heard.loc[deaf, "revenue"].any() and not heard.loc[deaf, "bytes"].any()
     assert heard.loc[~deaf & (heard["round"] == 6), "revenue"].all()
+
+
+def test_whom_nobody_hears_has_sent_nothing_and_earns_nothing():
+    books, lesson = opened((0,), 3), SimpleNamespace(mask=np.array([[1, 1, 0], [0, 1, 1], [0, 0, 1]], bool))
+    assert spoken(books, lesson, np.array([True, False, True]), 0).tolist() == [False, True, False]  # 1 is deaf
+    books.strikes[0, 0] = 2  # and now the gate has closed 0
+    assert not spoken(books, lesson, np.array([True, False, True]), 0).any()

@@ -153,7 +153,7 @@ SIZE = {row["level"]: row["parameters"] for row in levels.sizes("mlp", (1, 8, 8)
 
 
 @pytest.mark.parametrize(("kind", "more", "guest", "host"), [
-    ("private", {}, 2, 1), ("visit", {}, 2, 1), ("private", dict(feedback=False), 2, 1),
+    ("private", {}, 3, 2), ("visit", {}, 3, 2), ("private", dict(feedback=False), 3, 2),
     ("private", dict(client_memory=SIZE[2] / SIZE[1] + .01), 3, 2),
     ("private", dict(client_memory=SIZE[3] / SIZE[2] + .01, max_gap=2), 3, 1),
 ])  # fmt: skip
@@ -168,7 +168,7 @@ def test_networks_too_large_for_those_they_come_to_are_refused(kind, more, guest
 
 
 @pytest.mark.parametrize("more", [
-    dict(transport="public"), dict(transport="classwise"), dict(transport="visit", feedback=False),
+    dict(transport="public"), dict(transport="classwise"), dict(transport="visit", feedback=False, peers=False),
     dict(transport="private", client_memory=SIZE[3] / SIZE[2] + .01), dict(transport="private", client_memory=None),
 ])  # fmt: skip
 def test_what_fits_is_not_refused(more):

@@ -1,5 +1,6 @@
 """What rules add to a round: every rule of the table really runs, and the time is that of the rounds between."""
 
+import inspect
 from dataclasses import replace
 
 import pytest
@@ -27,3 +28,9 @@ def test_costs_are_ratios_of_pairs(monkeypatch):
     clock = iter([9, 9, 1, 2, 1, 4, 1, 3])  # plain, ruled; the first pair is not counted
     monkeypatch.setattr(overhead, "_seconds", lambda config, dataset: next(clock))
     assert overhead.costs(repeats=3) == [("gate", 3, 3)]
+
+
+def test_a_refresh_is_among_the_rounds_that_are_timed():
+    rounds = inspect.signature(overhead.costs).parameters["rounds"].default
+    made_anew = [round for round in range(2, rounds + 1) if (round - 1) % 5 == 0]
+    assert made_anew and 2 <= made_anew[0] <= rounds - 1  # ticks from the end of round 1 to that of the last but one

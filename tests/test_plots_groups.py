@@ -77,7 +77,7 @@ def test_effects_are_paired_and_clipped_points_carry_their_number(frame):
     panel = figure.axes[0]
     assert [label.get_text() for label in panel.get_yticklabels()] == [
         "members", "teachers only", "without peers", "transport", "10 images a round", "answers per class",
-        "students' networks", "half precision"]
+        "network on visit", "half precision"]
     kept = [v for v in PARTS if not v.endswith("classwise")]
     lines = [line for line in panel.lines if line.get_label().startswith("Dirichlet")]
     numbers = [text.get_text() for text in panel.texts]

@@ -39,8 +39,8 @@ PHRASES = {  # what a variant's text says in words; a pattern fits whole name=va
     "schedule=bottom_up": "bottom up",
     "kl_direction=student_first": "student-first divergence",
     "transport=classwise": "answers per class",
-    "transport=private": "teachers' networks",
-    "transport=visit": "students' networks",
+    "transport=private": "networks at the listener",
+    "transport=visit": "network on visit",
     "spoken=([^,]+)": r"\1 images a round",
     "wire=fp16": "half precision",
 }
