@@ -161,7 +161,8 @@ def check_names(config):
     """The method exists, and the matching rule."""
     if config.method not in METHODS:
         raise ValueError(f"method is {config.method!r}; expected one of {', '.join(METHODS)}")
-    if config.revenue != "none" and METHODS[config.method].teach is not METHODS["hfkd"].teach:
+    readers = METHODS["hfkd"].teach, METHODS["local"].teach  # who hears nobody may share a file with those who earn
+    if config.revenue != "none" and METHODS[config.method].teach not in readers:
         raise ValueError(f"revenue is {config.revenue!r}, which method {config.method!r} does not read; expected none")
     if config.rule not in RULES:
         raise ValueError(f"rule is {config.rule!r}; expected one of {', '.join(RULES)}")
