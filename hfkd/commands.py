@@ -148,15 +148,24 @@ def _plan(options) -> dict:
 
 
 def _judge(profile, folder, executed):
-    """A verdict per claim: on the rows of this run where it was at the size that the claim speaks of, else on those
-    committed. `lite` is that size; smoke proves that everything runs and claims nothing.
-    """
+    """A verdict per claim: on rows of this run if it had the size of the claims, `lite`, else on those committed."""
     from hfkd import claims
 
     print("claims are judged on rows of the lite profile: of this run where it made them, else those committed")
+    found = []
     for claim in claims.read():
         own = profile == "lite" and claim.notebook in executed and (folder / claim.result_file).is_file()
-        print(f"{claims.check(claim, folder if own else paths.RESULTS).line} ({'this run' if own else 'committed'})")
+        found.append(claims.check(claim, folder if own else paths.RESULTS))
+        print(f"{found[-1].line} ({'this run' if own else 'committed'})")
+    _tally(found)
+
+
+def _tally(found):
+    """How many claims hold, and what it means if one does not."""
+    from hfkd import claims
+
+    counts = ", ".join(f"{sum(v.holds is kind for v in found)} {word}" for kind, word in claims.WORDS.items())
+    print(f"{counts} ('fails': the rows do not show what was hoped for; the run itself is fine)")
 
 
 def verify(options):
@@ -166,7 +175,7 @@ def verify(options):
     found = claims.verdicts(options.results)
     for verdict in found:
         print(verdict.line)
-    print(", ".join(f"{sum(v.holds is kind for v in found)} {word}" for kind, word in claims.WORDS.items()))
+    _tally(found)
 
 
 def render(options):
