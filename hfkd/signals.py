@@ -17,8 +17,8 @@ import torch
 
 from hfkd import training, weighting
 from hfkd.earning import losses_of
-from hfkd.state import public_images, stack
-from hfkd.transport import asked_about
+from hfkd.state import public_images
+from hfkd.transport import asked_about, own_images
 
 PROBE = 256  # public images that the gradient rule looks at: bounds its cost
 DECIMALS = 6  # of a signal: what is behind them may depend on how clients of other seeds are padded
@@ -54,7 +54,7 @@ def validation_losses(state, balanced) -> np.ndarray:
     """(z, N) mean training loss of every client on its own validation split, in nats."""
     losses = np.zeros(len(state.prior))
     for cohort in state.cohorts:
-        at, there = _validation(state, cohort)
+        at, there = own_images(state, cohort, "val")
         spoken = training.logits(cohort, state.images, at) + (state.prior[cohort.members][:, None] if balanced else 0)
         each = torch.nn.functional.cross_entropy(spoken.transpose(1, 2), state.labels[at], reduction="none")
         losses[cohort.members.numpy()] = ((each * there).double().sum(1) / there.sum(1)).cpu().numpy()
@@ -90,7 +90,7 @@ def _cosines(state, config, targets, balanced, round):
     """(z * N,) cosine of the gradients of the hard loss on V_i and of the soft loss, by the last layer."""
     cosines = np.zeros(len(state.prior))
     for cohort in state.cohorts:
-        at, there = _validation(state, cohort)
+        at, there = own_images(state, cohort, "val")
         prior = state.prior[cohort.members][:, None] if balanced else 0
         wanted = torch.nn.functional.one_hot(state.labels[at], targets.shape[-1])
         asked = asked_about(config, round)[:PROBE]
@@ -113,15 +113,6 @@ def _head(cohort, features):
     return torch.baddbmm(
         cohort.weights["head.bias"].unsqueeze(1), features, cohort.weights["head.weight"].transpose(1, 2)
     )
-
-
-def _validation(state, cohort):
-    """(b, n) indices of the members' validation images, and (b, n) bool which of them are there."""
-    sets = [state.splits[i // state.clients].val[i % state.clients] for i in cohort.members.tolist()]
-    length = torch.tensor([len(own) for own in sets])
-    at = stack(sets)
-    device = state.images.device
-    return at.to(device), (torch.arange(at.shape[1]) < length[:, None]).to(device)
 
 
 def listens(config, method, loss, lessons, round) -> np.ndarray:

@@ -89,9 +89,9 @@ def _by_class(state, config, cohort):
     return torch.where(size > 0, sums / size.clamp_min(1), -np.log(classes)).to(log_p)
 
 
-def own_images(state, cohort):
-    """(b, n) indices of the members' training images, and (b, n) bool which of them are there."""
-    sets = [state.splits[i // state.clients].train[i % state.clients] for i in cohort.members.tolist()]
+def own_images(state, cohort, part="train"):
+    """(b, n) indices of the members' own images, and (b, n) bool which of them are there; part: "train" or "val"."""
+    sets = [getattr(state.splits[i // state.clients], part)[i % state.clients] for i in cohort.members.tolist()]
     length = torch.tensor([len(own) for own in sets])
     at = stack(sets)
     there = torch.arange(at.shape[1]) < length[:, None]

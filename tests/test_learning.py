@@ -5,25 +5,17 @@ import functools
 import numpy as np
 import pytest
 import torch
+from scenes import SMALL, scene, weights_of
 from torch.func import functional_call
 
 from hfkd import data, federation, learning, levels, training, transport
 from hfkd.config import configure
-from hfkd.earning import opened
 from hfkd.learning import learn, soft_targets
 from hfkd.methods import METHODS
 from hfkd.transport import speak
 
-SMALL = dict(clients=6, pool_size=500, public_size=40, balanced_size=100, batch=16, lr=.05, rounds=3, eval_every=3,
-             alpha=.4)  # fmt: skip
 LABELLED = dict(public_labels=True, refresh=2)
 KINDS, SCHEDULES = list(transport.KINDS), list(learning.SCHEDULES)
-
-
-def weights_of(state):
-    """Flat id -> (level, name -> weights)."""
-    return {i: (c.level, {name: w[row].clone() for name, w in c.weights.items()})
-            for c in state.cohorts for row, i in enumerate(c.members.tolist())}  # fmt: skip
 
 
 def ends(method="hfkd", seeds=(0,), **more):
@@ -61,17 +53,6 @@ def test_alpha_zero_is_local_training_bit_for_bit(more):
     # where only teachers listen to their students, the students train as if alone
     listening = [alone[i][0] for i in moved(ends(**more, alpha=0.0, beta=.5), alone)]
     assert set(listening) == ({3} if more.get("feedback", True) else set())
-
-
-def scene(seeds=(0, 1), **more):
-    """(config, state, books, lessons, said) of hfkd before the first round; each network shifted a little."""
-    config = configure("smoke", **(SMALL | more))
-    state, books = federation.start(config, data.load("digits"), seeds), opened(seeds, config.clients)
-    for cohort in state.cohorts:
-        for place, w in enumerate(cohort.weights.values()):
-            w += .1 * torch.randn(w.shape, generator=torch.Generator().manual_seed(place))
-    lessons = [federation._decide(state, books, z, seed, config, METHODS["hfkd"]) for z, seed in enumerate(seeds)]
-    return config, state, books, lessons, speak(state, config, 2)
 
 
 def taught(said=None, **more):

@@ -15,6 +15,7 @@ from matplotlib.ticker import FixedLocator
 from hfkd.pairing import paired, select
 from hfkd.plots.annotate import place_labels
 from hfkd.plots.canvas import INK, PAGE, by_level, finish, look, new, styled
+from hfkd.plots.margins import limits
 from hfkd.plots.panels import Panel, key, over_seeds, panels, words
 from hfkd.statistics import compare, interval
 
@@ -64,7 +65,7 @@ def fig_frontier(frame: pd.DataFrame, baseline: str = "local", metrics: tuple[st
         axes.set(title=panel.title, xlabel=f"{words(metrics[0])}, difference to {name} (points)")
         tables.append((runs, table))
     every = np.concatenate([table for _, table in tables] + [np.zeros((1, 2, 3))])
-    row[0].set(xlim=_limits(*every[:, 0].T), ylim=_limits(*every[:, 1].T))
+    row[0].set(xlim=limits(*every[:, 0].T), ylim=limits(*every[:, 1].T))
     row[0].set_ylabel(f"{words(metrics[1])}, difference to {name} (points)")
     for axes, (runs, table) in zip(row, tables, strict=True):  # after all are drawn: the axes are shared
         (x, left, right), (y, low, high) = table.transpose(1, 2, 0)
@@ -105,7 +106,7 @@ def fig_levels(frame: pd.DataFrame, metric: str | Sequence[str] = BOTH, baseline
         drawn[name] += _bars(axes, panel, name, baseline)
     for axes, name in zip(grid[:, 0], metrics, strict=True):
         axes.set_ylabel(f"{words(name)},\ndifference (points)")
-        axes.set_ylim(_limits(*np.transpose(drawn[name])))
+        axes.set_ylim(limits(*np.transpose(drawn[name])))
     return _with_legend(figure, grid)
 
 
@@ -168,20 +169,12 @@ def fig_rounds(frame: pd.DataFrame, metric: str | Sequence[str] = BOTH) -> Figur
             if found[0].n > 2:
                 axes.fill_between(rounds, low, high, color=style["color"], alpha=.1, linewidth=0)
             drawn += zip(rounds, mean, low, high, strict=True)
-        axes.set_ylim(_limits(*np.transpose(drawn)[1:]))
+        axes.set_ylim(limits(*np.transpose(drawn)[1:]))
         axes.grid(axis="both")
         axes.xaxis.set_major_locator(FixedLocator(sorted({each[0] for each in drawn}), nbins=8))
     for axes in grid[-1]:
         axes.set_xlabel("round")
     return _with_legend(figure, grid)
-
-
-def _limits(means: np.ndarray, lows: np.ndarray, highs: np.ndarray) -> tuple[float, float]:
-    """Axis limits that hold all means, and the intervals as far as they reach no further than half the means' range."""
-    low, high = means.min(), means.max()
-    room = (high - low) / 2 or 1.0
-    low, high = np.nanmin([low, *np.maximum(lows, low - room)]), np.nanmax([high, *np.minimum(highs, high + room)])
-    return low - .12 * room, high + .12 * room
 
 
 def _cells(grid: np.ndarray, metrics: Sequence[str], scenes: Sequence[Panel]) -> list[tuple[Axes, str, Panel]]:
