@@ -12,9 +12,10 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch.func import functional_call
+from torch.utils._pytree import tree_map
 
 from hfkd import levels, training
-from hfkd.losses import distillation_loss, hard_loss, soft_loss
+from hfkd.losses import distillation_loss, soft_loss
 from hfkd.streams import stream
 
 
@@ -28,7 +29,7 @@ class Ratio(NamedTuple):
     ratio: float
 
 
-def sequential(cohort, images, labels, private, steps, prior, optimiser, lesson=None) -> dict[str, torch.Tensor]:
+def sequential(cohort, images, labels, private, steps, prior, optimiser, lesson=None, term=None) -> dict:
     """The round of `training.train`, one client after the other, on a copy of the weights; same arguments.
 
     Returns:
@@ -42,7 +43,8 @@ def sequential(cohort, images, labels, private, steps, prior, optimiser, lesson=
         sgd = torch.optim.SGD(weights.values(), lr=optimiser.lr, momentum=optimiser.momentum)
         for k in range(count):
             at = private[b, k]
-            loss = hard_loss(functional_call(cohort.module, weights, (images[at],)), labels[at], prior[b])
+            own, given = (training.plain, ()) if term is None else (term.loss, tree_map(lambda each: each[b], term.given))
+            loss = own(cohort.module, weights, images[at], labels[at], prior[b], *given)
             if lesson is not None:
                 rows = lesson.rows[b, k]
                 said = functional_call(cohort.module, weights, (images[lesson.asked[b, rows]],))

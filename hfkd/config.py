@@ -20,7 +20,7 @@ class Config:
 
     method: str = "hfkd"  # who learns what from whom: `hfkd list methods`
     dataset: str = "digits"  # `hfkd list datasets`, or a path to an npz
-    public: str = "same"  # data set of the public images: "same" distribution, or another data set of the same shape
+    public: str = "same"  # public images: "same" distribution, another data set of the same shape, or "none"
     partition: str = "dirichlet"  # dirichlet, pathological, quantity, level_dependent, natural
     skew: float = 0.1  # concentration of the Dirichlet draw; smaller is more skewed
     classes_per_client: int = 2  # for partition = pathological
@@ -34,9 +34,11 @@ class Config:
     rounds: int = 8  # communication rounds
     epochs: int = 1  # passes over the private data per round
     batch: int = 32  # private images per step, and public images per step
-    lr: float = 0.01  # learning rate (chosen on validation data: `hfkd grid tuning`)
+    lr: float | None = None  # learning rate; None: the method's, chosen on validation data (`hfkd grid tuning`)
     momentum: float = 0.9  # of the stochastic gradient descent
     hard_loss: str = "own"  # own: the method's; plain: cross-entropy; balanced: balanced softmax
+    strength: float | None = None  # of a method's own term, such as mu of FedProx; None: the method's
+    readout: str | None = None  # what predicts: head, or prototype (the nearest one); None: the method's
     alpha: float | None = None  # soft against hard knowledge for students, in [0, 1]; of a rule its maximum or start
     beta: float | None = None  # the same for teachers that hear only their students; None: alpha
     weighting: str | None = None  # fixed, ramp, loss_ratio, revenue, gradient or uncertainty; None: the method's
@@ -75,6 +77,7 @@ class Config:
     threads: int = 1  # CPU threads of one run: with 1, mlp rows do not depend on which seeds run beside
 
 
+DEFAULTS = {"lr": 0.01, "weighting": "fixed", "readout": "head"}  # lr: of Local and Balanced-Local, so of all
 PROFILES = {
     "smoke": (
         dict(rounds=20, eval_every=5, batch=8),
@@ -114,6 +117,15 @@ def configure(profile: str = "smoke", **overrides) -> Config:
     config = replace(Config(**PROFILES[profile][0]), **{name: _typed(name, v) for name, v in overrides.items()})
     check(config)
     return config
+
+
+def settled(config: Config, own: dict) -> Config:
+    """The configuration with every `None` that is the method's to choose filled in: its own settings, then DEFAULTS.
+
+    >>> settled(configure(beta=0.5), {"alpha": 0.2, "beta": 0.1}).alpha, settled(configure(lr=0.1), {}).lr
+    (0.2, 0.1)
+    """
+    return replace(config, **{name: v for name, v in (DEFAULTS | own).items() if getattr(config, name) is None})
 
 
 def seeds_of(profile: str) -> tuple[int, ...]:

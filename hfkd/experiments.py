@@ -134,7 +134,7 @@ def _where(variant, config):
 def _resolved(cells) -> dict:
     """Method -> what its own choices are, where the configuration leaves them to it."""
     methods = {config.method: METHODS[config.method] for _, config in cells}
-    return {name: {"loss": m.LOSS, "alpha": m.ALPHA, "weighting": m.WEIGHTING} for name, m in methods.items()}
+    return {name: {"loss": m.LOSS, "own": m.OWN, "chosen": m.CHOSEN} for name, m in methods.items()}
 
 
 def _command(what, profile, overrides):

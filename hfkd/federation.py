@@ -9,18 +9,21 @@ what was spoken is from the round before.
 Axes: z seed, s and t client, n image, c class. Flat id of a client: z * N + client.
 """
 
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 
+from hfkd import training
+from hfkd.config import settled
 from hfkd.earning import explore, judge, measure_revenue, measure_shapley, opened, take_losses
 from hfkd.learning import learn, soft_targets
 from hfkd.ledger import close, journals, note, released
 from hfkd.measure import measure
 from hfkd.networks import check_memory
-from hfkd.signals import Heard, heard, listens, reads, validation_losses, weights
+from hfkd.signals import Heard, heard, listens, reads, own_losses, weights
 from hfkd.state import start
 from hfkd.streams import stream
 from hfkd.transport import edge_bytes, link_bytes, speak
@@ -70,33 +73,39 @@ def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
     """
     torch.set_num_threads(config.threads)
     torch.backends.cudnn.deterministic = True  # same command, same machine, same bytes
-    state, books, rows = start(config, dataset, seeds, public), opened(seeds, config.clients), []
     loss = method.LOSS if config.hard_loss == "own" else config.hard_loss
+    config = settled(config, method.OWN | method.CHOSEN.get(loss, method.CHOSEN[method.LOSS]))
+    state, books, rows = start(config, dataset, seeds, public), opened(seeds, config.clients), []
+    if hasattr(method, "begin"):
+        method.begin(state, config, seeds)
     lessons = [_decide(state, books, z, seed, config, method) for z, seed in enumerate(seeds)]
     check_memory(config, state, lessons)
+    answers = partial(method.answers, state) if config.readout == "prototype" else training.logits
     for round in range(1, config.rounds + 1):
-        ears, said, fresh, targets = listens(config, method, loss, lessons, round), None, None, None
+        ears, said, fresh, targets = listens(config, lessons, round), None, None, None
         if ears.any():
             said = speak(state, config, round)
-            fresh = _earn(state, books, config, method, lessons, said, ears, loss == "balanced", round)
+            fresh = _earn(state, books, config, lessons, said, ears, loss == "balanced", round)
         if config.refresh and round > 1 and (round - 1) % config.refresh == 0:
             if config.revenue == "shapley" and said is not None:
                 measure_shapley(books, config, state, lessons, said, ears, round)
             close(books, seeds, lessons, round - 1)
             lessons = [_decide(state, books, z, seed, config, method) for z, seed in enumerate(seeds)]
-            ears = listens(config, method, loss, lessons, round)
+            ears = listens(config, lessons, round)
             said = speak(state, config, round) if ears.any() and said is None else said if ears.any() else None
         if ears.any():
             if config.revenue == "realised":
                 explore(books, lessons)
             _count_bytes(state, books, config, lessons, ears)
-            targets = soft_targets(state, books, config, lessons, said)
-        weight, signals = _weigh(state, books, config, method, loss, lessons, said, targets, fresh, round)
+            targets = soft_targets(state, books, config, method, lessons, said)
+        weight, signals = _weigh(state, books, config, loss, lessons, said, targets, fresh, round)
         note(books, seeds, weight, signals, round)
-        learn(state, books, config, lessons, said, targets, weight, loss == "balanced", round)
+        learn(state, books, config, method, lessons, said, targets, weight, loss == "balanced", round)
+        if hasattr(method, "exchange"):
+            method.exchange(state, config, round)
         if round % config.eval_every == 0 or round == config.rounds:
             _check_finite(state, config, round)
-            rows.append(_rows(state, config, seeds, lessons, weight, round, measure(state, loss == "balanced")))
+            rows.append(_rows(state, config, seeds, lessons, weight, round, measure(state, loss == "balanced", answers)))
         if report:
             report(round, config.rounds)
     if config.revenue == "shapley" and ears.any():
@@ -121,20 +130,20 @@ def _decide(state, books, z, seed, config, method) -> Teaching:
     return method.teach(signals, config, stream(seed, "matching"))
 
 
-def _earn(state, books, config, method, lessons, said, ears, balanced, round):
+def _earn(state, books, config, lessons, said, ears, balanced, round):
     """(z, N, N) what everybody earned everybody with what was learned in the round before."""
-    if "hard" in reads(config, method):
-        take_losses(books, validation_losses(state, balanced))
+    if "hard" in reads(config):
+        take_losses(books, own_losses(state, balanced))
     return measure_revenue(books, config, state, lessons, said, ears, round)
 
 
-def _weigh(state, books, config, method, loss, lessons, said, targets, fresh, round):
+def _weigh(state, books, config, loss, lessons, said, targets, fresh, round):
     """(z, N) alpha or beta of every client: the rule of RQ2 in its place, and 0 for whom the gate has closed."""
-    wanted = reads(config, method) if said is not None else set()
+    wanted = reads(config) if said is not None else set()
     signals = heard(state, config, wanted, books, said, targets, loss == "balanced", round)
     each = [Heard(*(part[z] for part in signals)) for z in range(len(lessons))]
     weight = np.stack([
-        weights(config, method, loss, lesson, round, own, last)
+        weights(config, lesson, round, own, last)
         for lesson, own, last in zip(lessons, each, books.weight)
     ])  # fmt: skip
     if said is not None:

@@ -6,9 +6,13 @@ from typing import NamedTuple
 from hfkd.config import Config, configure
 from hfkd.matching import RULES
 from hfkd.methods import METHODS
+from hfkd.needs import check_needs
 
 OWN_COLUMNS = ("method", "dataset", "public", "partition", "skew")  # axes with a column; the others go to `variant`
 ALPHAS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
+STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+RATES = (0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05)
+LOSSES = {"hard_loss": ("own", "balanced")}
 ADAPTIVE = ("loss_ratio", "revenue", "gradient", "uncertainty")
 BASE = "hfkd_ramp"  # what notebooks 30 and 50 vary: the method of the highest validation score in `tuning`
 RULED = (  # every rule at its best value on validation data (tuning_rules)
@@ -112,6 +116,39 @@ GRIDS = {
         "learning rate, then alpha of every method, the same values each; seeds that no table uses",
         seeds=(100, 101, 102, 103, 104),
     ),
+    "tuning_answers": Grid(
+        "tuning_answers",
+        ({"method": ("dsfl", "ktpfl", "rhfl", "dml"), **BOTH, **LOSSES, "alpha": ALPHAS},),
+        "alpha of the other methods that answer about public images",
+        seeds=(100, 101, 102),
+    ),
+    "tuning_weights": Grid(
+        "tuning_weights",
+        (
+            {"method": ("fedavg", "heterofl", "lg_fedavg"), **BOTH, **LOSSES, "lr": RATES},
+            {"method": ("feddf",), **BOTH, **LOSSES, "strength": (0.001, *RATES[1:-1], 0.1)},
+            {"method": ("fedprox",), **BOTH, **LOSSES, "strength": STRENGTHS},
+        ),
+        "the one setting of methods that average weights: learning rate, that of the server, or mu",
+        seeds=(100, 101, 102),
+    ),
+    "tuning_prototypes": Grid(
+        "tuning_prototypes",
+        (
+            {"method": ("fd", "fedproto", "fedtgp", "fedgh"), **BOTH, **LOSSES, "strength": STRENGTHS},
+            {"method": ("fedkd",), **BOTH, **LOSSES, "strength": STRENGTHS},
+            {"method": ("fml",), **BOTH, **LOSSES, "strength": ALPHAS},
+        ),
+        "the one setting of methods that exchange class means or a small network",
+        seeds=(100, 101, 102),
+    ),
+    "tuning_depth": Grid(
+        "tuning_depth",
+        ({"method": ("inclusivefl",), **BOTH, **LOSSES, "strength": ALPHAS},),
+        "beta of InclusiveFL, whose levels differ in depth",
+        seeds=(100, 101, 102),
+        base={"levels": "depth"},
+    ),
     "tuning_rules": Grid(
         "tuning_rules",
         (
@@ -161,6 +198,7 @@ def check_names(config):
     """The method exists, and the matching rule."""
     if config.method not in METHODS:
         raise ValueError(f"method is {config.method!r}; expected one of {', '.join(METHODS)}")
+    check_needs(config)
     readers = METHODS["hfkd"].teach, METHODS["local"].teach  # who hears nobody may share a file with those who earn
     if config.revenue != "none" and METHODS[config.method].teach not in readers:
         raise ValueError(f"revenue is {config.revenue!r}, which method {config.method!r} does not read; expected none")

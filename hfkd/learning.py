@@ -22,15 +22,17 @@ SCHEDULES = {
 }
 
 
-def soft_targets(state, books, config, lessons, said):
+def soft_targets(state, books, config, method, lessons, said):
     """(z * N, n, c) what answers pool to, for every client; None where networks travel, or nobody speaks."""
     if said is None or config.transport in ("private", "visit"):
         return None
+    if hasattr(method, "hear"):
+        return method.hear(state, config, lessons, said)
     weights = [heard_weights(books, lesson, z) for z, lesson in enumerate(lessons)]
     return pooled(said, weights, config, [config.pooling or lesson.pooling for lesson in lessons])
 
 
-def learn(state, books, config, lessons, said, targets, weight, balanced, round) -> None:
+def learn(state, books, config, method, lessons, said, targets, weight, balanced, round) -> None:
     """One joint epoch of every client, level by level; networks in `state` are changed in place.
 
     Args:
@@ -45,15 +47,17 @@ def learn(state, books, config, lessons, said, targets, weight, balanced, round)
         private, steps = _own_batches(state, config, cohort)
         prior = state.prior[cohort.members] if balanced else torch.zeros_like(state.prior[cohort.members])
         own = (state.images, state.labels, private, steps, prior, optimiser)
-        if said is None or config.transport == "visit":
-            training.train(cohort, *own)
-        else:
-            training.train(cohort, *own, _lesson(state, config, cohort, lessons, said, targets, weight, steps, round))
+        given = method.given(state, config, cohort) if hasattr(method, "given") else ()
+        term = training.Term(method.loss, given) if hasattr(method, "loss") else None
+        lesson = None
+        if said is not None and config.transport != "visit":
+            lesson = _lesson(state, config, cohort, lessons, said, targets, weight, steps, round)
+        training.train(cohort, *own, lesson, term)
         if said is not None and config.transport == "visit":
             _go_round(state, config, cohort, lessons, said, weight, own)
         if said is not None and config.schedule != "simultaneous" and at + 1 < len(cohorts):
             said = speak(state, config, round, said, [cohort])
-            targets = soft_targets(state, books, config, lessons, said)
+            targets = soft_targets(state, books, config, method, lessons, said)
 
 
 def _own_batches(state, config, cohort):

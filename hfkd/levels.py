@@ -1,7 +1,8 @@
 """Capacity levels: level 1 (least capable) to 3 (most capable) -> a small network for an input shape.
 
 Every network is `body` then `head`: the body maps an image to FEATURES numbers, the head is the same linear layer at
-every level, so that methods that share prototypes or heads can be compared on the networks that all methods use (ours).
+every level, so that methods that share prototypes or heads can be compared on the networks that all methods use (ours;
+in the family mlp_own each level has its own).
 No BatchNorm: its running statistics are a second, hidden state that a federation would have to exchange.
 """
 
@@ -10,11 +11,12 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-WIDTHS = {"mlp": (8, 32, 128), "cnn": (8, 16, 32), "depth": (1, 2, 3)}
+WIDTHS = {"mlp": (8, 32, 128), "cnn": (8, 16, 32), "depth": (1, 2, 3), "mlp_own": (8, 32, 128)}
 FAMILIES = {
     "mlp": "multilayer perceptron, first hidden layer of 8 / 32 / 128 units",
     "cnn": "convolutional net of width 8 / 16 / 32; for colour images a residual net with GroupNorm",
     "depth": "multilayer perceptron of 32 units with 1 / 2 / 3 hidden layers",
+    "mlp_own": "multilayer perceptron of 8 / 32 / 128 units and nothing else: levels share neither features nor head",
 }
 NAMES = ("small", "medium", "large")
 FEATURES = 32
@@ -24,7 +26,7 @@ def build(family: str, level: int, shape: tuple[int, int, int], n_classes: int) 
     """The network of one level, without values (on the `meta` device): `initial` draws them.
 
     Args:
-        family: "mlp", "cnn" or "depth" (FAMILIES says what each is).
+        family: a name of FAMILIES, which says what each is.
         level: 1..3, 3 the most capable.
         shape: (channels, height, width) of an image.
         n_classes: C, outputs of the head.
@@ -45,10 +47,12 @@ def build(family: str, level: int, shape: tuple[int, int, int], n_classes: int) 
         raise ValueError(f"images are {shape[1]}x{shape[2]}; levels = 'cnn' expects at least 8x8")
     size = WIDTHS[family][level - 1]
     with torch.device("meta"):
+        if family == "mlp_own":
+            return nn.Sequential(OrderedDict(body=_perceptron(shape, (size,)), head=nn.Linear(size, n_classes)))
         if family == "mlp":
-            body = _perceptron(shape, (size,))
+            body = _perceptron(shape, (size, FEATURES))
         elif family == "depth":
-            body = _perceptron(shape, (FEATURES,) * (size - 1))
+            body = _perceptron(shape, (FEATURES,) * size)
         else:
             body = _convolutional(shape, size) if shape[0] == 1 else _residual(shape, size)
         return nn.Sequential(OrderedDict(body=body, head=nn.Linear(FEATURES, n_classes)))
@@ -95,8 +99,8 @@ def sizes(family: str, shape: tuple[int, int, int], n_classes: int) -> list[dict
 
 
 def _perceptron(shape, hidden):
-    """Flatten, the hidden layers, then FEATURES."""
-    widths = (shape[0] * shape[1] * shape[2], *hidden, FEATURES)
+    """Flatten, then the hidden layers."""
+    widths = (shape[0] * shape[1] * shape[2], *hidden)
     layers = [layer for a, b in zip(widths, widths[1:]) for layer in (nn.Linear(a, b), nn.ReLU())]
     return nn.Sequential(nn.Flatten(), *layers)
 

@@ -13,6 +13,7 @@ RANGES = {  # (lowest, highest) of every number, both allowed; None: open
     "epochs": (1, None), "batch": (1, None), "lr": (0.0, None), "momentum": (0.0, 1.0), "alpha": (0.0, 1.0),
     "beta": (0.0, 1.0), "refresh": (1, None), "revenue_temperature": (1e-3, None), "warmup": (0, None),
     "ramp_length": (1, None), "ramp_power": (1e-6, None), "controller_rate": (0.0, None), "prior_power": (0.0, None),
+    "strength": (0.0, None),
     "temperature": (1e-3, None), "personality": (0.0, 1.0), "fan_in": (1, None), "fan_out": (1, None),
     "max_gap": (1, None), "revenue_matching": (0.0, 1.0), "revenue_personality": (0.0, 1.0), "power": (0.0, None),
     "spoken": (1, None), "client_memory": (1e-3, None), "eval_every": (1, None), "threads": (1, None),
@@ -24,7 +25,7 @@ CHOICES = {
     "revenue": ("none", "labelled", "realised", "shapley"),
     "schedule": ("simultaneous", "top_down", "bottom_up"), "wire": ("fp32", "fp16"),
     "transport": ("public", "classwise", "private", "visit"),
-    "levels": ("mlp", "cnn", "depth"), "device": ("cpu", "cuda"),
+    "readout": ("head", "prototype"), "levels": ("mlp", "cnn", "depth", "mlp_own"), "device": ("cpu", "cuda"),
 }  # fmt: skip
 
 

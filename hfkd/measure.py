@@ -13,7 +13,7 @@ from hfkd.knowledge import predictions
 COLUMNS = ("personality", "consistency", "consistency_corrected", "val_personality", "val_consistency")
 
 
-def measure(state, balanced: bool) -> dict[str, np.ndarray]:
+def measure(state, balanced: bool, answers=training.logits) -> dict[str, np.ndarray]:
     """Accuracies of every client.
 
         personality             own test split, predicted with the client's own prior
@@ -28,9 +28,10 @@ def measure(state, balanced: bool) -> dict[str, np.ndarray]:
     Args:
         state: federation.State.
         balanced: whether the balanced softmax trained the networks.
+        answers: (cohort, images, at) -> (b, n, c) scores of the classes, if not the logits of the head.
 
     Returns:
-        column -> (z * N,) float64.
+        column -> (z * N,) float64; NaN for a client whose split has no sample.
     """
     clients = state.clients
     result = {name: np.zeros(len(state.prior)) for name in COLUMNS}
@@ -41,7 +42,7 @@ def measure(state, balanced: bool) -> dict[str, np.ndarray]:
 
         def accuracy(lists, which, mean_recall=False):
             at, there = _padded(lists, state.images.device)
-            own, free = predictions(training.logits(cohort, state.images, at), prior, balanced)
+            own, free = predictions(answers(cohort, state.images, at), prior, balanced)
             native = free if balanced else own
             chosen = {"own": own, "free": free, "native": native}
             right = [(chosen[w] == state.labels[at]).double() for w in which]

@@ -73,7 +73,7 @@ def _run(job):
 
     config = cell.config
     dataset = data.load(config.dataset)
-    public = None if config.public == "same" else data.load(config.public)
+    public = None if config.public in ("same", "none") else data.load(config.public)
     outcome = federation.run(config, METHODS[config.method], dataset, cell.seeds, public, tick)
     return cell, outcome, {d.name: d.checksum for d in (dataset, public) if d is not None}
 

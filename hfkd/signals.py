@@ -35,26 +35,25 @@ class Heard(NamedTuple):
     cosine: np.ndarray
 
 
-def rules(config, method) -> tuple[str, str]:
+def rules(config) -> tuple[str, str]:
     """The rule of students and the rule of teachers."""
-    students = config.weighting or method.WEIGHTING
-    return students, config.beta_weighting or students
+    return config.weighting, config.beta_weighting or config.weighting
 
 
-def reads(config, method) -> set[str]:
+def reads(config) -> set[str]:
     """Signals that the rules of this run read."""
     wanted = {"loss_ratio": {"own"}, "revenue": {"hard"}, "gradient": {"cosine"}, "uncertainty": {"hard", "soft"}}
-    found = set().union(*(wanted.get(rule, set()) for rule in rules(config, method)))
+    found = set().union(*(wanted.get(rule, set()) for rule in rules(config)))
     found |= {"hard"} if config.revenue == "realised" else set()
     return found | ({"own"} if config.gate and config.revenue in ("labelled", "shapley") else set())
 
 
 @torch.no_grad()
-def validation_losses(state, balanced) -> np.ndarray:
-    """(z, N) mean training loss of every client on its own validation split, in nats."""
+def own_losses(state, balanced, part="val") -> np.ndarray:
+    """(z, N) mean hard loss of every client on a part of its own data, "val" or "train", in nats."""
     losses = np.zeros(len(state.prior))
     for cohort in state.cohorts:
-        at, there = own_images(state, cohort, "val")
+        at, there = own_images(state, cohort, part)
         spoken = training.logits(cohort, state.images, at) + (state.prior[cohort.members][:, None] if balanced else 0)
         each = torch.nn.functional.cross_entropy(spoken.transpose(1, 2), state.labels[at], reduction="none")
         losses[cohort.members.numpy()] = ((each * there).double().sum(1) / there.sum(1)).cpu().numpy()
@@ -115,30 +114,29 @@ def _head(cohort, features):
     )
 
 
-def listens(config, method, loss, lessons, round) -> np.ndarray:
+def listens(config, lessons, round) -> np.ndarray:
     """(z, N) bool: who may learn from others in this round, whatever its rule then makes of what it hears."""
     if any(lesson.weights is None for lesson in lessons):
         return np.zeros((len(lessons), config.clients), dtype=bool)
-    constant = [rule if rule == "ramp" else "fixed" for rule in rules(config, method)]
-    return np.stack([_by_role(config, method, loss, lesson, constant, round) for lesson in lessons]) > 0
+    constant = [rule if rule == "ramp" else "fixed" for rule in rules(config)]
+    return np.stack([_by_role(config, lesson, constant, round) for lesson in lessons]) > 0
 
 
-def weights(config, method, loss, lesson, round, signals, last):
+def weights(config, lesson, round, signals, last):
     """(N,) alpha or beta of every client of one seed in this round: the two rules of RQ2, each for its role.
 
     Args:
-        loss: "plain" or "balanced", which decides the method's own alpha.
         signals: Heard of this seed, (N,) each.
         last: (N,) weights of the last round; NaN before the first.
     """
     if lesson.weights is None:
         return np.zeros(config.clients)
-    return _by_role(config, method, loss, lesson, rules(config, method), round, signals, last)
+    return _by_role(config, lesson, rules(config), round, signals, last)
 
 
-def _by_role(config, method, loss, lesson, two_rules, round, signals=None, last=None):
+def _by_role(config, lesson, two_rules, round, signals=None, last=None):
     """The rule of students with alpha, the rule of teachers with beta, each client by its role."""
-    alpha = method.ALPHA.get(loss, method.ALPHA[method.LOSS]) if config.alpha is None else config.alpha
+    alpha = config.alpha
     beta = alpha if config.beta is None else config.beta
     students, teachers = (
         _rule(rule, highest, config, round, signals, last) for rule, highest in zip(two_rules, (alpha, beta))

@@ -4,7 +4,7 @@ streams.
 Flat id of a client: z * N + client, z the position of its seed among the seeds of the run.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ class State:
     private_streams: list[np.random.Generator]  # one per flat id; nothing but private batches draws from them
     public_streams: list[np.random.Generator]
     sent: np.ndarray  # (z, N, 2) bytes up and down so far
+    memory: dict = field(default_factory=dict)  # what a method's server, or its clients, keep between rounds
 
     @property
     def clients(self) -> int:

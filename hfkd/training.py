@@ -8,12 +8,14 @@ first `live` rows.
 Axes: b member (a client of one seed), k step, i sample of a batch, c class.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch.func import functional_call, grad, vmap
+from torch.utils._pytree import tree_map
 
 from hfkd import levels
 from hfkd.losses import distillation_loss, hard_loss, soft_loss
@@ -41,6 +43,13 @@ class Lesson(NamedTuple):
     weight: torch.Tensor  # (b,) alpha or beta in [0, 1], of the soft loss
     voice: torch.Tensor | None = None  # (b, m) v(u) >= 0, how much each image counts; None: all alike
     hard: torch.Tensor | None = None  # (b,) weight of the hard loss; None: 1 - weight; 0 away from the own data
+
+
+class Term(NamedTuple):
+    """A method's own loss on the private batch, in place of the hard loss alone."""
+
+    loss: Callable  # (module, weights, x, y, prior, *given) -> scalar, of one member
+    given: tuple = ()  # what it reads beside the batch: tensors, or dicts of them, with the members first
 
 
 class Optimiser(NamedTuple):
@@ -82,10 +91,10 @@ def batches(rng, n: int, steps: int, size: int) -> np.ndarray:
     return np.concatenate([rng.permutation(n) for _ in range(rounds)])[: steps * size].reshape(steps, size)
 
 
-def train(cohort: Cohort, images, labels, private, steps, prior, optimiser: Optimiser, lesson: Lesson | None = None):
-    """One round of one cohort, in place: steps[b] joint steps of member b, each one private and one public batch.
+def train(cohort, images, labels, private, steps, prior, optimiser, lesson: Lesson | None = None, term=None):
+    """One round of a Cohort, in place: steps[b] joint steps of member b, each one private and one public batch.
 
-        L_b = h_b CE(f_b(x) + prior_b, y) + a_b T^2 mean_u v_b(u) KL(q_b(u) || p_b(u)),    h_b = 1 - a_b
+        L_b = h_b H_b + a_b T^2 mean_u v_b(u) KL(q_b(u) || p_b(u)),    H_b = CE(f_b(x) + prior_b, y),    h_b = 1 - a_b
 
     The two parts are separate sums of one gradient, so a_b = 0 gives the weights of training alone to the last bit.
 
@@ -95,6 +104,7 @@ def train(cohort: Cohort, images, labels, private, steps, prior, optimiser: Opti
         steps: b integers, not increasing.
         prior: (b, c) log prior that the hard loss adds to the logits; zeros for the plain loss.
         lesson: None to train alone.
+        optimiser: an Optimiser. term: a Term, a method's own H_b, or None for the cross-entropy.
 
     Raises:
         ValueError: steps that increase.
@@ -104,12 +114,13 @@ def train(cohort: Cohort, images, labels, private, steps, prior, optimiser: Opti
     if lesson is not None:
         voice = torch.ones_like(lesson.targets[..., 0]) if lesson.voice is None else lesson.voice
         hard = 1 - lesson.weight if lesson.hard is None else lesson.hard
-    gradient = vmap(grad(_objective(cohort.module, optimiser, joint=lesson is not None)))
+    term = term or Term(plain)
+    gradient = vmap(grad(_objective(cohort.module, optimiser, term.loss, joint=lesson is not None)))
     for k in range(steps[0] if steps else 0):
         live = sum(s > k for s in steps)
         weights = {name: w[:live] for name, w in cohort.weights.items()}
         at = private[:live, k]
-        inputs = [images[at], labels[at], prior[:live]]
+        inputs = [images[at], labels[at], prior[:live], tree_map(lambda each: each[:live], term.given)]
         if lesson is not None:
             rows = lesson.rows[:live, k]
             heard = lesson.targets[:live].gather(1, rows.unsqueeze(-1).expand(-1, -1, prior.shape[-1]))
@@ -120,17 +131,30 @@ def train(cohort: Cohort, images, labels, private, steps, prior, optimiser: Opti
             weights[name].sub_(m, alpha=optimiser.lr)
 
 
-def _objective(module, optimiser, joint):
+def plain(module, weights, x, y, prior):
+    """The hard loss of one member, with the arguments of `Term.loss`."""
+    return hard_loss(functional_call(module, weights, (x,)), y, prior)
+
+
+def _objective(module, optimiser, own, joint):
     """The loss of one member as a function of its weights; vmap adds the axis b."""
 
-    def alone(weights, x, y, prior):
-        return hard_loss(functional_call(module, weights, (x,)), y, prior)
+    def alone(weights, x, y, prior, given):
+        return own(module, weights, x, y, prior, *given)
 
-    def together(weights, x, y, prior, u, q, v, a, h):
+    def together(weights, x, y, prior, given, u, q, v, a, h):
         soft = soft_loss(functional_call(module, weights, (u,)), q, optimiser.temperature, optimiser.direction, v)
-        return distillation_loss(alone(weights, x, y, prior), soft, a, h)
+        return distillation_loss(alone(weights, x, y, prior, given), soft, a, h)
 
     return together if joint else alone
+
+
+def seen(module, weights, x):
+    """(features (n, FEATURES), logits (n, c)) of one member: what its body sees, and what its head makes of it."""
+    inside = {part: {n.removeprefix(f"{part}."): w for n, w in weights.items() if n.startswith(f"{part}.")}
+              for part in ("body", "head")}  # fmt: skip
+    features = functional_call(module.body, inside["body"], (x,))
+    return features, functional_call(module.head, inside["head"], (features,))
 
 
 @torch.no_grad()
@@ -143,7 +167,7 @@ def logits(cohort: Cohort, images, at):
     Returns:
         (b, n, c).
     """
-    return _forward(cohort.module, cohort.weights, images, at)
+    return _forward(lambda own, x: functional_call(cohort.module, own, (x,)), cohort.weights, images, at)
 
 
 @torch.no_grad()
@@ -153,14 +177,12 @@ def features(cohort: Cohort, images, at):
     Returns:
         (b, n, FEATURES).
     """
-    body = {name.removeprefix("body."): w for name, w in cohort.weights.items() if name.startswith("body.")}
-    return _forward(cohort.module.body, body, images, at)
+    return _forward(lambda own, x: seen(cohort.module, own, x)[0], cohort.weights, images, at)
 
 
-def _forward(module, weights, images, at):
-    """The module of every member on its own list of images, CHUNK images at a time."""
-    forward = vmap(lambda own, x: functional_call(module, own, (x,)))
-    return torch.cat([forward(weights, images[part]) for part in at.split(CHUNK, dim=1)], dim=1)
+def _forward(look, weights, images, at):
+    """look(weights, x) of every member on its own list of images, CHUNK images at a time."""
+    return torch.cat([vmap(look)(weights, images[part]) for part in at.split(CHUNK, dim=1)], dim=1)
 
 
 def part(cohort: Cohort, rows) -> Cohort:

@@ -71,7 +71,7 @@ def speak(state, config, round, said=None, cohorts=None):
     for cohort in cohorts:
         if config.transport == "public":
             at = public_images(state, cohort.members.tolist())[:, asked]
-            log_p = torch.log_softmax(training.logits(cohort, state.images, at) / config.temperature, dim=-1)
+            log_p = soft_logits(cohort, state, config, at).log_softmax(-1)
         else:
             log_p = _by_class(state, config, cohort)
         said[cohort.members] = wired(log_p, config.wire)
@@ -80,13 +80,29 @@ def speak(state, config, round, said=None, cohorts=None):
 
 def _by_class(state, config, cohort):
     """(b, c, c): mean log-posterior of the own images of each class; uniform for a class without any."""
+    classes = state.prior.shape[-1]
+    return class_means(
+        state, cohort, lambda at: soft_logits(cohort, state, config, at).log_softmax(-1), blank=-np.log(classes)
+    )
+
+
+def soft_logits(cohort, state, config, at):
+    """(b, n, c) logits of the members on their own lists of images, divided by T."""
+    return training.logits(cohort, state.images, at) / config.temperature
+
+
+def class_means(state, cohort, look, blank=0.0):
+    """(b, y, k): the mean of what the members see in their own training images of class y; blank for a class without.
+
+    Args:
+        look: (b, n) indices of images -> (b, n, k).
+    """
     at, there = own_images(state, cohort)
-    log_p = torch.log_softmax(training.logits(cohort, state.images, at) / config.temperature, dim=-1)
-    classes = log_p.shape[-1]
-    member = torch.nn.functional.one_hot(state.labels[at], classes).to(log_p) * there.unsqueeze(-1)
+    values = look(at)
+    member = torch.nn.functional.one_hot(state.labels[at], state.prior.shape[-1]).to(values) * there.unsqueeze(-1)
     size = member.sum(1).unsqueeze(-1)
-    sums = torch.einsum("bny,bnc->byc", member.double(), log_p.double())  # in float32 padding shows in the last bit
-    return torch.where(size > 0, sums / size.clamp_min(1), -np.log(classes)).to(log_p)
+    sums = torch.einsum("bny,bnk->byk", member.double(), values.double())  # in float32 padding shows in the last bit
+    return torch.where(size > 0, sums / size.clamp_min(1), blank).to(values)
 
 
 def own_images(state, cohort, part="train"):

@@ -84,7 +84,7 @@ def test_labelled_revenue_of_a_run_is_the_running_mean_of_the_loss_saved(monkeyp
 def test_realised_credit_sums_to_the_relative_drop_and_is_split_by_what_was_heard(monkeypatch):
     monkeypatch.setattr(revenue, "EXPLORATION", .4)
     losses, earned = [], []
-    watched(monkeypatch, "validation_losses", losses)
+    watched(monkeypatch, "own_losses", losses)
     step = federation.measure_revenue
 
     def measure(books, config, state, lessons, *rest):

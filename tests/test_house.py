@@ -21,7 +21,7 @@ ORDER = """
     paths streams assess losses levels shares progress parameters
     formats download data schemes partition
     constraints coverage solvers matching knowledge weighting revenue limits config training
-    state measure transport networks earning signals learning ledger federation methods bench overhead parallel
+    state measure transport networks earning signals learning ledger federation averaging methods needs bench overhead parallel
     provenance endpoints pairing curves results journals statistics claims plots
     stories explaining
     grids experiments exhibits rendering notebooks listing commands hfkd cli

@@ -27,7 +27,7 @@ def went(method, seeds=(0,), watch=None, teach=None, **more):
     if watch:
         watch.setattr(federation, "start", lambda *given: states.append(start(*given)) or states[-1])
     if teach:
-        module = SimpleNamespace(LOSS=module.LOSS, ALPHA=module.ALPHA, WEIGHTING=module.WEIGHTING, teach=teach)
+        module = SimpleNamespace(LOSS=module.LOSS, CHOSEN=module.CHOSEN, OWN=module.OWN, teach=teach)
     config = configure("smoke", **(SMALL | dict(method=method) | more))
     frame = federation.run(config, module, data.load("digits"), seeds).rows
     if not watch:

@@ -13,7 +13,7 @@ from hfkd.config import configure
 from hfkd.earning import opened
 from hfkd.learning import soft_targets
 from hfkd.methods import METHODS
-from hfkd.signals import Heard, heard, reads, validation_losses
+from hfkd.signals import Heard, heard, reads, own_losses
 from hfkd.transport import speak
 from hfkd.weighting import LOWEST
 
@@ -50,9 +50,9 @@ def run(seeds=(0,), **more):
 
 
 @pytest.mark.parametrize("balanced", [True, False])
-def test_validation_losses_are_torchs_cross_entropy_client_by_client(balanced):
+def test_own_losses_are_torchs_cross_entropy_client_by_client(balanced):
     state = scene(configured())[0]
-    found = validation_losses(state, balanced)
+    found = own_losses(state, balanced)
     sizes = {len(val) for fed in state.splits for val in fed.val}
     assert found.shape == (2, 6) and len(sizes) > 3  # so there is padding to go wrong
     for z, i, module, weights, prior in clients(state):

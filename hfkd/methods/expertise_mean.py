@@ -10,8 +10,9 @@ from hfkd.federation import Signals, Teaching
 from hfkd.knowledge import teaching_weights
 
 LOSS = "plain"
-ALPHA = {"plain": 0.35, "balanced": 0.2}
-WEIGHTING = "fixed"
+CHOSEN = {"plain": {"alpha": 0.35}, "balanced": {"alpha": 0.2}}
+OWN = {}
+NEEDS = ("public",)
 SUMMARY = "mixture of everybody's predictions, weighted per class by samples held"
 
 

@@ -11,8 +11,9 @@ import torch
 from hfkd.federation import Signals, Teaching
 
 LOSS = "plain"
-ALPHA = {"plain": 0.2, "balanced": 0.1}
-WEIGHTING = "fixed"
+CHOSEN = {"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.1}}
+OWN = {}
+NEEDS = ("public",)
 SUMMARY = "FedMD (1910.03581): the mean of everybody's logits"
 
 

@@ -12,8 +12,9 @@ from hfkd.knowledge import teaching_weights
 from hfkd.matching import Paths, group, match
 
 LOSS = "balanced"
-ALPHA = {"balanced": 0.2}
-WEIGHTING = "fixed"
+CHOSEN = {"balanced": {"alpha": 0.2}}
+OWN = {}
+NEEDS = ("public",)
 SUMMARY = "matched groups over the levels, prior-free knowledge pooled per class, fixed alpha"
 
 

@@ -3,8 +3,9 @@
 from hfkd.federation import Signals, Teaching
 
 LOSS = "plain"
-ALPHA = {"plain": 0.0}
-WEIGHTING = "fixed"
+CHOSEN = {"plain": {}}
+OWN = {}
+NEEDS = ()
 SUMMARY = "own data only, plain cross-entropy"
 
 

@@ -1,0 +1,62 @@
+"""FedGH: the server trains one head on the clients' prototypes and hands it to everybody
+(Yi et al. 2023, arXiv:2303.13137).
+
+The server's learning rate is `strength`; it takes STEPS steps a round on all prototypes at once, instead of one pass
+over them in batches.
+"""
+
+import torch
+import torch.nn.functional as F
+
+from hfkd import averaging
+from hfkd.methods import fedproto, lg_fedavg
+from hfkd.methods.lg_fedavg import LOSS, NEEDS, OWN, teach  # noqa: F401
+
+CHOSEN = {"plain": {"strength": 0.1}, "balanced": {"strength": 0.1}}
+SUMMARY = "FedGH (2303.13137): one head, trained by the server on class means of features"
+STEPS = 10
+
+
+def begin(state, config, seeds) -> None:
+    """Everybody, the server included, starts with the same head."""
+    lg_fedavg.begin(state, config, seeds)
+    first = state.cohorts[0]
+    rows = [(averaging.seats(state, first) == z).nonzero()[0, 0] for z in range(len(seeds))]
+    state.memory["heads"] = [(first.weights["head.weight"][b].clone(), first.weights["head.bias"][b].clone()) for b in rows]
+
+
+def exchange(state, config, round) -> None:
+    """Prototypes of the clients' classes go up, the trained head comes down."""
+    own = averaging.prototypes(state)
+    has = (averaging.samples(state) > 0).to(own)
+    first = state.cohorts[0]
+    down = averaging.size(first, averaging.head(first))
+    for z in range(len(state.splits)):
+        mine = slice(z * state.clients, (z + 1) * state.clients)
+        state.memory["heads"][z] = trained(*state.memory["heads"][z], own[mine], has[mine], config.strength)
+        for cohort in state.cohorts:
+            rows = (averaging.seats(state, cohort) == z).nonzero().flatten()
+            averaging.take(cohort, rows, dict(zip(("head.weight", "head.bias"), state.memory["heads"][z])))
+    fedproto.count_prototypes(state, config, down)
+
+
+def trained(weight, bias, own, has, rate):
+    """STEPS steps of gradient descent on the mean cross-entropy of the clients' prototypes.
+
+    Args:
+        weight: (c, d). bias: (c,). own: (N, c, d) prototypes. has: (N, c) 1 where a client has the class.
+
+    Returns:
+        weight and bias after it.
+
+    >>> own, has = torch.eye(2)[None], torch.ones(1, 2)
+    >>> weight, _ = trained(torch.zeros(2, 2), torch.zeros(2), own, has, 1.0)
+    >>> (own @ weight.T).argmax(-1).tolist()
+    [[0, 1]]
+    """
+    wanted, share = torch.eye(has.shape[1], device=own.device), (has / has.sum()).unsqueeze(-1)
+    for _ in range(STEPS):
+        error = share * (F.softmax(own @ weight.T + bias, dim=-1) - wanted)  # of (i, y), the gradient by the logits
+        weight = weight - rate * torch.einsum("iyc,iyd->cd", error, own)
+        bias = bias - rate * error.sum((0, 1))
+    return weight, bias

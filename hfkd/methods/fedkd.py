@@ -1,0 +1,84 @@
+"""FedKD: as FML a mentor of one's own and a small shared mentee, but the less the two know the less they listen, and
+the mentee's updates travel as truncated singular value decompositions (Wu et al. 2022, arXiv:2108.13323).
+
+`strength` multiplies the soft loss (1 in the paper). The paper's loss on hidden layers is left out: levels share only
+the last one. Targets and the denominator get no gradient.
+"""
+
+import torch
+
+from hfkd import averaging
+from hfkd.losses import hard_loss, soft_loss
+from hfkd.methods import fml
+from hfkd.methods.fml import LOSS, NEEDS, OWN, given, teach  # noqa: F401
+
+CHOSEN = {"plain": {"strength": 1.0}, "balanced": {"strength": 1.0}}
+SUMMARY = "FedKD (2108.13323): mentor and shared mentee, adaptive soft loss, compressed updates"
+ENERGY = (0.95, 0.98)  # share of the squared singular values that is kept, in the first and in the last round
+
+
+def begin(state, config, seeds) -> None:
+    """As FML; the server remembers the mentee of every seed."""
+    fml.begin(state, config, seeds)
+    first = state.cohorts[0]
+    rows = torch.stack([(averaging.seats(state, first) == z).nonzero()[0, 0] for z in range(len(seeds))])
+    state.memory["mentee"] = {name: first.weights[name][rows].clone() for name in fml.shared(first)}
+
+
+def loss(module, weights, x, y, prior, strength):
+    """CE(own) + KL(mentee || own)/(CE(own) + CE(mentee)), and the same with the roles exchanged, added up."""
+    own, mentee = fml.both(module, weights, x)
+    hard = hard_loss(own, y, prior), hard_loss(mentee, y, prior)
+    soft = soft_loss(own, mentee.softmax(-1)) + soft_loss(mentee, own.softmax(-1))
+    return sum(hard) + strength * soft / sum(hard).detach()
+
+
+def exchange(state, config, round) -> None:
+    """mentee <- mentee + S(mean_i S(w_i - mentee)), the mean by samples, S the truncated decomposition, both ways."""
+    energy = ENERGY[0] + (ENERGY[1] - ENERGY[0]) * round / config.rounds
+    mentee, seeds = state.memory["mentee"], range(len(state.splits))
+    sent = [[compressed(cohort.weights[name] - w[averaging.seats(state, cohort)], energy) for name, w in mentee.items()]
+            for cohort in state.cohorts]  # fmt: skip
+    counts = [averaging.held(state, cohort) for cohort in state.cohorts]
+    back = 0
+    for at, name in enumerate(mentee):
+        step = []
+        for z in seeds:
+            rows = [averaging.seats(state, cohort) == z for cohort in state.cohorts]
+            updates = torch.cat([parts[at][0][own] for parts, own in zip(sent, rows)])
+            step.append(averaging.mean(updates, torch.cat([n[own] for n, own in zip(counts, rows)])))
+        step, numbers = compressed(torch.stack(step), energy)
+        mentee[name] = mentee[name] + step
+        back = back + numbers
+    for cohort, parts in zip(state.cohorts, sent):
+        at = averaging.seats(state, cohort)
+        averaging.take(cohort, torch.arange(len(at)), {name: w[at] for name, w in mentee.items()})
+        averaging.count(state, config, cohort, sum(numbers for _, numbers in parts), back[at])
+
+
+def compressed(update, energy):
+    """The update with as few singular values as hold that share of their squares, and the numbers that it takes.
+
+    K singular values of an (m, n) matrix are K (m + n + 1) numbers, or the m n of the matrix where that is less;
+    kernels are matrices of a row per output channel; what is no matrix travels whole.
+
+    Args:
+        update: (b, ...). energy: in (0, 1].
+
+    Returns:
+        as update, and (b,) int64.
+
+    >>> kept, numbers = compressed(torch.diag(torch.tensor([3.0, 1.0]))[None], 0.9)  # 9 of 10
+    >>> kept[0].diag().round().tolist(), numbers.tolist()  # 1 (2 + 2 + 1) > 2 * 2
+    ([3.0, 0.0], [4])
+    """
+    whole = torch.full((len(update),), update[0].numel())
+    if update.dim() < 3:
+        return update, whole
+    left, values, right = torch.linalg.svd(update.flatten(2) if update.dim() > 3 else update, full_matrices=False)
+    squares = values.double() ** 2
+    before = squares.cumsum(-1) - squares
+    keep = before < energy * squares.sum(-1, keepdim=True)  # those before hold less than enough
+    rank = keep.sum(-1).cpu()
+    short = (left * (values * keep).unsqueeze(-2)) @ right
+    return short.reshape(update.shape), torch.minimum(rank * (left.shape[-2] + right.shape[-1] + 1), whole)

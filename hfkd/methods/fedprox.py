@@ -1,0 +1,21 @@
+"""FedProx within a level: FedAvg with a proximal term in the local loss (Li et al. 2020, arXiv:1812.06127)."""
+
+import torch
+
+from hfkd.methods.fedavg import LOSS, NEEDS, OWN, begin, exchange, teach  # noqa: F401
+from hfkd.training import plain
+
+CHOSEN = {"plain": {"strength": 0.1}, "balanced": {"strength": 0.1}}
+SUMMARY = "FedProx (1812.06127): FedAvg within a level, held near the mean by mu/2 |w - w0|^2"
+
+
+def given(state, config, cohort) -> tuple:
+    """The weights of the beginning of the round, and mu for every member."""
+    mu = torch.full((len(cohort.members),), config.strength, device=state.images.device)
+    return {name: w.clone() for name, w in cohort.weights.items()}, mu
+
+
+def loss(module, weights, x, y, prior, start, mu):
+    """CE + mu/2 |w - w0|^2."""
+    apart = sum(((w - start[name]) ** 2).sum() for name, w in weights.items())
+    return plain(module, weights, x, y, prior) + mu / 2 * apart

@@ -1,0 +1,93 @@
+"""FedTGP: as FedProto, but the server trains the prototypes, far from each other by an adaptive margin
+(Zhang et al. 2024, arXiv:2401.03230).
+
+The server's generator is an embedding per class, a hidden layer and a linear layer, as in the authors' code; ours is
+trained with momentum on all prototypes at once, STEPS steps a round, instead of 100 epochs in batches of 10.
+"""
+
+import torch
+import torch.nn.functional as F
+
+from hfkd import averaging
+from hfkd.methods import fedproto
+from hfkd.methods.fedproto import LOSS, NEEDS, OWN, answers, given, loss, teach  # noqa: F401
+from hfkd.streams import stream
+
+CHOSEN = {"plain": {"strength": 1.0}, "balanced": {"strength": 1.0}}
+SUMMARY = "FedTGP (2401.03230): FedProto with prototypes that the server trains apart"
+STEPS, RATE, MOMENTUM, FARTHEST = 100, 0.01, 0.9, 100.0  # FARTHEST: the largest margin
+
+
+def begin(state, config, seeds) -> None:
+    """A generator for every seed, from its own stream."""
+    fedproto.begin(state, config, seeds)
+    classes, wide = state.memory["prototypes"].shape[1:]
+    state.memory["generator"] = _stacked([_generator(stream(seed, "server"), classes, wide) for seed in seeds], state)
+
+
+def exchange(state, config, round) -> None:
+    """Clients send the prototypes of their classes; everybody gets one of every class from the trained generator."""
+    own = averaging.prototypes(state)
+    has = (averaging.samples(state) > 0).to(own.device)
+    by_seed = (len(state.splits), -1)
+    each, there = own.reshape(*by_seed, *own.shape[1:]), has.reshape(*by_seed, own.shape[1])
+    made = trained(state.memory["generator"], each, there.to(own))
+    state.memory.update(prototypes=made, known=torch.ones_like(state.memory["known"]))
+    fedproto.count_prototypes(state, config, down=made[0].numel())
+
+
+def trained(generator, each, there):
+    """Trains the generator in place on the clients' prototypes; what it then makes.
+
+        L = mean over (i, c) of -log( exp(-d_c - m) / (exp(-d_c - m) + sum_{k != c} exp(-d_k)) ),  d_k = |P_i(c) - G_k|,
+
+    m the smaller of FARTHEST and the largest distance between two class means.
+
+    Args:
+        generator: name -> (z, ...). each: (z, N, c, d) prototypes. there: (z, N, c) 1 where a client has the class.
+
+    Returns:
+        (z, c, d).
+    """
+    margin = margins(each, there)
+    eye = torch.eye(each.shape[2], dtype=torch.bool, device=each.device)
+    weights = [w.requires_grad_() for w in generator.values()]
+    sgd = torch.optim.SGD(weights, lr=RATE, momentum=MOMENTUM)
+    for _ in range(STEPS):
+        apart = torch.cdist(each.flatten(1, 2), _made(generator)).reshape(*each.shape[:3], -1)
+        scores = -torch.where(eye, apart + margin[:, None, None, None], apart)
+        error = -F.log_softmax(scores, dim=-1).diagonal(dim1=2, dim2=3)
+        sgd.zero_grad()
+        ((error * there).sum((1, 2)) / there.sum((1, 2))).sum().backward()
+        sgd.step()
+    for w in weights:
+        w.requires_grad_(False)
+    return _made(generator)
+
+
+def margins(each, there):
+    """(z,) the largest distance between the class means of the clients' prototypes, at most FARTHEST."""
+    sums, size = (each * there.unsqueeze(-1)).sum(1), there.sum(1)
+    means = sums / size.clamp_min(1).unsqueeze(-1)
+    both = (size > 0).unsqueeze(1) & (size > 0).unsqueeze(2)
+    return torch.where(both, torch.cdist(means, means), 0.0).amax((1, 2)).clamp_max(FARTHEST)
+
+
+def _made(generator):
+    """(z, c, d) the prototypes of the generator: linear(relu(linear(embedding)))."""
+    hidden = torch.relu(torch.baddbmm(generator["b1"], generator["table"], generator["w1"]))
+    return torch.baddbmm(generator["b2"], hidden, generator["w2"])
+
+
+def _generator(rng, classes, wide):
+    """First weights: normal embeddings, layers as torch's Linear draws them."""
+    bound = wide**-0.5
+    shapes = {"w1": (wide, wide), "b1": (1, wide), "w2": (wide, wide), "b2": (1, wide)}
+    return {"table": rng.standard_normal((classes, wide))} | {
+        name: rng.uniform(-bound, bound, shape) for name, shape in shapes.items()
+    }
+
+
+def _stacked(parts, state):
+    """name -> (z, ...) on the device of the run."""
+    return {name: torch.stack([torch.from_numpy(part[name]) for part in parts]).to(state.images) for name in parts[0]}

@@ -1,0 +1,51 @@
+"""HeteroFL: narrow networks are the first units of wide ones; every weight is averaged over those who have it
+(Diao et al. 2021, arXiv:2010.01264).
+
+Left out of the paper: the scaler, the static batch norm (there is no batch norm here), and the masked loss.
+"""
+
+import torch
+
+from hfkd import averaging
+from hfkd.methods.local import LOSS, OWN, teach  # noqa: F401
+
+CHOSEN = {"plain": {"lr": 0.01}, "balanced": {"lr": 0.01}}
+NEEDS = ("widths",)
+SUMMARY = "HeteroFL (2010.01264): narrow networks are parts of wide ones, averaged where they overlap"
+
+
+def begin(state, config, seeds) -> None:
+    """Everybody starts from its part of the first weights of one client of the widest level."""
+    widest = state.cohorts[-1]
+    averaging.same_start(state, [widest], list(widest.weights))
+    for z in range(len(state.splits)):
+        row = (averaging.seats(state, widest) == z).nonzero()[0, 0]
+        _hand_out(state, z, {name: w[row].clone() for name, w in widest.weights.items()})
+
+
+def exchange(state, config, round) -> None:
+    """w[k] <- mean of w_i[k] over the clients i whose network has entry k, all alike."""
+    for z in range(len(state.splits)):
+        whole = {}
+        for name, widest in state.cohorts[-1].weights.items():
+            total, count = torch.zeros(2, *widest.shape[1:], dtype=torch.float64, device=widest.device)
+            for cohort in state.cohorts:
+                own = cohort.weights[name][averaging.seats(state, cohort) == z].double()
+                total[_part(own)] += own.sum(0)
+                count[_part(own)] += len(own)
+            whole[name] = (total / count).to(widest.dtype)
+        _hand_out(state, z, whole)
+    for cohort in state.cohorts:
+        averaging.count(state, config, cohort, averaging.size(cohort, cohort.weights))
+
+
+def _hand_out(state, z, whole):
+    """Every client of a seed takes its part of the widest network."""
+    for cohort in state.cohorts:
+        rows = (averaging.seats(state, cohort) == z).nonzero().flatten()
+        averaging.take(cohort, rows, {name: whole[name][_part(w)] for name, w in cohort.weights.items()})
+
+
+def _part(weights):
+    """The first entries along every axis: where (b, ...) weights lie in those of the widest network."""
+    return tuple(slice(length) for length in weights.shape[1:])
