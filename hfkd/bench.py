@@ -37,14 +37,14 @@ def sequential(cohort, images, labels, private, steps, prior, optimiser, lesson=
 
     Source: the textbook loop; ours.
     """
-    result = {name: w.clone() for name, w in cohort.weights.items()}
+    result, term = {name: w.clone() for name, w in cohort.weights.items()}, term or training.Term(training.plain)
     for b, count in enumerate(steps):
         weights = {name: w[b].clone().requires_grad_() for name, w in cohort.weights.items()}
         sgd = torch.optim.SGD(weights.values(), lr=optimiser.lr, momentum=optimiser.momentum)
         for k in range(count):
             at = private[b, k]
-            own, given = (training.plain, ()) if term is None else (term.loss, tree_map(lambda each: each[b], term.given))
-            loss = own(cohort.module, weights, images[at], labels[at], prior[b], *given)
+            given = tree_map(lambda each: each[b], term.given)
+            loss = term.loss(cohort.module, weights, images[at], labels[at], prior[b], *given)
             if lesson is not None:
                 rows = lesson.rows[b, k]
                 said = functional_call(cohort.module, weights, (images[lesson.asked[b, rows]],))

@@ -16,7 +16,8 @@ import torch
 
 from hfkd import endpoints, journals, paths, progress, provenance, results
 from hfkd.config import configure, seeds_of
-from hfkd.grids import GRIDS, OWN_COLUMNS, cells, check_names
+from hfkd.cells import OWN_COLUMNS, cells, check_names
+from hfkd.grids import GRIDS
 from hfkd.methods import METHODS
 from hfkd.parallel import Cell, finished
 

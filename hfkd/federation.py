@@ -4,7 +4,8 @@ A round: (1) clients train on their own data; (2) they speak: log-posteriors on 
 transport carries; beside it only the released label counts and, with a revenue rule, a few numbers per client travel,
 which are not counted in the bytes; (3) decide: matching, revenue and weights make one tensor W (student, teacher,
 class); (4) pool the answers with W; (5) learn: the joint loss; (6) measure. (1) and (5) are one joint step per batch;
-what was spoken is from the round before.
+what was spoken is from the round before. Methods whose knowledge is no answer (weights, heads, prototypes) exchange it
+after (5); see `hfkd.methods` for what a method may say.
 
 Axes: z seed, s and t client, n image, c class. Flat id of a client: z * N + client.
 """
@@ -105,7 +106,8 @@ def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
             method.exchange(state, config, round)
         if round % config.eval_every == 0 or round == config.rounds:
             _check_finite(state, config, round)
-            rows.append(_rows(state, config, seeds, lessons, weight, round, measure(state, loss == "balanced", answers)))
+            measured = measure(state, loss == "balanced", answers)
+            rows.append(_rows(state, config, seeds, lessons, weight, round, measured))
         if report:
             report(round, config.rounds)
     if config.revenue == "shapley" and ears.any():

@@ -1,14 +1,8 @@
-"""The grids of the experiments: which cells, that is configurations, an experiment consists of."""
+"""The grids of the experiments, by notebook; the grids of tuning use seeds that no table uses."""
 
-import itertools
-from typing import NamedTuple
-
-from hfkd.config import Config, configure
-from hfkd.matching import RULES
+from hfkd.cells import Grid
 from hfkd.methods import METHODS
-from hfkd.needs import check_needs
 
-OWN_COLUMNS = ("method", "dataset", "public", "partition", "skew")  # axes with a column; the others go to `variant`
 ALPHAS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 RATES = (0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05)
@@ -23,26 +17,16 @@ RULED = (  # every rule at its best value on validation data (tuning_rules)
     {"weighting": "gradient", "alpha": 1.0},
     {"weighting": "uncertainty", "alpha": 0.5},
 )
+ONE_SCENE = {"skew": (0.1,), "partition": ()}
 SMALL_GROUPS = {"peers": (False,), "fan_in": (3,), "fan_out": (3,)}  # at most 6 partners: 2^6 coalitions
 LABELLED = {"public_labels": True, "refresh": 5}  # what rules of weight and revenue read; changes nothing by itself
-
-
-class Grid(NamedTuple):
-    """An experiment: blocks of axes (name -> values) whose products are run, its own seeds if it has any, and the
-    variants whose journals are kept.
-    """
-
-    name: str
-    blocks: tuple[dict, ...]
-    about: str
-    seeds: tuple | None = None
-    journals: tuple[str, ...] = ()
-    base: dict = {}  # noqa: RUF012  fields that differ from the profile in every cell; never changed
 
 
 BOTH = {"skew": (0.1, 0.5)}
 OWN = {"method": ("local", "balanced_local"), **BOTH}
 HFKD = {"method": (BASE,), **BOTH}
+BALANCED = {"hard_loss": ("balanced",)}
+BASELINES = tuple(name for name, method in METHODS.items() if method.LOSS == "plain" and name != "local")
 GRIDS = {
     "20": Grid(
         "20_weighting",
@@ -77,15 +61,38 @@ GRIDS = {
     ),
     "40": Grid(
         "40_comparison",
-        (
-            {"method": tuple(METHODS), **BOTH},
-            # neither the loss nor the readout alone may explain a gain: the baselines with the balanced softmax too
-            {"method": ("fedmd", "expertise_mean"), **BOTH, "hard_loss": ("balanced",)},
+        tuple(
+            {**block, **scene}
+            for scene in (BOTH, {"partition": ("pathological",)})
+            for block in (
+                {"method": tuple(name for name in METHODS if name != "inclusivefl")},
+                # neither the loss nor the readout alone may explain a gain: the baselines with the balanced softmax too
+                {"method": tuple(name for name in BASELINES if name != "inclusivefl"), **BALANCED},
+                {"method": ("fedproto", "fedtgp"), "readout": ("head",)},
+                {"method": ("fedproto", "fedtgp"), **BALANCED, "readout": ("head",)},
+                {"method": ("hfkd",), **{name: (value,) for name, value in RULED[0].items()}},
+            )
+        ) + (
             # is it the matching? HFKD with teachers at random, with all admissible ones, and with no groups at all
             {"method": ("hfkd",), **BOTH, "rule": ("random", "all")},
-            {"method": ("expertise_mean",), **BOTH, "hard_loss": ("balanced",), "pooling": ("log",)},
+            {"method": ("expertise_mean",), **BOTH, **BALANCED, "pooling": ("log",)},
         ),
-        "every method at two skews, baselines also with the balanced softmax, HFKD also with matching controls",
+        "every method at three label skews, baselines also with the balanced softmax, HFKD also with matching controls",
+        smoke=ONE_SCENE,
+    ),
+    "depth": Grid(
+        "40_comparison_depth",
+        tuple(
+            {**block, **scene}
+            for scene in (BOTH, {"partition": ("pathological",)})
+            for block in (
+                {"method": ("local", "balanced_local", "fedavg", "inclusivefl", "fedmd", "hfkd", "hfkd_ramp")},
+                {"method": ("fedavg", "inclusivefl", "fedmd"), **BALANCED},
+            )
+        ),
+        "levels that differ in depth, which InclusiveFL is made for",
+        base={"levels": "depth"},
+        smoke=ONE_SCENE,
     ),
     "50": Grid(
         "50_ablations",
@@ -160,47 +167,3 @@ GRIDS = {
         base=LABELLED,
     ),
 }  # fmt: skip
-
-
-def cells(grid: Grid, profile: str, overrides: dict) -> list[tuple[str, Config]]:
-    """(variant, configuration) of every cell of a grid; all of them are checked before anything runs.
-
-    Args:
-        grid: blocks of axes.
-        profile: smoke, lite or paper.
-        overrides: fields of Config; one with a column of its own narrows that axis.
-
-    Raises:
-        ValueError: an override of another axis, an unknown method or rule, or what `configure` refuses.
-
-    >>> len(cells(GRIDS["40"], "smoke", {"skew": 0.1, "method": "fedmd"}))  # its own loss and the balanced one
-    2
-    """
-    found = []
-    axes = {axis for block in grid.blocks for axis in block} - set(OWN_COLUMNS)
-    for axis in sorted(axes & overrides.keys()):  # it would be in neither the rows nor the record
-        raise ValueError(f"{axis} is an axis of {grid.name}; leave it to the grid, or `hfkd run --set {axis}=...`")
-    for block in grid.blocks:
-        if overrides.get("method", block["method"][0]) not in block["method"]:
-            continue
-        values_of = {axis: (overrides[axis],) if axis in overrides else values for axis, values in block.items()}
-        for values in itertools.product(*values_of.values()):
-            chosen = dict(zip(values_of, values))
-            config = configure(profile, **(grid.base | overrides | chosen))
-            check_names(config)
-            found.append((",".join(f"{k}={v}" for k, v in chosen.items() if k not in OWN_COLUMNS), config))
-    if not found:
-        raise ValueError(f"method is {overrides['method']!r}; expected one of {', '.join(METHODS)} in {grid.name}")
-    return found
-
-
-def check_names(config):
-    """The method exists, and the matching rule."""
-    if config.method not in METHODS:
-        raise ValueError(f"method is {config.method!r}; expected one of {', '.join(METHODS)}")
-    check_needs(config)
-    readers = METHODS["hfkd"].teach, METHODS["local"].teach  # who hears nobody may share a file with those who earn
-    if config.revenue != "none" and METHODS[config.method].teach not in readers:
-        raise ValueError(f"revenue is {config.revenue!r}, which method {config.method!r} does not read; expected none")
-    if config.rule not in RULES:
-        raise ValueError(f"rule is {config.rule!r}; expected one of {', '.join(RULES)}")

@@ -3,7 +3,8 @@
 from importlib import import_module
 
 LISTS = {
-    "methods": lambda: {name: method.SUMMARY for name, method in _module("methods").METHODS.items()},
+    "methods": lambda: {name: method.SUMMARY if "public" in method.NEEDS else f"{method.SUMMARY} [data-free]"
+                        for name, method in _module("methods").METHODS.items()},
     "datasets": lambda: _module("data").NAMES,
     "partitions": lambda: _module("partition").PARTITIONS,
     "rules": lambda: _module("matching").RULES,

@@ -36,10 +36,11 @@ def check_needs(config) -> None:
         if config.levels not in fits:
             raise ValueError(f"method {name!r} needs {NEEDS[need]}, which levels {config.levels!r} are not; "
                              f"set levels={' or levels='.join(fits)}")
-    if config.transport != "public" and (hasattr(method, "hear") or not data_free(name) and hasattr(method, "exchange")):
+    asks_all = not data_free(name) and hasattr(method, "exchange")
+    if config.transport != "public" and (hasattr(method, "hear") or asks_all):
         raise ValueError(f"method {name!r} pools answers on public images; transport is {config.transport!r}, "
                          "expected public")
-    if config.spoken and hasattr(method, "exchange") and not data_free(name):
+    if config.spoken and asks_all:
         raise ValueError(f"method {name!r} asks about every public image; spoken is {config.spoken}, expected None")
     if config.readout == "prototype" and not hasattr(method, "answers"):
         keeps = ", ".join(other for other, module in METHODS.items() if hasattr(module, "answers"))

@@ -20,8 +20,8 @@ import numpy as np
 from hfkd import paths
 
 # Modules that choose, store or draw numbers but make none. All others count: a new module is never forgotten.
-BYSTANDERS = {"__init__", "bench", "claims", "cli", "commands", "config", "curves", "download", "endpoints",
-              "exhibits", "experiments", "explaining", "grids", "journals", "limits", "listing",
+BYSTANDERS = {"__init__", "bench", "cells", "claims", "cli", "commands", "config", "curves", "download", "endpoints",
+              "exhibits", "experiments", "explaining", "grids", "journals", "limits", "listing", "needs",
               "notebooks", "overhead", "pairing", "parallel", "parameters", "paths", "progress",
               "provenance", "rendering", "results", "statistics", "stories"}
 NEXT = "choose another --out, or start over with --fresh (make reproduce FRESH=1)"

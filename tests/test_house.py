@@ -24,7 +24,7 @@ ORDER = """
     state measure transport networks earning signals learning ledger federation averaging methods needs bench overhead parallel
     provenance endpoints pairing curves results journals statistics claims plots
     stories explaining
-    grids experiments exhibits rendering notebooks listing commands hfkd cli
+    cells grids experiments exhibits rendering notebooks listing commands hfkd cli
 """.split()
 # Closer than the order: these may import only what is named.
 ONLY = {name: set() for name in ("paths", "streams", "assess", "losses", "levels")} | {

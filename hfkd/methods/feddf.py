@@ -1,8 +1,8 @@
 """FedDF: FedAvg within each level, and then the server teaches every mean network what all clients together say about
 public images (Lin et al. 2020, arXiv:2006.07242).
 
-The server has the public images, the clients need none. It takes one pass over them a round, with a learning rate of its
-own, `strength`.
+The server has the public images, the clients need none. It takes one pass over them a round, with a learning rate of
+its own, `strength`.
 """
 
 import torch
@@ -44,6 +44,7 @@ def exchange(state, config, round) -> None:
         lesson = training.Lesson(asked, target[order], rows[order], ones, hard=torch.zeros_like(ones))
         own = asked.gather(1, rows[order].flatten(1)).reshape(rows.shape)  # of the hard loss, whose weight is 0
         prior = torch.zeros_like(state.prior[student.members])
-        training.train(student, state.images, torch.zeros_like(state.labels), own, [steps] * seeds, prior, optimiser, lesson)
+        blank = torch.zeros_like(state.labels)
+        training.train(student, state.images, blank, own, [steps] * seeds, prior, optimiser, lesson)
         for place, z in enumerate(order):
             averaging.take(cohort, (at == z).nonzero().flatten(), {n: w[place] for n, w in student.weights.items()})

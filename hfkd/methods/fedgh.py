@@ -22,7 +22,8 @@ def begin(state, config, seeds) -> None:
     lg_fedavg.begin(state, config, seeds)
     first = state.cohorts[0]
     rows = [(averaging.seats(state, first) == z).nonzero()[0, 0] for z in range(len(seeds))]
-    state.memory["heads"] = [(first.weights["head.weight"][b].clone(), first.weights["head.bias"][b].clone()) for b in rows]
+    weight, bias = (first.weights[f"head.{kind}"].clone() for kind in ("weight", "bias"))
+    state.memory["heads"] = [(weight[b], bias[b]) for b in rows]
 
 
 def exchange(state, config, round) -> None:

@@ -1,7 +1,7 @@
 """RHFL: the more a client's own loss has dropped, the more it is listened to (Fang and Ye 2022, CVPR, pp. 10072-10081).
 
-Only the confidence weights of the paper; its noise-tolerant loss is for wrong labels, which nobody has here. A loss that
-has risen counts as not dropped (ours): the published quotient changes its sign with the sum of all drops.
+Only the confidence weights of the paper; its noise-tolerant loss is for wrong labels, which nobody has here. A loss
+that has risen counts as not dropped (ours): the published quotient changes its sign with the sum of all drops.
 """
 
 import numpy as np
