@@ -83,7 +83,7 @@ def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
     check_memory(config, state, lessons)
     answers = partial(method.answers, state) if config.readout == "prototype" else training.logits
     for round in range(1, config.rounds + 1):
-        ears, said, fresh, targets = listens(config, lessons, round), None, None, None
+        ears, said, fresh = listens(config, lessons, round), None, None
         if ears.any():
             said = speak(state, config, round)
             fresh = _earn(state, books, config, lessons, said, ears, loss == "balanced", round)
@@ -94,11 +94,7 @@ def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
             lessons = [_decide(state, books, z, seed, config, method) for z, seed in enumerate(seeds)]
             ears = listens(config, lessons, round)
             said = speak(state, config, round) if ears.any() and said is None else said if ears.any() else None
-        if ears.any():
-            if config.revenue == "realised":
-                explore(books, lessons)
-            _count_bytes(state, books, config, lessons, ears)
-            targets = soft_targets(state, books, config, method, lessons, said)
+        targets = _hear(state, books, config, method, lessons, said, ears) if ears.any() else None
         weight, signals = _weigh(state, books, config, loss, lessons, said, targets, fresh, round)
         note(books, seeds, weight, signals, round)
         learn(state, books, config, method, lessons, said, targets, weight, loss == "balanced", round)
@@ -137,6 +133,14 @@ def _earn(state, books, config, lessons, said, ears, balanced, round):
     if "hard" in reads(config):
         take_losses(books, own_losses(state, balanced))
     return measure_revenue(books, config, state, lessons, said, ears, round)
+
+
+def _hear(state, books, config, method, lessons, said, ears):
+    """(z * N, n, c) soft targets of this round, or None where networks travel; what was sent for them is counted."""
+    if config.revenue == "realised":
+        explore(books, lessons)
+    _count_bytes(state, books, config, lessons, ears)
+    return soft_targets(state, books, config, method, lessons, said)
 
 
 def _weigh(state, books, config, loss, lessons, said, targets, fresh, round):
