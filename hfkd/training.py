@@ -172,11 +172,7 @@ def logits(cohort: Cohort, images, at):
 
 @torch.no_grad()
 def features(cohort: Cohort, images, at):
-    """What the last layer of every member sees of its own list of images; arguments as `logits`.
-
-    Returns:
-        (b, n, FEATURES).
-    """
+    """(b, n, FEATURES): what the last layer of every member sees of its own list of images; arguments as `logits`."""
     return _forward(lambda own, x: seen(cohort.module, own, x)[0], cohort.weights, images, at)
 
 
