@@ -28,7 +28,8 @@ def measure(state, balanced: bool, answers=training.logits) -> dict[str, np.ndar
     Args:
         state: federation.State.
         balanced: whether the balanced softmax trained the networks.
-        answers: (cohort, images, at) -> (b, n, c) scores of the classes, if not the logits of the head.
+        answers: (cohort, images, at) -> (b, n, c) scores of the classes, if not the logits of the head; scores that are
+            no logits are taken as they are, for both questions.
 
     Returns:
         column -> (z * N,) float64; NaN for a client whose split has no sample.
@@ -38,7 +39,7 @@ def measure(state, balanced: bool, answers=training.logits) -> dict[str, np.ndar
     for cohort in state.cohorts:
         ids = cohort.members.tolist()
         feds = [state.splits[i // clients] for i in ids]
-        prior = state.prior[cohort.members]
+        prior = state.prior[cohort.members] * (answers is training.logits)  # the nearest prototype knows no prior
 
         def accuracy(lists, which, mean_recall=False):
             at, there = _padded(lists, state.images.device)

@@ -2,10 +2,13 @@
 last layer of a shallow network also moves as the deeper layers of deeper ones do (Liu et al. 2022,
 doi:10.1145/3534678.3539086). The baseline that the poster's authors name.
 
-As in the authors' code the heads stay within a level. beta (0.2 in the paper) is `strength`.
+As in the authors' code the heads stay within a level. There the last hidden layer does too; here it is averaged over all
+who have it, because our shallowest networks have no other. beta (0.2 in the paper) is `strength`.
 """
 
 import re
+
+import torch
 
 from hfkd import averaging
 from hfkd.methods.local import LOSS, OWN, teach  # noqa: F401
@@ -23,26 +26,39 @@ def begin(state, config, seeds) -> None:
 
 
 def exchange(state, config, round) -> None:
-    """w <- mean over its owners by samples; then of every level but the deepest, for its last hidden layer,
+    """w <- mean over its owners by samples; of every level but the deepest, the last hidden layer also moves:
 
-        w <- w + beta (mean of the updates of the deeper layers - its own update).
+        w <- w + beta (mean update of the deeper layers of the deepest level - mean update of this layer in its level),
+
+    an update being what a level's own clients have learned in this round, on average.
     """
+    pushes = [_push(state, cohort, before) for cohort, before in zip(state.cohorts[:-1], state.memory["before"])]
     for name in state.cohorts[-1].weights:
         for owners in [_owners(state, name)] if name.startswith("body.") else [[c] for c in state.cohorts]:
             averaging.average(state, owners, [name])
-    now = [{n: w.clone() for n, w in cohort.weights.items()} for cohort in state.cohorts]
-    update = {n: now[-1][n] - before for n, before in state.memory["before"][-1].items()}
-    deepest = averaging.seats(state, state.cohorts[-1])
-    for cohort, mine, before in list(zip(state.cohorts, now, state.memory["before"]))[:-1]:
-        for z in range(len(state.splits)):
-            rows, row = averaging.seats(state, cohort) == z, (deepest == z).nonzero()[0, 0]
-            for name, deeper in _last(cohort, state.cohorts[-1]).items():
-                own = mine[name][rows][0] - before[name][rows][0]
-                push = sum(update[n][row] for n in deeper) / len(deeper) - own
-                cohort.weights[name][rows] += config.strength * push
+    for cohort, push in zip(state.cohorts, pushes):
+        for name, step in push.items():
+            cohort.weights[name] += config.strength * step[averaging.seats(state, cohort)]
     state.memory["before"] = [{n: w.clone() for n, w in cohort.weights.items()} for cohort in state.cohorts]
     for cohort in state.cohorts:
         averaging.count(state, config, cohort, averaging.size(cohort, cohort.weights))
+
+
+def _push(state, cohort, before):
+    """name -> (z, ...) how much further the deeper layers have moved than the last hidden layer of this level."""
+    deepest, start = state.cohorts[-1], state.memory["before"][-1]
+    found = {}
+    for name, deeper in _last(cohort, deepest).items():
+        theirs = sum(_update(state, deepest, n, start) for n in deeper) / len(deeper)
+        found[name] = theirs - _update(state, cohort, name, before)
+    return found
+
+
+def _update(state, cohort, name, before):
+    """(z, ...) mean change of a weight over the members of each seed, by samples."""
+    change, held = cohort.weights[name] - before[name], averaging.held(state, cohort)
+    inside = [averaging.seats(state, cohort) == z for z in range(len(state.splits))]
+    return torch.stack([averaging.mean(change[own], held[own]) for own in inside])
 
 
 def _owners(state, name):
