@@ -30,13 +30,27 @@ def test_the_document_says_what_the_rows_say():
 
 
 def test_defaults_are_those_chosen_on_validation_data():
-    chosen = endpoints.chosen(results.load(paths.RESULTS / "tuning.csv"))
-    assert chosen["local"] == chosen["balanced_local"] == f"lr={config.Config().lr}"
+    chosen = {}
+    for name in ("tuning", "tuning_answers", "tuning_weights", "tuning_prototypes", "tuning_depth"):
+        found = endpoints.chosen(results.load(paths.RESULTS / f"{name}.csv"))
+        chosen |= {run.replace("[hard_loss=own]", ""): setting for run, setting in found.items()}
+    assert chosen.pop("local") == chosen.pop("balanced_local") == f"lr={config.DEFAULTS['lr']}"
     tuned = {}
     for name, method in METHODS.items():
-        for loss, alpha in method.ALPHA.items():
-            tuned[name if loss == method.LOSS else f"{name}[hard_loss={loss}]"] = f"alpha={alpha}"
-    assert chosen.drop(["local", "balanced_local"]).to_dict() == {k: v for k, v in tuned.items() if "local" not in k}
+        for loss, settings in method.CHOSEN.items():
+            for setting, value in settings.items():
+                tuned[name if loss == method.LOSS else f"{name}[hard_loss={loss}]"] = f"{setting}={value}"
+    assert chosen == tuned
+
+
+def test_every_method_was_tuned_with_as_many_values_and_chosen_alike_on_the_seeds_that_all_share():
+    old = results.load(paths.RESULTS / "tuning.csv")
+    assert endpoints.chosen(old).equals(endpoints.chosen(old[old["seed"] <= 102]))
+    for name in ("tuning", "tuning_answers", "tuning_weights", "tuning_prototypes", "tuning_depth"):
+        frame = results.load(paths.RESULTS / f"{name}.csv")
+        frame = frame[~frame["method"].isin(["local", "balanced_local"])]
+        runs = frame["method"] + "," + frame["variant"].str.rpartition(",")[0]
+        assert set(frame.groupby(runs)["variant"].nunique()) == {7}, name
 
 
 def test_rules_of_notebook_20_are_at_the_alpha_chosen_on_validation_data():
