@@ -53,8 +53,8 @@ def by_seed(frame: pd.DataFrame, methods: Sequence[str], cells: Sequence[tuple[s
         table = found.pivot(index="seed", columns="run", values=metric).reindex(columns=asked)
         if table.isna().any(axis=None):
             run = table.columns[table.isna().any()][0]
-            raise ValueError(f"{metric} of {run} is missing for seed {table.index[table[run].isna()][0]}; run all with "
-                             "the same seeds")
+            alone = table.index[table[run].isna()].tolist()
+            raise ValueError(f"seeds {alone} have no partner in {run}: no {metric}; run all with the same seeds")
         tables.append(table * (100 if metric in POINTS else 1))
     return tables
 
@@ -122,7 +122,8 @@ def table(frame: pd.DataFrame, rivals: Sequence[str], baseline: str = "local", *
     wide = long.pivot(index="method", columns="name", values=["difference", "low", "high"])
     found = {"seeds": long.groupby("method")["seeds"].first()}
     for metric in PRIMARY:
-        found |= {metric: wide["difference", metric]} | {f"{metric}_{end}": wide[end, metric] for end in ("low", "high")}
+        found[metric] = wide["difference", metric]
+        found |= {f"{metric}_{end}": wide[end, metric] for end in ("low", "high")}
     found |= {name: wide["difference", name] for name in (*MORE, *(f"{metric}_{level}" for metric, level in levels))}
     found["below_local"] = by_seed(frame, rivals, [("below_local", None)], which=which, **where)[0].mean()
     found["bytes"] = traffic(frame, rivals, which=which, **where)
@@ -181,7 +182,7 @@ def chosen_runs(frame: pd.DataFrame, over: Sequence[str] = ("hard_loss",)) -> li
 
 
 def scores(frame: pd.DataFrame) -> pd.DataFrame:
-    """The validation score of each run, and what it was run on: index (method, variant), columns score, cells (ours)."""
+    """The validation score of each run and what it ran on: index (method, variant), columns score, cells (ours)."""
     value = sum(per_seed(frame, f"val_{metric}").set_index(CELL)[f"val_{metric}"] for metric in PRIMARY)
     value = value.rename("score").reset_index()
     value["cells"] = list(zip(*(value[column] for column in [*SCENE, "seed"]), strict=True))

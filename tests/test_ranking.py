@@ -165,7 +165,7 @@ def test_the_better_loss_is_chosen_by_validation_alone(frame):
     (lambda f: ranking.ranks(f, ["hfkd", "hfkd", "local"], "personality"), "each once"),
     (lambda f: ranking.ranks(f, [*NAMES, "fedx"], "personality"), "no rows of fedx"),
     (lambda f: ranking.ranks(f[(f["method"] != "hfkd") | (f["seed"] > 0)], NAMES, "personality"),
-     "personality of hfkd is missing for seed 0"),
+     r"seeds \[0\] have no partner in hfkd: no personality"),
     (lambda f: ranking.ranks(f[(f["method"] != "hfkd") | (f["skew"] > .1)], NAMES, "personality"), "no rows of hfkd"),
     (lambda f: ranking.ranks(f, NAMES, "accuracy"), "metric is 'accuracy'"),
     (lambda f: ranking.nemenyi(1, 5), "at least two methods"),
