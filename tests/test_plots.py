@@ -12,7 +12,7 @@ from matplotlib.colors import to_rgba
 
 from hfkd import assess, paths, plots
 from hfkd.endpoints import COLUMNS
-from hfkd.plots import canvas
+from hfkd.plots import canvas, looks
 
 COUNTS = np.random.default_rng(3).integers(0, 40, (6, 4))
 LEVELS = np.array([1, 3, 1, 2, 2, 1])
@@ -93,21 +93,40 @@ def test_frontier_of_one_seed_has_points_and_no_crosses(frame):
     assert np.isfinite([*panel.get_xlim(), *panel.get_ylim()]).all()
 
 
-def test_levels_draw_the_paired_differences(frame, figures):
-    axes = figures["levels"].axes  # rows: metric; columns: skew
-    cells = [(metric, skew) for metric in ("personality", "consistency") for skew in (.1, .5)]
-    for panel, (metric, skew) in zip(axes, cells, strict=True):
-        heights = np.array([bar.get_height() for bar in panel.patches]).reshape(len(RUNS) - 1, 3)
-        for level in (1, 2, 3):
+def test_levels_write_the_paired_differences(frame, figures):
+    for panel, skew in zip(figures["levels"].axes, (.1, .5), strict=True):
+        written = {(round(text.get_position()[0], 2), text.get_position()[1]): text for text in panel.texts}
+        columns = sorted({x for x, y in written if isinstance(y, int)})
+        names = [tick.get_text() for tick in panel.get_xticklabels()]
+        assert names == ["small", "medium", "large"] * 2 + ["worst 20 %", "below Local"] and len(columns) == 8
+        rows = [tick.get_text() for tick in figures["levels"].axes[0].get_yticklabels()]
+        assert rows == ["Local itself", "published loss", "Balanced-Local", "FedMD", "HFKD", "HFKD (alpha=0.5)",
+                        "balanced loss", "FedMD"]
+        places = dict(zip([RUNS[0], RUNS[1], RUNS[2], RUNS[4], RUNS[5], RUNS[3]], (0, 2, 3, 4, 5, 7), strict=True))
+        filled = {(patch.get_x() + .5, patch.get_y() + .5) for patch in panel.patches}
+        for k, (metric, level) in enumerate((m, n) for m in ("personality", "consistency") for n in (1, 2, 3)):
             where = dict(skew=skew, level=level, round=10)
             local = mean_of(frame, metric, method="local", **where)
-            for k, (method, variant) in enumerate(RUNS[1:]):
-                mean, *limits = student(mean_of(frame, metric, method=method, variant=variant, **where) - local)
-                assert heights[k, level - 1] == pytest.approx(mean, abs=1e-6)
-                drawn = panel.collections[k].get_segments()[level - 1][:, 1]
-                np.testing.assert_allclose(drawn, limits, rtol=1e-4)
-            below = panel.get_xticklabels()[level - 1].get_text()
-            assert below == f"{('small', 'medium', 'large')[level - 1]}\n(Local {local.mean():.1f})"
+            assert written[columns[k], 0].get_text() == f"{local.mean():.1f}"
+            for method, variant in RUNS[1:]:
+                mean, low, high = student(mean_of(frame, metric, method=method, variant=variant, **where) - local)
+                text = written[columns[k], places[method, variant]]
+                number = f"{mean:+.1f}" if abs(mean) < 9.95 else f"{mean:+.0f}"
+                assert text.get_text() == ("0.0" if number in ("+0.0", "-0.0") else number.replace("-", "−"))
+                at = any(np.allclose((columns[k], places[method, variant]), each, atol=.01) for each in filled)
+                assert at == (low > 0 or high < 0) == (text.get_color() != "#8c8c8c")
+
+
+def test_levels_compare_clients_below_local_with_one_half(frame, figures):
+    last = frame[(frame["round"] == 10) & (frame["skew"] == .1)].set_index(["seed", "client"])
+    local = last.loc[last["method"] == "local", "personality"]
+    mine = last.loc[(last["method"] == "hfkd") & (last["variant"] == ""), "personality"]
+    panel = figures["levels"].axes[0]
+    x = max(text.get_position()[0] for text in panel.texts)
+    (text,) = [text for text in panel.texts if text.get_position() == (x, 4)]
+    assert text.get_text() == f"{100 * (mine < local).mean():.0f}"
+    one = plots.fig_levels(frame[frame["seed"] == 4])
+    assert not one.axes[0].patches  # one seed: no interval, nothing is clear
 
 
 def test_rounds_draw_the_means(frame, figures):
@@ -115,26 +134,40 @@ def test_rounds_draw_the_means(frame, figures):
     for line, (method, variant) in zip(panel.lines, RUNS, strict=True):
         where = dict(method=method, variant=variant, skew=.5)
         expected = [mean_of(frame, "consistency", round=r, **where).mean() for r in (5, 10)]
-        assert line.get_xdata().tolist() == [5, 10]
+        assert line.get_xdata().tolist() == [5, 10] and line.get_label() == looks.look(method, variant)["label"]
         np.testing.assert_allclose(line.get_ydata(), expected)
     assert len(panel.collections) == len(RUNS)  # a band each
     assert not plots.fig_rounds(frame[frame["seed"] < 6]).axes[3].collections  # two seeds: none
 
 
+def test_named_runs_have_colours_and_the_others_are_pale(frame):
+    panel = plots.fig_rounds(frame, "consistency", named=["hfkd", "fedmd[hard_loss=balanced]"]).axes[0]
+    colours = [line.get_color() for line in panel.lines]
+    assert colours == [looks.METHODS["fedmd"][1], looks.METHODS["hfkd"][1]] + [canvas.PALE] * 4
+    assert len(panel.collections) == 2 and panel.lines[2].get_label() == "4 other runs"
+    with pytest.raises(ValueError, match="no rows of fedavg"):
+        plots.fig_rounds(frame, named=["fedavg"])
+
+
 def test_a_method_has_one_colour_everywhere(figures):
-    colours = [entry[1] for entry in canvas.METHODS.values()]
+    colours = [entry[1] for entry in looks.METHODS.values()]
     assert len(set(colours)) == len(colours)
-    for k, (method, _) in enumerate(RUNS):
-        wanted = to_rgba(canvas.METHODS[method][1])
+    assert sorted(m for members in looks.FAMILIES.values() for m in members) == sorted(looks.METHODS)
+    for members in looks.FAMILIES.values():
+        assert members == looks.OURS or len({looks.METHODS[m][2] for m in members}) == len(members)
+    for k, (method, variant) in enumerate(RUNS):
+        wanted = to_rgba(looks.METHODS[method][1])
         assert to_rgba(figures["rounds"].axes[0].lines[k].get_color()) == wanted
         if k:
-            assert figures["levels"].axes[0].patches[3 * (k - 1)].get_facecolor() == wanted
-            assert tuple(figures["frontier"].axes[1].collections[k - 1].get_facecolor()[0]) == wanted
+            dots = figures["frontier"].axes[1].collections[k - 1]
+            assert tuple(dots.get_edgecolor()[0]) == wanted
+            hollow = variant == "hard_loss=balanced"
+            assert tuple(dots.get_facecolor()[0]) == (to_rgba("white") if hollow else wanted)
 
 
 def test_a_subset_of_methods_keeps_its_colours(frame):
     few = plots.fig_rounds(frame[frame["method"].isin(["local", "hfkd"])], "consistency").axes[0].lines
-    assert [line.get_color() for line in few] == [canvas.METHODS[m][1] for m in ("local", "hfkd", "hfkd")]
+    assert [line.get_color() for line in few] == [looks.METHODS[m][1] for m in ("local", "hfkd", "hfkd")]
 
 
 def test_partition_stacks_the_counts_in_the_order_of_the_levels(figures):

@@ -12,21 +12,27 @@ MARKER = 3.5  # points from the middle of a marker to its edge; all lengths here
 GAPS = (4, 8, 13, 19, 26, 35, 46, 60)  # from the point to the nearest part of its label
 WAYS = [(1, 0), (-1, 0)] + [(x, y) for y in (1, -1) for x in (0, .5, -.5, 1, -1)]  # where the label sits
 FAR = 9  # from here on a thin line leads to the point; a slanted one, because an upright one looks like an interval
+STARTS = 6  # of the orders in which many labels take their places
+MANY = 12
 PLACES = [(gap, np.array(way)) for gap in GAPS for way in WAYS if gap < FAR or all(way)]
 
 
-def place_labels(axes: Axes, xy: np.ndarray, texts: Sequence[str], segments: np.ndarray = ()) -> None:
+def place_labels(axes: Axes, xy: np.ndarray, texts: Sequence[str], segments: np.ndarray = (),
+                 most: float | Sequence[float] = np.inf, size: float = 7) -> None:
     """Write each text near its point, clear of markers, lines and other labels as far as that goes.
 
     What a place costs: its distance, what it covers, each line that it crosses, each other point that it is nearer to
     than to its own, what juts out of the axes, and each label under the line that leads to it. The labels take their
-    cheapest places in turn, once from each label on; the cheapest outcome stays.
+    cheapest places in turn, once from each label on (of more than MANY labels, from STARTS of them); the cheapest
+    outcome stays.
 
     Args:
         axes: with its final limits.
         xy: (n, 2) points in data coordinates.
         texts: n labels.
         segments: (k, 4) horizontal or vertical lines to keep clear of, as (x0, y0, x1, y1) in data coordinates.
+        most: a label whose every place costs more is left away (where a legend has it too); one number, or n.
+        size: of the letters.
 
     Source: *ours*.
 
@@ -45,16 +51,21 @@ def place_labels(axes: Axes, xy: np.ndarray, texts: Sequence[str], segments: np.
     notes, places = [], []
     for text, data in zip(texts, np.asarray(xy, float).reshape(-1, 2), strict=True):
         note = axes.annotate(text, data, xytext=(0, 0), textcoords="offset points", ha="center", va="center",
-                             fontsize=7, color=INK, annotation_clip=False, zorder=5)
+                             fontsize=size, color=INK, annotation_clip=False, zorder=5)
         note.set_path_effects([withStroke(linewidth=1.6, foreground="white")])
         half = np.array([note.get_window_extent().width, note.get_window_extent().height]) / unit / 2
         middles = np.array([way * half + gap * way / np.hypot(*np.trunc(way)) for gap, way in PLACES])
         notes.append(note)
         places.append((middles, np.hstack([middles - half, middles + half])))
     where = [boxes + np.tile(point, 2) for (_, boxes), point in zip(places, points, strict=True)]
-    starts = [np.roll(np.arange(len(notes)), shift) for shift in range(len(notes))]
-    chosen = min((_settle(order, where, points, lines, frame) for order in starts), key=lambda found: found[0])[1]
+    most = np.broadcast_to(most, len(notes))
+    step = 1 if len(notes) <= MANY else -(-len(notes) // STARTS)
+    starts = [np.roll(np.arange(len(notes)), shift) for shift in range(0, len(notes), step)]
+    chosen = min((_settle(order, where, points, lines, frame, most) for order in starts), key=lambda found: found[0])[1]
     for note, (middles, boxes), best in zip(notes, places, chosen, strict=True):
+        if best < 0:
+            note.remove()
+            continue
         note.set_position(tuple(middles[best]))
         if PLACES[best][0] >= FAR:
             start = _start(boxes[best][None])[0]
@@ -62,15 +73,18 @@ def place_labels(axes: Axes, xy: np.ndarray, texts: Sequence[str], segments: np.
                           arrowprops={"arrowstyle": "-", "lw": .5, "color": INK, "shrinkA": 0, "shrinkB": MARKER})
 
 
-def _settle(order: np.ndarray, where: list[np.ndarray], points: np.ndarray, lines: np.ndarray,
-            frame: np.ndarray) -> tuple[float, list[int]]:
-    """The labels take their cheapest place in this order, three times in turn: total cost, and the place of each."""
+def _settle(order: np.ndarray, where: list[np.ndarray], points: np.ndarray, lines: np.ndarray, frame: np.ndarray,
+            most: np.ndarray) -> tuple[float, list[int]]:
+    """The labels take their cheapest place in this order, three times in turn: total cost, and the place of each.
+
+    A label k without a place (-1) costs most[k].
+    """
     chosen, paid = [-1] * len(where), [0.0] * len(where)
     for k in [*order, *order, *order]:
         labels = [boxes[best] for j, (boxes, best) in enumerate(zip(where, chosen)) if j != k and best >= 0]
         costs = _costs(where[k], k, points, np.array(labels).reshape(-1, 4), lines, frame)
-        chosen[k] = int(np.argmin(costs))
-        paid[k] = float(costs[chosen[k]])
+        best = int(np.argmin(costs))
+        chosen[k], paid[k] = (best, float(costs[best])) if costs[best] < most[k] else (-1, most[k])
     return sum(paid), chosen
 
 

@@ -1,4 +1,4 @@
-"""What all figures share: style, names, one colour per method, an empty figure, saving (ours).
+"""What all figures share: style, an empty figure, saving (ours).
 
 A figure is made inside `styled`, from `new`, and returned through `finish`. Nothing of it stays in matplotlib's state.
 """
@@ -12,25 +12,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from hfkd.assess import distributions
-from hfkd.plots.phrases import said
 
 PAGE, COLUMN = 7.16, 3.5  # inches: text width and column width of a two-column page
 INK, PALE = "#222222", "#bbbbbb"
-METHODS = {  # name in the rows -> human name, colour (Okabe and Ito: told apart by colour-blind readers)
-    "local": ("Local", "#4d4d4d"),
-    "balanced_local": ("Balanced-Local", "#a6a6a6"),
-    "fedmd": ("FedMD", "#E69F00"),
-    "expertise_mean": ("Expertise mean", "#009E73"),
-    "hfkd": ("HFKD", "#0072B2"),
-    "hfkd_ramp": ("HFKD ramp", "#56B4E9"),
-}
-VARIANTS = {  # words, marker, hatch; a variant without a line here is shown by what `said` says
-    "": ("", "o", ""),
-    "hard_loss=balanced": ("+ balanced loss", "s", "////"),
-    "rule=random": ("with random teachers", "v", "...."),
-    "rule=all": ("with all teachers", "^", "xxxx"),
-    "hard_loss=balanced,pooling=log": ("+ balanced loss, log pooling", "D", "\\\\\\\\"),
-}
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C564B")  # for what is no method
 LEVELS = ("small", "medium", "large")
 
@@ -62,29 +46,6 @@ def finish(figure: Figure) -> Figure:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     return figure
-
-
-def look(method: str, variant: str = "") -> dict:
-    """How a method is shown in every figure: label, color, marker, hatch.
-
-    Args:
-        method: a name of METHODS.
-        variant: as in the rows; markers and hatches differ only between the variants of VARIANTS and all others.
-
-    Raises:
-        ValueError: a method without a colour.
-
-    Source: *ours*.
-
-    >>> look("fedmd", "hard_loss=balanced")["label"], look("hfkd", "alpha=0.5")["label"], look("hfkd")["color"]
-    ('FedMD + balanced loss', 'HFKD (alpha=0.5)', '#0072B2')
-    """
-    if method not in METHODS:
-        raise ValueError(f"method {method!r} has no colour; the figures know {', '.join(METHODS)}; add it to "
-                         "METHODS in hfkd/plots/canvas.py")
-    name, colour = METHODS[method]
-    words, marker, hatch = VARIANTS.get(variant, (f"({said(variant)})", "D", "...."))
-    return {"label": f"{name} {words}".strip(), "color": colour, "marker": marker, "hatch": hatch}
 
 
 def by_level(levels: Sequence[int]) -> tuple[np.ndarray, list[tuple[str, int, int]]]:

@@ -8,10 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
-from hfkd.plots.canvas import CYCLE, INK, METHODS, PAGE, finish, look, new, styled
-from hfkd.plots.comparison import BOTH
+from hfkd.overview import PRIMARY, key
+from hfkd.plots.canvas import CYCLE, INK, PAGE, finish, new, styled
+from hfkd.plots.looks import METHODS, look
 from hfkd.plots.margins import draw_means, label_ends, window
-from hfkd.plots.panels import key, panels, words
+from hfkd.plots.panels import panels, words
 from hfkd.plots.phrases import apart
 from hfkd.statistics import compare
 
@@ -24,7 +25,7 @@ EARNED = {"revenue": "revenue of a member", "weight": "weight of a member"}
 
 @styled
 def fig_effects(frame: pd.DataFrame, reference: str, variants: Sequence[str] | None = None,
-                groups: Mapping[str, Sequence[str]] | None = None, metrics: Sequence[str] = BOTH) -> Figure:
+                groups: Mapping[str, Sequence[str]] | None = None, metrics: Sequence[str] = PRIMARY) -> Figure:
     """What each variant changes: a row per variant, its difference to the reference at the last round, paired by seed.
 
     A point per scene with its 95 % interval; the band is the margin within which a difference does not matter. Points

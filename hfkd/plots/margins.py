@@ -10,8 +10,8 @@ from scipy.optimize import isotonic_regression
 from hfkd.plots.canvas import INK
 from hfkd.statistics import interval
 
+INSET = .015  # of a frame: from its edge to an arrow
 STEP = 8.5  # typographic points between two labels, one below the other
-SLACK = .2  # of the width of a panel: what lies no further outside is let in
 
 
 def beyond(values: np.ndarray, floor: float = 0.0) -> np.ndarray:
@@ -31,6 +31,22 @@ def beyond(values: np.ndarray, floor: float = 0.0) -> np.ndarray:
     return ((values < low - reach) | (values > high + reach)) & (abs(values) > floor)
 
 
+def astray(values: np.ndarray, floor: float = 0.0) -> np.ndarray:
+    """Which values would squash all others if nearly half of them do: those further from the median than 3 scaled MADs.
+
+    Args:
+        values: of any shape.
+        floor: values up to this size are never astray.
+
+    Source: Davies and Gather 1993 (doi:10.1080/01621459.1993.10476339), the Hampel identifier.
+
+    >>> astray(np.array([0.0, .2, .5, .7, 1, -15, -10, -40])).tolist()
+    [False, False, False, False, False, True, True, True]
+    """
+    middle = np.median(values)
+    return (abs(values - middle) > 3 * 1.4826 * np.median(abs(values - middle))) & (abs(values) > floor)
+
+
 def limits(means: np.ndarray, lows: np.ndarray, highs: np.ndarray) -> tuple[float, float]:
     """Axis limits that hold all means, and intervals as far as they reach no further than half the means' range.
 
@@ -48,13 +64,16 @@ def limits(means: np.ndarray, lows: np.ndarray, highs: np.ndarray) -> tuple[floa
     return float(max(reach[0], low - room) - .12 * room), float(min(reach[1], high + room) + .12 * room)
 
 
-def window(points: np.ndarray, hold: Sequence[Sequence[float]], floor: float) -> tuple[np.ndarray, list]:
-    """A frame around all points but those that would squash the others (see `beyond`).
+def window(points: np.ndarray, hold: Sequence[Sequence[float]], floor: float, rule=beyond,
+           slack: float = .2) -> tuple[np.ndarray, list]:
+    """A frame around all points but those that would squash the others.
 
     Args:
         points: (n, axes, 3) mean, low, high; the frame cuts intervals as `limits` does.
         hold: per axis, values that must be in view.
         floor: see `beyond`.
+        rule: `beyond` or `astray`.
+        slack: what lies no further outside than this share of the frame is let in after all, again and again.
 
     Returns:
         which points are outside (n,), and [low, high] of the frame for each axis.
@@ -66,11 +85,11 @@ def window(points: np.ndarray, hold: Sequence[Sequence[float]], floor: float) ->
     ([False, False, False, False, True], [[-0.12, 2.12]])
     """
     means = points[:, :, 0]
-    far = np.any([beyond(column, floor) for column in means.T], axis=0)
+    far = np.any([rule(column, floor) for column in means.T], axis=0)
     while True:
         held = [np.transpose([values] * 3).reshape(-1, 3) for values in hold]
         frame = np.array([limits(*np.append(points[~far, k], each, axis=0).T) for k, each in enumerate(held)])
-        room = SLACK * np.ptp(frame, axis=1)
+        room = slack * np.ptp(frame, axis=1)
         out = ((means < frame[:, 0] - room) | (means > frame[:, 1] + room)).any(axis=1)
         if not (far & ~out).any():
             return far, frame.tolist()
@@ -105,6 +124,27 @@ def draw_means(axes: Axes, table: pd.DataFrame, color: str, **style) -> tuple[fl
     if found[0].n > 2:
         axes.fill_between(table.index, low, high, color=color, alpha=.12, linewidth=0)
     return float(table.index[-1]), float(mean[-1])
+
+
+def edge(axes: Axes, point: Sequence[float], colour: str) -> tuple[float, float]:
+    """Draw an arrow at the edge of the axes that points to a point out of view; returns where it stands.
+
+    Args:
+        axes: with its final limits.
+        point: (x, y) in data coordinates.
+
+    Source: *ours*.
+
+    >>> from hfkd.plots.canvas import new
+    >>> _, ((axes,),) = new(1, 1, 2, 2)
+    >>> [round(value, 9) for value in edge(axes, (-8, .5), "red")]
+    [0.015, 0.5]
+    """
+    at = axes.transAxes.inverted().transform(axes.transData.transform(point))
+    axis = int(np.argmax(abs(at - .5)))
+    x, y = axes.transData.inverted().transform(axes.transAxes.transform(np.clip(at, INSET, 1 - INSET)))
+    axes.scatter(x, y, 22, colour, marker=("<>", "v^")[axis][int(at[axis] > .5)], linewidths=0, zorder=3)
+    return float(x), float(y)
 
 
 def label_ends(axes: Axes, ends: Sequence[tuple[float, float]], texts: Sequence[str], colours: Sequence[str]) -> None:

@@ -5,8 +5,9 @@ from typing import NamedTuple
 import pandas as pd
 
 from hfkd.endpoints import SCENE
+from hfkd.overview import key
 from hfkd.pairing import values
-from hfkd.plots.canvas import METHODS, look
+from hfkd.plots.looks import METHODS, look
 from hfkd.statistics import Interval, interval
 
 WORDS = {"consistency_corrected": "prior-corrected consistency", "worst20": "personality of the worst 20 %",
@@ -51,15 +52,6 @@ def panels(frame: pd.DataFrame) -> list[Panel]:
         runs = sorted(runs, key=lambda run: (list(METHODS).index(run[0]), run[1]))
         found.append(Panel(_title(scene, scenes), scene.to_dict(), rows, runs))
     return found
-
-
-def key(run: tuple[str, str]) -> str:
-    """A run as `results.values` wants it named.
-
-    >>> key(("hfkd", "alpha=0.5")), key(("local", ""))
-    ('hfkd[alpha=0.5]', 'local')
-    """
-    return f"{run[0]}[{run[1]}]" if run[1] else run[0]
 
 
 def words(metric: str) -> str:

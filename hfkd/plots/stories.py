@@ -4,7 +4,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from hfkd.plots.canvas import CYCLE, INK, LEVELS, PAGE, PALE, finish, look, new, styled
+from hfkd.plots.canvas import CYCLE, INK, LEVELS, PAGE, PALE, finish, new, styled
+from hfkd.plots.looks import look
 from hfkd.plots.margins import STEP, label_ends
 from hfkd.plots.panels import DATASETS
 

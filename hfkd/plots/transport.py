@@ -8,12 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, NullLocator
 
+from hfkd.overview import PRIMARY, key
 from hfkd.pairing import values
 from hfkd.plots.annotate import place_labels
-from hfkd.plots.canvas import CYCLE, INK, PAGE, finish, look, new, styled
-from hfkd.plots.comparison import BOTH
+from hfkd.plots.canvas import CYCLE, INK, PAGE, finish, new, styled
+from hfkd.plots.looks import look
 from hfkd.plots.margins import along, limits
-from hfkd.plots.panels import Panel, key, panels, words
+from hfkd.plots.panels import Panel, panels, words
 from hfkd.plots.phrases import apart
 from hfkd.statistics import compare
 
@@ -45,7 +46,7 @@ def fig_transport(frame: pd.DataFrame, reference_method: str, baseline: str = "l
     >>> fig_transport(rows, "hfkd").axes[0].collections[0].get_offsets().round(9).tolist()
     [[4000.0, 30.0]]
     """
-    scenes, metrics = panels(frame), BOTH[::-1]
+    scenes, metrics = panels(frame), PRIMARY[::-1]
     figure, grid = new(2, len(scenes), PAGE, 4.6, sharex=True, sharey="row")
     drawn = []
     for column, panel in zip(grid.T, scenes, strict=True):

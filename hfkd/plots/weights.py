@@ -11,11 +11,12 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import FixedLocator
 
 from hfkd.endpoints import CELL
+from hfkd.overview import PRIMARY, key
 from hfkd.plots.annotate import place_labels
-from hfkd.plots.canvas import INK, METHODS, PAGE, finish, look, new, styled
-from hfkd.plots.comparison import BOTH
+from hfkd.plots.canvas import INK, PAGE, finish, new, styled
+from hfkd.plots.looks import METHODS, look
 from hfkd.plots.margins import along, draw_means, label_ends, window
-from hfkd.plots.panels import Panel, key, panels, words
+from hfkd.plots.panels import Panel, panels, words
 from hfkd.plots.phrases import apart
 from hfkd.statistics import compare
 
@@ -55,7 +56,7 @@ def fig_curve(frame: pd.DataFrame, baseline: str = "local", method: str = "hfkd"
     scenes = panels(frame)
     figure, (row,) = new(1, len(scenes), PAGE, 3.7)
     runs = [_fixed(panel, method) + _ruled(panel, method) for panel in scenes]
-    tables = [compare(panel.rows, list(map(key, each)), baseline, BOTH, **panel.where)
+    tables = [compare(panel.rows, list(map(key, each)), baseline, PRIMARY, **panel.where)
               for panel, each in zip(scenes, runs, strict=True)]
     tables = [table[["difference", "low", "high"]].to_numpy().reshape(-1, 2, 3) for table in tables]  # run, metric
     name = look(baseline)["label"]
@@ -66,9 +67,9 @@ def fig_curve(frame: pd.DataFrame, baseline: str = "local", method: str = "hfkd"
         axes.axvline(0, color=INK, linewidth=.6, zorder=1)
         axes.scatter(0, 0, 28, look(baseline)["color"], linewidths=0, zorder=3)
         axes.grid(axis="both")
-        axes.set(title=panel.title, xlabel=f"{words(BOTH[0])}, difference to {name} (points)")
+        axes.set(title=panel.title, xlabel=f"{words(PRIMARY[0])}, difference to {name} (points)")
         _curve(axes, each, table, out, name)
-    row[0].set_ylabel(f"{words(BOTH[1])}, difference to {name} (points)")
+    row[0].set_ylabel(f"{words(PRIMARY[1])}, difference to {name} (points)")
     return finish(figure)
 
 
