@@ -20,7 +20,7 @@ import numpy as np
 from hfkd import paths
 
 # Modules that choose, store or draw numbers but make none. All others count: a new module is never forgotten.
-BYSTANDERS = {"__init__", "bench", "claims", "cli", "commands", "config", "curves", "download", "endpoints",
+BYSTANDERS = {"__init__", "bench", "claims", "cli", "commands", "compat", "config", "curves", "download", "endpoints",
               "exhibits", "experiments", "explaining", "grids", "journals", "limits", "listing",
               "notebooks", "overhead", "pairing", "parallel", "parameters", "paths", "progress",
               "provenance", "rendering", "results", "statistics", "stories"}

@@ -22,7 +22,7 @@ ORDER = """
     formats download data schemes partition
     constraints coverage solvers matching knowledge weighting revenue limits config training
     state measure transport networks earning signals learning ledger federation averaging methods needs bench overhead parallel
-    provenance endpoints pairing curves results journals statistics claims plots
+    provenance endpoints compat pairing curves results journals statistics claims plots
     stories explaining
     grids experiments exhibits rendering notebooks listing commands hfkd cli
 """.split()
@@ -34,7 +34,7 @@ ONLY = {name: set() for name in ("paths", "streams", "assess", "losses", "levels
     "revenue": {"losses"},
     "training": {"levels", "losses"},
 }
-WITHOUT_TORCH = {"results", "statistics", "claims", "plots", "explaining"}
+WITHOUT_TORCH = {"results", "statistics", "claims", "compat", "plots", "explaining"}
 JUPYTER = {"papermill", "nbclient", "nbformat"}  # in notebooks.py alone, inside functions
 NEVER = {"nbval", "IPython"}
 
