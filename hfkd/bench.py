@@ -123,6 +123,17 @@ def compare(
     return rows
 
 
+def show(families, device, threads, repeats) -> None:
+    """Print `compare` for each family of networks."""
+    print("family  level   clients  batched s  one by one s  ratio  (a round; medians, ratio pair by pair)")
+    for family in families:
+        for row in compare(family, device=device, threads=threads, repeats=repeats):
+            print(
+                f"{family:7} {row.level:7} {row.clients:7}"
+                f"  {row.batched:9.4f}  {row.sequential:12.4f}  {row.ratio:5.2f}"
+            )
+
+
 def _seconds(engine, arguments, device):
     """Wall time of one round."""
     start = time.perf_counter()

@@ -62,6 +62,7 @@ def _experiment_commands(command):
     run = command("run", commands.run, "run one method: a row per client and measured round")
     run("--method", help="see `hfkd list methods` (default: hfkd)")
     run("--dataset", help="see `hfkd list datasets`, or a path to an npz (default: the profile's)")
+    run("--compat", metavar="PROTOCOL", help="report as another library does as well: `hfkd list protocols`")
     grid = command("grid", commands.grid, "run the whole grid of a notebook; rows that are there are skipped")
     grid("name", help="see `hfkd list grids`")
     for option in (run, grid):

@@ -9,11 +9,19 @@ from hfkd import paths
 
 
 def run(options):
-    """`hfkd run`."""
-    from hfkd import experiments
+    """`hfkd run`; with --compat its rows are read a second time, as another library would report them."""
+    from hfkd import compat, config, experiments
 
     named = {name: value for name in ("method", "dataset") if (value := getattr(options, name))}
-    _experiment(options, experiments.run_one, **named)
+    if options.compat is None:
+        _experiment(options, experiments.run_one, **named)
+        return
+    given = config.parse_set(options.set)
+    named |= compat.settings(options.compat, given)
+    options.out = options.out or paths.RUNS / options.profile / f"run_{options.compat}.csv"
+    frame = _experiment(options, experiments.run_one, **named)
+    tested = experiments.tested(options.profile, frame["seed"].unique().tolist(), **(given | named))
+    print(compat.page(options.compat, frame, tested))
 
 
 def grid(options):
@@ -26,7 +34,7 @@ def grid(options):
 
 
 def _experiment(options, act, **named):
-    """Run with progress on the terminal, then show the means of the last round."""
+    """Run with progress on the terminal, then show the means of the last round; the rows."""
     from hfkd import config, endpoints
 
     given = config.parse_set(options.set)
@@ -41,6 +49,7 @@ def _experiment(options, act, **named):
     if (frame["experiment"] == "tuning").all():
         print("\nchosen on validation data:\n" + endpoints.chosen(frame).to_string())
     print(f"means over seeds at the last round, in points; rows in {frame.attrs['path']}")
+    return frame
 
 
 def _reporter():
@@ -60,34 +69,14 @@ def _reporter():
 
 def bench(options):
     """`hfkd bench`."""
-    if options.only != "rules":
-        _bench_engine(options)
-    if options.only != "engine":
-        _bench_rules(options)
-
-
-def _bench_engine(options):
-    """Batched against one by one."""
-    from hfkd import bench as timing
-
-    print("family  level   clients  batched s  one by one s  ratio  (a round; medians, ratio pair by pair)")
-    for family in ("mlp", "cnn") if options.family == "all" else (options.family,):
-        for row in timing.compare(family, device=options.device, threads=options.threads, repeats=options.repeats):
-            print(
-                f"{family:7} {row.level:7} {row.clients:7}"
-                f"  {row.batched:9.4f}  {row.sequential:12.4f}  {row.ratio:5.2f}"
-            )
-
-
-def _bench_rules(options):
-    """What rules of weight and revenue add to a round."""
+    from hfkd import bench as engine
     from hfkd import overhead
 
-    print("\nwhat a rule adds to a round of lite, 2 seeds (medians, ratio pair by pair)")
-    print("family  s a round  ratio  added")
-    for family in ("mlp", "cnn") if options.family == "all" else (options.family,):
-        for row in overhead.costs(options.device, options.threads, options.repeats, levels=family):
-            print(f"{family:7} {row.seconds:9.3f}  {row.ratio:5.2f}  {row.added}", flush=True)
+    families = ("mlp", "cnn") if options.family == "all" else (options.family,)
+    if options.only != "rules":
+        engine.show(families, options.device, options.threads, options.repeats)
+    if options.only != "engine":
+        overhead.show(families, options.device, options.threads, options.repeats)
 
 
 def data(options):

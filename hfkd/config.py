@@ -31,9 +31,12 @@ class Config:
     public_size: int = 200  # m, unlabelled images that everybody has
     balanced_size: int = 300  # images of the balanced global test set
     minimum: int = 20  # smallest client the partition may draw
+    test_share: float = 0.2  # of a client's samples: its own test split, unless the data set gives one
+    val_share: float = 0.1  # of the rest: its validation split; 0: none, so nothing can be chosen by it
     rounds: int = 8  # communication rounds
     epochs: int = 1  # passes over the private data per round
     batch: int = 32  # private images per step, and public images per step
+    shuffle: bool = True  # private batches by fresh permutations; False: in the given order, full batches only
     lr: float | None = None  # learning rate; None: the method's, chosen on validation data (`hfkd grid tuning`)
     momentum: float = 0.9  # of the stochastic gradient descent
     hard_loss: str = "own"  # own: the method's; plain: cross-entropy; balanced: balanced softmax

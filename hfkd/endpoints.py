@@ -106,11 +106,13 @@ def chosen(frame: pd.DataFrame) -> pd.Series:
         Series, "fedmd" or "fedmd[hard_loss=balanced]" -> "alpha=0.2".
 
     Raises:
-        ValueError: a method whose values were not run in the same scenes with the same seeds.
+        ValueError: a method whose values were not run in the same scenes with the same seeds, or no validation split.
 
     Source: *ours* (METHOD section 9).
     """
     score = sum(per_seed(frame, metric).set_index(CELL)[metric] for metric in ("val_personality", "val_consistency"))
+    if score.isna().any():
+        raise ValueError("rows have no validation accuracy (val_share is 0?); expected one per client to choose by")
     table = score.rename("score").reset_index()
     parts = table["variant"].str.rpartition(",")
     table["value"] = parts[2]

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from hfkd import endpoints, journals, paths, progress, provenance, results
+from hfkd import data, endpoints, journals, paths, progress, provenance, results, state
 from hfkd.config import configure, seeds_of
 from hfkd.cells import OWN_COLUMNS, cells, check_names
 from hfkd.grids import GRIDS
@@ -68,6 +68,17 @@ def run_one(profile="smoke", seeds=None, out=None, fresh=False, report=None, job
     out = Path(out) if out else paths.RUNS / profile / "run.csv"
     note = {"experiment": "run", "command": _command("run", profile, overrides)}
     return _run_cells(note, [("", config)], seeds, out, shared, fresh, report or _to_file, jobs, {""})
+
+
+def tested(profile="smoke", seeds=None, **overrides) -> pd.Series:
+    """Samples of every client's own test split, by (seed, client): what its accuracy weighs where samples count.
+
+    Args: as `run_one`.
+    """
+    config, dataset = configure(profile, **overrides), data.load(configure(profile, **overrides).dataset)
+    splits = {seed: state.split_of(config, dataset, seed) for seed in (seeds or seeds_of(profile))}
+    sizes = {(seed, client): len(own) for seed, fed in splits.items() for client, own in enumerate(fed.test)}
+    return pd.Series(sizes, name="tested").rename_axis(["seed", "client"])
 
 
 def _run_cells(note, cells, seeds, out, shared, fresh, report, jobs, kept) -> pd.DataFrame:

@@ -7,6 +7,7 @@
 Source: schedules ours; student first authors' code.
 """
 
+import numpy as np
 import torch
 
 from hfkd import networks, training
@@ -64,10 +65,35 @@ def _own_batches(state, config, cohort):
     """(b, k, i) private images of every step, and the steps of each member."""
     ids = cohort.members.tolist()
     train_sets = [state.splits[i // state.clients].train[i % state.clients] for i in ids]
-    steps = [-(-config.epochs * len(own) // config.batch) for own in train_sets]
-    private = stack([own[training.batches(state.private_streams[i], len(own), k, config.batch)]
-                     for i, own, k in zip(ids, train_sets, steps)])  # fmt: skip
+    if config.shuffle:
+        steps = [-(-config.epochs * len(own) // config.batch) for own in train_sets]
+        rows = [training.batches(state.private_streams[i], len(own), k, config.batch)
+                for i, own, k in zip(ids, train_sets, steps)]  # fmt: skip
+    else:
+        rows = [in_order(len(own), config.batch, config.epochs) for own in train_sets]
+        steps = [len(each) for each in rows]
+    private = stack([own[each] for own, each in zip(train_sets, rows)])
     return private.to(state.images.device), steps
+
+
+def in_order(n: int, size: int, epochs: int) -> np.ndarray:
+    """Positions of full batches in the given order, every epoch from the start; what fills no batch is left out.
+
+        steps = epochs max(1, floor(n / size))
+
+    A client with fewer than `size` samples takes one step per epoch and meets them again within it, where PFLlib lets
+    it take none (drop_last).
+
+    Returns:
+        (steps, size) int64.
+
+    Source: HtFLlib (2506.03954), DataLoader(shuffle=False, drop_last=True); at least one step: ours.
+
+    >>> in_order(5, 2, 2).tolist(), in_order(2, 3, 1).tolist()
+    ([[0, 1], [2, 3], [0, 1], [2, 3]], [[0, 1, 0]])
+    """
+    steps = epochs * max(1, n // size)
+    return (np.arange(steps * size) % (n // size * size or n)).reshape(steps, size)
 
 
 def _lesson(state, config, cohort, lessons, said, targets, weight, steps, round):

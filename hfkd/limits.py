@@ -13,7 +13,7 @@ RANGES = {  # (lowest, highest) of every number, both allowed; None: open
     "epochs": (1, None), "batch": (1, None), "lr": (0.0, None), "momentum": (0.0, 1.0), "alpha": (0.0, 1.0),
     "beta": (0.0, 1.0), "refresh": (1, None), "revenue_temperature": (1e-3, None), "warmup": (0, None),
     "ramp_length": (1, None), "ramp_power": (1e-6, None), "controller_rate": (0.0, None), "prior_power": (0.0, None),
-    "strength": (0.0, None),
+    "strength": (0.0, None), "test_share": (0.01, 0.9), "val_share": (0.0, 0.9),
     "temperature": (1e-3, None), "personality": (0.0, 1.0), "fan_in": (1, None), "fan_out": (1, None),
     "max_gap": (1, None), "revenue_matching": (0.0, 1.0), "revenue_personality": (0.0, 1.0), "power": (0.0, None),
     "spoken": (1, None), "client_memory": (1e-3, None), "eval_every": (1, None), "threads": (1, None),
@@ -45,9 +45,20 @@ def check(config) -> None:
         value = getattr(config, name)
         if value is not None and value not in words:
             raise ValueError(f"{name} is {value!r}; expected one of {', '.join(words)}")
+    _check_validation(config)
     _check_labels(config)
     _check_public(config)
     _check_revenue(config)
+
+
+def _check_validation(config):
+    """Rules that read the own validation split have one."""
+    read = {"revenue", "gradient", "uncertainty"}
+    asks = [f"{n}={getattr(config, n)}" for n in ("weighting", "beta_weighting") if getattr(config, n) in read]
+    asks += ["revenue=realised"] if config.revenue == "realised" else []
+    if asks and config.val_share == 0:
+        raise ValueError(f"{asks[0]} reads the own validation split and val_share is 0; set val_share=0.1, or take "
+                         "another rule")
 
 
 def _check_labels(config):

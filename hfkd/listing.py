@@ -8,6 +8,7 @@ LISTS = {
     "datasets": lambda: _module("data").NAMES,
     "partitions": lambda: _module("partition").PARTITIONS,
     "rules": lambda: _module("matching").RULES,
+    "protocols": lambda: _module("compat").about(),
     "profiles": lambda: {name: about for name, (_, _, about) in _module("config").PROFILES.items()},
     "weightings": lambda: _module("weighting").RULES,
     "revenues": lambda: _module("revenue").RULES,

@@ -64,6 +64,15 @@ def costs(device: str = "cpu", threads: int = 1, repeats: int = 5, rounds: int =
     return found
 
 
+def show(families, device, threads, repeats) -> None:
+    """Print `costs` for each family of networks."""
+    print("\nwhat a rule adds to a round of lite, 2 seeds (medians, ratio pair by pair)")
+    print("family  s a round  ratio  added")
+    for family in families:
+        for row in costs(device, threads, repeats, levels=family):
+            print(f"{family:7} {row.seconds:9.3f}  {row.ratio:5.2f}  {row.added}", flush=True)
+
+
 def _seconds(config, dataset):
     """Mean seconds of a round: from the end of the first to the end of the last but one, which are not measured."""
     ticks = []

@@ -32,8 +32,8 @@ class Federation:
 
     public: np.ndarray  # (m,) labels are not used unless a method says so
     train: tuple  # N arrays
-    val: tuple  # N arrays, 10 % of what is not test
-    test: tuple  # N arrays, own-distribution test set, 20 %
+    val: tuple  # N arrays, 10 % of what is not test unless val_share says otherwise
+    test: tuple  # N arrays, own-distribution test set, 20 % unless test_share says otherwise
     balanced: np.ndarray  # (b,) test set shared by all, b/C of each class
     counts: np.ndarray  # (N, C) label counts of train
     levels: np.ndarray  # (N,) 1..L
@@ -41,7 +41,7 @@ class Federation:
 
 def split(dataset: Dataset, *, seed: int, clients: int, partition: str, skew: float, level_share=(.5, .3, .2),
           pool_size: int | None = None, public_size: int, balanced_size: int, classes_per_client: int = 2,
-          minimum: int = 40) -> Federation:
+          minimum: int = 40, test_share: float = .2, val_share: float = .1) -> Federation:
     """Everything that a run needs to know about who has what (ours; validation and both test sets as METHOD 1 and 9).
 
     1. balanced test set: balanced_size / C of each class, from the publisher's test part, or from everything where
@@ -49,7 +49,8 @@ def split(dataset: Dataset, *, seed: int, clients: int, partition: str, skew: fl
     2. public set: public_size random samples of what is left outside the test part;
     3. pool: pool_size random samples of the rest;
     4. the partition of the pool;
-    5. each client's samples, shuffled: 20 % test, 10 % of the rest validation, the remainder train, at least 1 each.
+    5. each client's samples, shuffled: test_share of them test, val_share of the rest validation, the remainder train,
+       at least 1 each; no validation split at all where val_share is 0.
 
     "natural" with a test part: each client's own test set is its samples in that part, and the balanced set is drawn
     from the union of them: the two test sets overlap there, and nowhere else. pool_size leaves the test part alone.
@@ -66,6 +67,8 @@ def split(dataset: Dataset, *, seed: int, clients: int, partition: str, skew: fl
         balanced_size: a multiple of C, >= C.
         classes_per_client: k of "pathological".
         minimum: least samples per client before they are split, for "dirichlet", "quantity" and "level_dependent".
+        test_share: in (0, 1); not used where the publisher gives each client its test samples.
+        val_share: in [0, 1).
 
     Raises:
         ValueError: a value that is out of range, does not fit the data, or leaves a client with fewer than 3 samples.
@@ -94,7 +97,8 @@ def split(dataset: Dataset, *, seed: int, clients: int, partition: str, skew: fl
     parts = []
     for client in range(clients):
         test = np.flatnonzero(dataset.is_test & (dataset.client == client)) if given_test else None
-        parts.append(_cut(pool[owner == client], test, client, stream(seed, "split", client)))
+        shares = test_share if test is None else 0, val_share
+        parts.append(_cut(pool[owner == client], test, client, stream(seed, "split", client), *shares))
     train, val, test = zip(*parts)
     counts = np.stack([np.bincount(dataset.labels[index], minlength=dataset.n_classes) for index in train])
     return Federation(public, train, val, test, balanced, counts.astype(np.int64), levels)
@@ -139,15 +143,25 @@ def _owner(dataset, pool, clients, partition, skew, classes_per_client, minimum,
     return given[pool]
 
 
-def _cut(index: np.ndarray, test: np.ndarray | None, client: int, rng) -> tuple:
+def _cut(index: np.ndarray, test: np.ndarray | None, client: int, rng, test_share: float, val_share: float) -> tuple:
     """One client's train, validation and test samples; `test` where the publisher gives it."""
     index = rng.permutation(index)
-    needed = 3 if test is None else 2
+    needed = 1 + (test is None) + (val_share > 0)
     if len(index) < needed or (test is not None and len(test) == 0):
         has = f"{len(index)} samples" if test is None else f"{len(index)} training and {len(test)} test samples"
-        raise ValueError(f"client {client} has {has}, too few to train, validate and test; use fewer clients, a larger"
-                         f" pool, or a smaller public set")
-    n_test = max(1, len(index) // 5) if test is None else 0
-    n_val = max(1, (len(index) - n_test) // 10)
+        what = "train, validate and test" if val_share else "train and test"
+        raise ValueError(f"client {client} has {has}, too few to {what}; use fewer clients, a larger pool, or a smaller"
+                         f" public set")
+    n_test = _part(len(index), test_share)
+    n_val = _part(len(index) - n_test, val_share)
     own_test = index[:n_test] if test is None else test
     return index[n_test + n_val:], index[n_test:n_test + n_val], own_test
+
+
+def _part(n: int, share: float) -> int:
+    """floor(n share), at least 1; 0 if the share is 0.
+
+    >>> _part(10, .3), _part(3, .1), _part(100, 0)
+    (3, 1, 0)
+    """
+    return max(1, int(n * share + 1e-9)) if share else 0  # 1e-9: 10 * .3 must be 3, whatever its last bit

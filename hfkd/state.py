@@ -110,6 +110,7 @@ def split_of(config, dataset, seed, public=None) -> Federation:
         dataset, seed=seed, clients=config.clients, partition=config.partition, skew=config.skew,
         level_share=config.level_share, pool_size=config.pool_size, public_size=config.public_size,
         balanced_size=config.balanced_size, classes_per_client=config.classes_per_client, minimum=config.minimum,
+        test_share=config.test_share, val_share=config.val_share,
     )  # fmt: skip
     if public is None:
         return fed

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 import torch
 
-from hfkd import __version__, bench, claims, data, federation, learning, listing, overhead, paths, results, revenue
-from hfkd import transport, weighting
+from hfkd import __version__, bench, claims, compat, data, federation, learning, listing, overhead, paths, results
+from hfkd import revenue, transport, weighting
 from hfkd.cli import main
 from hfkd.config import settings
 from hfkd.experiments import GRIDS
@@ -27,8 +27,8 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 NAMED = {"methods": METHODS, "datasets": data.NAMES, "partitions": PARTITIONS, "rules": RULES, "grids": GRIDS,
-         "profiles": ["smoke", "lite", "paper"], "settings": settings(), "weightings": weighting.RULES,
-         "revenues": revenue.RULES, "schedules": learning.SCHEDULES, "transports": transport.KINDS}  # fmt: skip
+         "protocols": compat.PROTOCOLS, "profiles": ["smoke", "lite", "paper"], "settings": settings(),
+         "weightings": weighting.RULES, "revenues": revenue.RULES, "schedules": learning.SCHEDULES, "transports": transport.KINDS}  # fmt: skip
 
 
 @pytest.mark.parametrize("what", NAMED)

@@ -34,7 +34,7 @@ ONLY = {name: set() for name in ("paths", "streams", "assess", "losses", "levels
     "revenue": {"losses"},
     "training": {"levels", "losses"},
 }
-WITHOUT_TORCH = {"results", "statistics", "overview", "ranking", "claims", "plots", "explaining"}
+WITHOUT_TORCH = {"results", "statistics", "overview", "ranking", "claims", "compat", "plots", "explaining"}
 JUPYTER = {"papermill", "nbclient", "nbformat"}  # in notebooks.py alone, inside functions
 NEVER = {"nbval", "IPython"}
 
