@@ -53,7 +53,8 @@ def cells(grid: Grid, profile: str, overrides: dict) -> list[tuple[str, Config]]
             chosen = dict(zip(values_of, values))
             config = configure(profile, **(grid.base | overrides | chosen))
             check_names(config)
-            found.append((",".join(f"{k}={v}" for k, v in chosen.items() if k not in OWN_COLUMNS), config))
+            cell = ",".join(f"{k}={v}" for k, v in chosen.items() if k not in OWN_COLUMNS), config
+            found += [cell] if cell not in found else []  # an override may make two blocks one
     if not found:
         raise ValueError(f"method is {overrides['method']!r}; expected one of {', '.join(METHODS)} in {grid.name}")
     return found

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hfkd import data, experiments, federation, paths, progress, results
+from hfkd import data, experiments, federation, grids, paths, progress, results
 from hfkd.config import configure
 from hfkd.experiments import GRIDS, run_grid, run_one
 from hfkd.ledger import LEDGER, WEIGHTS
@@ -77,27 +77,43 @@ def test_fresh_runs_all_of_it_again(calls, tmp_path):
 
 def test_the_grid_of_40_and_its_cells(calls, tmp_path):
     frame = run_grid("40", seeds=(0,), out=tmp_path / "a.csv", jobs=1, **TINY)
-    plain = [(method, skew, (0,)) for method in METHODS for skew in (.1, .5)]
-    balanced = [(m, skew, (0,)) for m in ("fedmd", "expertise_mean") for skew in (.1, .5)]
-    assert calls[:16] == plain + balanced  # then the controls of the matching
-    assert [call[0] for call in calls[16:]] == ["hfkd"] * 4 + ["expertise_mean"] * 2
-    assert set(frame["variant"]) == {"", "hard_loss=balanced", "rule=random", "rule=all",
-                                     "hard_loss=balanced,pooling=log"}
-    assert set(frame["experiment"]) == {"40_comparison"}
+    mine = [name for name in METHODS if name != "inclusivefl"]  # it needs other levels: grid depth
+    baselines = [name for name in mine if METHODS[name].LOSS == "plain" and name != "local"]
+    assert calls[: 2 * len(mine)] == [(method, skew, (0,)) for method in mine for skew in (.1, .5)]
+    cells = frame.drop_duplicates(["method", "partition", "skew", "variant"])
+    assert len(cells) == len(calls) and set(frame["experiment"]) == {"40_comparison"}
+    scenes = {("dirichlet", .1), ("dirichlet", .5), ("pathological", .1)}
+    for methods, variant in (
+        (mine, ""), (baselines, "hard_loss=balanced"),
+        (["fedproto", "fedtgp"], "readout=head"), (["fedproto", "fedtgp"], "hard_loss=balanced,readout=head"),
+        (["hfkd"], ",".join(f"{name}={value}" for name, value in grids.RULED[0].items())),
+    ):  # fmt: skip
+        there = cells[cells["variant"] == variant]
+        assert set(zip(there["method"], there["partition"], there["skew"])) == {
+            (method, *scene) for method in methods for scene in scenes
+        }
+        cells = cells.drop(there.index)
+    controls = [("hfkd", "rule=random"), ("hfkd", "rule=all"), ("expertise_mean", "hard_loss=balanced,pooling=log")]
+    assert set(zip(cells["method"], cells["variant"], cells["skew"])) == {
+        (*one, skew) for one in controls for skew in (.1, .5)
+    }
+    before = len(calls)
     narrow = run_grid("40", seeds=(0,), out=tmp_path / "b.csv", method="hfkd", skew=.3, jobs=1, **TINY)
-    assert calls[22:] == [("hfkd", .3, (0,))] * 3 and set(narrow["skew"]) == {.3}
+    found = calls[before:]  # plain and by the best ramp, on two partitions, and two controls
+    assert found == [("hfkd", .3, (0,))] * 6 and set(narrow["skew"]) == {.3}
     run_grid("40", seeds=(0,), out=tmp_path / "a.csv", method="hfkd", skew=.3, jobs=1, **TINY)  # may share a file
     run_grid("40", seeds=(0,), out=tmp_path / "a.csv", jobs=1, **TINY)
-    assert len(calls) == 22 + 3 + 3
+    assert len(calls) == before + 6 + 6
 
 
 def test_an_interrupted_grid_goes_on_where_it_stopped(calls, tmp_path):
+    narrow = TINY | dict(method="fedmd", skew=.1, partition="dirichlet")
     calls.append("stop")  # before the second cell
     with pytest.raises(KeyboardInterrupt):
-        run_grid("40", seeds=(0, 1), out=tmp_path / "a.csv", method="fedmd", skew=.1, jobs=1, **TINY)
+        run_grid("40", seeds=(0, 1), out=tmp_path / "a.csv", jobs=1, **narrow)
     assert calls == ["stop", ("fedmd", .1, (0, 1))] and set(results.load(tmp_path / "a.csv")["variant"]) == {""}
     calls.clear()
-    frame = run_grid("40", seeds=(0, 1), out=tmp_path / "a.csv", method="fedmd", skew=.1, jobs=1, **TINY)
+    frame = run_grid("40", seeds=(0, 1), out=tmp_path / "a.csv", jobs=1, **narrow)
     assert calls == [("fedmd", .1, (0, 1))] and set(frame["variant"]) == {"", "hard_loss=balanced"}
 
 
@@ -123,7 +139,7 @@ def files(folder):
 
 
 @pytest.mark.parametrize(("changed", "sentence"), [
-    (dict(lr=.5), "holds another configuration .lr is 0.01 there and 0.5 here.; choose another --out, or start over"),
+    (dict(lr=.5), "holds another configuration .lr is None there and 0.5 here.; choose another --out, or start over"),
     (dict(clients=3, rounds=9), "clients is 2 there and 3 here; rounds is 2 there and 9 here"),
     (dict(profile="smoke"), "holds another configuration"),
 ])  # fmt: skip
@@ -151,8 +167,8 @@ AXES = [(grid, axis, value) for grid, axes in (("40", dict(hard_loss="plain")), 
         for axis, value in axes.items()]  # fmt: skip
 BAD = [
     (run_grid, dict(name="41"), f"grid is '41'; expected one of {', '.join(GRIDS)}$"),
-    (run_grid, dict(name="40", method="fedavg"), "method is 'fedavg'; expected one of local, balanced_local, fedmd, "),
-    (run_one, dict(method="fedavg"), "method is 'fedavg'; expected one of local, balanced_local, fedmd, "),
+    (run_grid, dict(name="40", method="fedsgd"), "method is 'fedsgd'; expected one of local, balanced_local, fedavg, "),
+    (run_one, dict(method="fedsgd"), "method is 'fedsgd'; expected one of local, balanced_local, fedavg, "),
     (run_one, dict(rule="best"), "rule is 'best'; expected one of coverage, assignment, stable, "),
     (run_grid, dict(name="40", rule="best"), "rule is an axis of 40_comparison; leave it to the grid"),
     (run_one, dict(profile="huge"), "profile is 'huge'; expected one of smoke, lite, paper"),
@@ -199,7 +215,7 @@ def test_record_holds_what_all_rows_share(calls, tmp_path):
     checksums = {"digits": "631cb83de3a2ab62", "other": data.load(public).checksum}
     assert record["experiment"] == "40_comparison" and record["checksums"] == checksums
     assert record["threads"] == 1 and record["device"].endswith(platform.machine())
-    assert record["methods"] == {"local": {"loss": "plain", "alpha": {"plain": 0.0}, "weighting": "fixed"}}
+    assert record["methods"] == {"local": {"loss": "plain", "own": {}, "chosen": {"plain": {}}}}
     (command,) = record["commands"]
     assert command.startswith("hfkd grid 40 --profile lite --set ") and " --set method=local " in command
 

@@ -59,8 +59,8 @@ def taught(said=None, **more):
     """The state after a round in which everybody listens, to `said` or to what was spoken before the round."""
     config, state, books, lessons, before = scene(**more)
     said = before if said is None else said
-    targets = soft_targets(state, books, config, lessons, said)
-    learn(state, books, config, lessons, said, targets, np.full((2, 6), .6), True, 2)
+    targets = soft_targets(state, books, config, METHODS["hfkd"], lessons, said)
+    learn(state, books, config, METHODS["hfkd"], lessons, said, targets, np.full((2, 6), .6), True, 2)
     return config, state
 
 
@@ -88,7 +88,7 @@ def test_a_student_hears_its_teacher_after_the_teacher_has_learned():
     train, learned = training.train, {}
 
     def watch(cohort, *given):
-        heard[cohort.level] = given[-1]
+        heard[cohort.level] = given[-2]
         train(cohort, *given)
         learned[cohort.level] = weights_of(state)
 
@@ -96,9 +96,9 @@ def test_a_student_hears_its_teacher_after_the_teacher_has_learned():
         patch.setattr(training, "train", watch)
         config, state, books, lessons, said = scene(schedule="top_down", fan_in=1, feedback=False, peers=False,
                                                     include_self=False)  # fmt: skip
-        targets = soft_targets(state, books, config, lessons, said)
+        targets = soft_targets(state, books, config, METHODS["hfkd"], lessons, said)
         before = targets.clone()
-        learn(state, books, config, lessons, said, targets, np.full((2, 6), .6), True, 2)
+        learn(state, books, config, METHODS["hfkd"], lessons, said, targets, np.full((2, 6), .6), True, 2)
     (students,), (top,) = ([c for c in state.cohorts if c.level == level] for level in (2, 3))
     for b, i in enumerate(students.members.tolist()):
         (teacher,) = np.flatnonzero(lessons[i // 6].edges[i % 6])
@@ -121,7 +121,7 @@ def test_images_that_resemble_ones_own_labels_count_more():
     with pytest.MonkeyPatch.context() as watch:
         watch.setattr(training, "train", lambda *given: lessons.append(given) or train(*given))
         ends(rounds=2, prior_power=.5)
-    heard = [(given[0], given[5], given[-1]) for given in lessons if isinstance(given[-1], training.Lesson)]
+    heard = [(given[0], given[5], given[7]) for given in lessons if isinstance(given[7], training.Lesson)]
     assert len(heard) == 3
     for cohort, prior, lesson in heard:
         for b in range(len(cohort.members)):

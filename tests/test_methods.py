@@ -1,21 +1,25 @@
 """What each method decides, what it costs on the wire, and that without soft knowledge it is its own local training."""
 
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from hfkd import data, federation
+from hfkd import data, federation, methods
 from hfkd.config import configure
 from hfkd.matching import Paths, admissible
 from hfkd.methods import METHODS
+from hfkd.needs import NEEDS
 
 SMALL = dict(clients=5, rounds=3, eval_every=1, pool_size=600, public_size=40, balanced_size=100, batch=16, lr=.05)
 MESSAGE = 40 * 10 * 4  # bytes of what one client says of the public images: m C float32
 SCORES = ["personality", "consistency", "consistency_corrected", "val_personality", "val_consistency"]
-PLAIN = ["local", "fedmd", "expertise_mean"]
 BALANCED = ["balanced_local", "hfkd", "hfkd_ramp"]
+LISTENING = ["fedmd", "expertise_mean", "dsfl", "ktpfl", "rhfl", "dml"]  # plain, on public images
+FITS = {"inclusivefl": {"levels": "depth"}}  # what a method needs to run at all
 
 
 def went(method, seeds=(0,), watch=None, teach=None, **more):
@@ -28,7 +32,7 @@ def went(method, seeds=(0,), watch=None, teach=None, **more):
         watch.setattr(federation, "start", lambda *given: states.append(start(*given)) or states[-1])
     if teach:
         module = SimpleNamespace(LOSS=module.LOSS, CHOSEN=module.CHOSEN, OWN=module.OWN, teach=teach)
-    config = configure("smoke", **(SMALL | dict(method=method) | more))
+    config = configure("smoke", **(SMALL | FITS.get(method, {}) | dict(method=method) | more))
     frame = federation.run(config, module, data.load("digits"), seeds).rows
     if not watch:
         return frame
@@ -43,14 +47,34 @@ def same(one, other):
 
 
 def test_names_and_what_each_method_says_of_itself():
-    assert list(METHODS) == ["local", "balanced_local", "fedmd", "expertise_mean", "hfkd", "hfkd_ramp"]
+    assert list(METHODS)[:2] == ["local", "balanced_local"] and list(METHODS)[-2:] == ["hfkd", "hfkd_ramp"]
+    assert len(METHODS) == 22 and {path.stem for path in Path(methods.__file__).parent.glob("[!_]*.py")} == set(METHODS)
     for name, method in METHODS.items():
         assert method.LOSS == ("balanced" if name in BALANCED else "plain") and len(method.SUMMARY) > 20, name
-        assert method.LOSS in method.ALPHA and all(0 <= alpha <= 1 for alpha in method.ALPHA.values()), name
+        assert "\n" not in method.SUMMARY and set(method.NEEDS) <= set(NEEDS), name
+        # its one tuned setting, the same for every loss; the rules that hear nobody have the common learning rate
+        assert method.LOSS in method.CHOSEN and set(method.CHOSEN) <= {"plain", "balanced"}, name
+        tuned = {setting for chosen in method.CHOSEN.values() for setting in chosen}
+        assert len(tuned) == (name not in ("local", "balanced_local")) and tuned <= {"alpha", "lr", "strength"}, name
+        assert name in BALANCED or name == "local" or set(method.CHOSEN) == {"plain", "balanced"}, name
+        for settings in (method.OWN, *method.CHOSEN.values()):
+            configure(**settings)  # fields of a configuration, in their ranges
+        assert not tuned & set(method.OWN), name
+
+
+def test_hooks_of_a_method_are_those_of_the_contract():
+    # what a method has in public beside the contract is its own arithmetic, tested by name elsewhere
+    hooks = {"teach", "hear", "loss", "given", "begin", "exchange", "answers"}
+    told = set(re.findall(r"^(\w+)\(", methods.__doc__, re.M))
+    assert told == hooks
+    for name, method in METHODS.items():
+        assert callable(method.teach) and all(callable(getattr(method, hook, len)) for hook in hooks), name
+        assert hasattr(method, "loss") == hasattr(method, "given"), name
+        assert hasattr(method, "begin") or name == "rhfl" or not hasattr(method, "exchange"), name
 
 
 @pytest.mark.parametrize(("method", "own"), [
-    ("fedmd", "local"), ("expertise_mean", "local"), ("hfkd", "balanced_local"), ("hfkd_ramp", "balanced_local"),
+    *((name, "local") for name in LISTENING), ("hfkd", "balanced_local"), ("hfkd_ramp", "balanced_local"),
 ])  # fmt: skip
 def test_alpha_zero_is_local_training_bit_for_bit(method, own, monkeypatch):
     alone, weights = went(own, (0, 1), monkeypatch)
@@ -59,7 +83,10 @@ def test_alpha_zero_is_local_training_bit_for_bit(method, own, monkeypatch):
     columns = [*SCORES, "seed", "round", "client", "level", "samples", "alpha", "bytes_up", "bytes_down"]
     assert frame[columns].equals(alone[columns]) and not frame["bytes_up"].any()
     _, heard = went(method, (0, 1), monkeypatch, alpha=.5)
-    assert not any(same(a, b) for a, b in zip(weights, heard, strict=True))
+    first = frame[frame["round"] == 1].reset_index(drop=True)
+    only = first.index[~first.duplicated(["seed", "level"], keep=False)] if method == "dml" else []
+    unmoved = [i for i, (a, b) in enumerate(zip(weights, heard, strict=True)) if same(a, b)]
+    assert unmoved == list(only)  # in DML who has no other of its level hears nobody
 
 
 def test_weight_zero_among_clients_that_listen_is_local_training_bit_for_bit(monkeypatch):
@@ -89,7 +116,7 @@ def test_without_edges_hfkd_is_balanced_local(monkeypatch):
 def test_prior_correction_matters_for_plain_training_only(method):
     frame = went(method, skew=.1, alpha=.2)
     assert (frame["consistency"] == frame["consistency_corrected"]).all() == (method in BALANCED)
-    if method in ("fedmd", "expertise_mean"):
+    if "balanced" in METHODS[method].CHOSEN and method not in BALANCED:
         rebalanced = went(method, alpha=.2, hard_loss="balanced")
         assert (rebalanced["consistency"] == rebalanced["consistency_corrected"]).all()
 
@@ -104,7 +131,7 @@ def taught(method, **more):
     return METHODS[method].teach(signals, configure("smoke", **more), np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("method", ["fedmd", "expertise_mean", "hfkd", "hfkd_ramp"])
+@pytest.mark.parametrize("method", [*LISTENING, "hfkd", "hfkd_ramp"])
 def test_weights_of_a_decision_sum_to_one(method):
     w = taught(method).weights
     assert w.shape == (6, 6, 4) and (w >= 0).all()

@@ -34,7 +34,7 @@ def scene(config, seeds=(0, 1)):
             w += .1 * torch.randn(w.shape, generator=torch.Generator().manual_seed(place))
     lessons = [federation._decide(state, books, z, seed, config, METHODS["hfkd"]) for z, seed in enumerate(seeds)]
     said = speak(state, config, 2)
-    return state, books, lessons, said, soft_targets(state, books, config, lessons, said)
+    return state, books, lessons, said, soft_targets(state, books, config, METHODS["hfkd"], lessons, said)
 
 
 def clients(state):
@@ -108,14 +108,13 @@ def test_cosine_is_that_of_autograds_gradients_on_the_last_layer(monkeypatch, te
 
 
 def test_only_what_a_rule_reads_is_computed():
-    hfkd = METHODS["hfkd"]
-    assert reads(configured(), hfkd) == reads(configured(weighting="ramp"), hfkd) == set()
-    assert reads(configured(beta_weighting="revenue"), hfkd) == {"hard"}
-    assert reads(configured(weighting="loss_ratio", beta_weighting="gradient"), hfkd) == {"own", "cosine"}
-    assert reads(configured(weighting="uncertainty"), hfkd) == {"hard", "soft"}
-    assert reads(configured(revenue="realised", refresh=2, gate=True), hfkd) == {"hard"}
-    assert reads(configured(revenue="labelled", refresh=2), hfkd) == set()
-    assert reads(configured(revenue="labelled", refresh=2, gate=True), hfkd) == {"own"}
+    assert reads(configured()) == reads(configured(weighting="ramp")) == set()
+    assert reads(configured(beta_weighting="revenue")) == {"hard"}
+    assert reads(configured(weighting="loss_ratio", beta_weighting="gradient")) == {"own", "cosine"}
+    assert reads(configured(weighting="uncertainty")) == {"hard", "soft"}
+    assert reads(configured(revenue="realised", refresh=2, gate=True)) == {"hard"}
+    assert reads(configured(revenue="labelled", refresh=2)) == set()
+    assert reads(configured(revenue="labelled", refresh=2, gate=True)) == {"own"}
     config = configured()
     state, books, _, said, targets = scene(config)
     assert all(np.isnan(part).all() for part in heard(state, config, set(), books, said, targets, True, 2))
@@ -129,11 +128,11 @@ def test_students_follow_the_rule_of_alpha_and_teachers_that_of_beta():
     assert 0 < student.sum() < 6 and lesson.edges.any(0)[~student].all()
     hard, usual, soft, own, other, cosine = np.random.default_rng(0).uniform(.1, 2, (6, 6))
     signal = Heard(hard, usual, soft, own, other, cosine)
-    found = signals.weights(config, METHODS["hfkd"], "balanced", lesson, 2, signal, np.full(6, np.nan))
+    found = signals.weights(config, lesson, 2, signal, np.full(6, np.nan))
     wanted = np.where(student, .8 * own / (own + other), .5 * hard / (hard + soft))
     np.testing.assert_allclose(found, wanted, rtol=1e-12)
     rest = federation.Teaching(lesson.weights, np.eye(6, dtype=bool), np.zeros((6, 6), bool))
-    assert not signals.weights(config, METHODS["hfkd"], "balanced", rest, 2, Heard(*[own] * 6), own).any()
+    assert not signals.weights(config, rest, 2, Heard(*[own] * 6), own).any()
 
 
 def test_the_controller_starts_at_alpha_and_goes_on_from_its_last_weight():
@@ -143,7 +142,7 @@ def test_the_controller_starts_at_alpha_and_goes_on_from_its_last_weight():
     found, last = [], unknown
     for hard, usual in ((unknown, unknown), (np.full(6, 1.5), np.full(6, 2.0)), (np.full(6, 3.0), np.full(6, 2.0))):
         signal = Heard(hard, usual, *[unknown] * 4)
-        found.append(last := signals.weights(config, METHODS["hfkd"], "balanced", lesson, 2, signal, last))
+        found.append(last := signals.weights(config, lesson, 2, signal, last))
     start = np.where(student, .4, .1)
     np.testing.assert_allclose(found, [start, start * np.exp(.5), start * np.exp(.5 - 1)], rtol=1e-12)
 

@@ -10,6 +10,7 @@ from hfkd import networks, transport
 from hfkd.config import configure
 from hfkd.knowledge import pool
 from hfkd.learning import learn, soft_targets
+from hfkd.methods import METHODS
 from hfkd.shares import apportion
 from hfkd.transport import WIDTH, asked_about, edge_bytes, link_bytes, material
 
@@ -31,7 +32,7 @@ def close(found, wanted):
 @pytest.mark.parametrize("pooling", [None, "arithmetic"])
 def test_public_targets_are_the_pooled_answers(pooling):
     config, state, books, lessons, said = scene(temperature=2.0, pooling=pooling)
-    targets = soft_targets(state, books, config, lessons, said)
+    targets = soft_targets(state, books, config, METHODS["hfkd"], lessons, said)
     for z, fed in enumerate(state.splits):
         answers = torch.stack([log_p(state, 6 * z + i, fed.public, 2.0) for i in range(6)])
         close(said[6 * z : 6 * z + 6], answers)
@@ -45,7 +46,7 @@ def test_public_targets_are_the_pooled_answers(pooling):
 @pytest.mark.parametrize("pooling", [None, "arithmetic"])
 def test_classwise_answers_are_means_per_class_and_pooled_by_class(pooling):
     config, state, books, lessons, said = scene(transport="classwise", temperature=2.0, pooling=pooling)
-    targets = soft_targets(state, books, config, lessons, said)
+    targets = soft_targets(state, books, config, METHODS["hfkd"], lessons, said)
     wanted = torch.full((12, 10, 10), -np.log(10), dtype=torch.float64)
     for i in range(12):
         own = state.splits[i // 6].train[i % 6]
@@ -112,8 +113,8 @@ def test_whoever_weighs_nothing_goes_on_no_visit():
     weight = np.zeros((2, 6))
     weight[0, [0, 3]] = weight[1, 5] = .5
     for round in (2, 3):
-        learn(state, books, config, lessons, said, None, weight, True, round)
-        learn(alone, books, config, lessons, None, None, weight, True, round)
+        learn(state, books, config, METHODS["hfkd"], lessons, said, None, weight, True, round)
+        learn(alone, books, config, METHODS["hfkd"], lessons, None, None, weight, True, round)
     moved = []
     for i, (_, weights) in weights_of(state).items():
         moved += [i] if not all(weights[name].equal(w) for name, w in weights_of(alone)[i][1].items()) else []
