@@ -3,7 +3,7 @@
 Notebooks and `hfkd render` draw from the same tables, so a figure in figures/ shows what the notebook shows.
 """
 
-from hfkd import explaining, journals, paths, plots
+from hfkd import explaining, journals, overview, paths, plots
 from hfkd.grids import BASE
 from hfkd.results import load
 
@@ -53,12 +53,13 @@ def committed() -> dict:
     Raises:
         FileNotFoundError: a result file is missing; the sentence names the command that makes it.
     """
-    names = ("20_weighting", "30_group_distillation", "40_comparison", "50_ablations")
-    weighting, groups, comparison, ablations = (load(paths.RESULTS / f"{name}.csv") for name in names)
+    names = ("20_weighting", "30_group_distillation", "40_comparison", "40_comparison_depth", "50_ablations")
+    weighting, groups, comparison, depth, ablations = (load(paths.RESULTS / f"{name}.csv") for name in names)
     ledger = paths.RESULTS / "30_group_distillation.csv"
     controls = comparison["variant"].str.contains("rule=|pooling=")
     main = comparison[~controls]
-    matching = comparison[controls | ((comparison["method"] == "hfkd") & (comparison["variant"] == ""))]
+    own = (comparison["method"] == "hfkd") & (comparison["variant"] == "") & (comparison["partition"] == "dirichlet")
+    best = [run for run in overview.chosen_runs(main, over=("hard_loss", "readout")) if "weighting" not in run]
     return {
         "fig20_curve": plots.fig_curve(weighting),
         "fig20_alpha": plots.fig_alpha(weighting),
@@ -68,7 +69,10 @@ def committed() -> dict:
         "fig30_ledger": plots.fig_ledger(journals.load(ledger, "ledger")),
         "fig30_story": plots.fig_story(explaining.story(ledger, 5, skew=0.1)),
         "fig40_frontier": plots.fig_frontier(main),
-        "fig40_controls": plots.fig_frontier(matching, baseline="hfkd"),
+        "fig40_controls": plots.fig_frontier(comparison[controls | own], baseline="hfkd"),
+        "fig40_ranks": plots.fig_ranks(main, best),
+        "fig40_bytes": plots.fig_bytes(main, best),
+        "fig40_depth": plots.fig_frontier(depth),
         "fig40_levels": plots.fig_levels(main),
         "fig40_rounds": plots.fig_rounds(main),
         "fig50_knowledge": effects("fig50_knowledge", ablations),

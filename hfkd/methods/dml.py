@@ -10,7 +10,7 @@ from hfkd.federation import Signals, Teaching
 from hfkd.knowledge import teaching_weights
 from hfkd.methods.fedmd import LOSS, NEEDS, OWN  # noqa: F401
 
-CHOSEN = {"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.2}}
+CHOSEN = {"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.1}}
 SUMMARY = "DML (1706.00384): the mean of the predictions of the others of one's level"
 
 

@@ -10,7 +10,7 @@ from scipy.optimize import nnls
 from hfkd.knowledge import pool
 from hfkd.methods.fedmd import LOSS, NEEDS, OWN, teach  # noqa: F401
 
-CHOSEN = {"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.2}}
+CHOSEN = {"plain": {"alpha": 0.5}, "balanced": {"alpha": 0.2}}
 SUMMARY = "KT-pFL (2111.02545): a mixture of everybody's answers that each client learns for itself"
 RHO, SOFTNESS = 0.7, 10.0  # of the paper: pull to the uniform mixture, temperature of the answers compared
 SUM_TO_ONE = 1e4  # weight of the constraint in the least squares; what is left of it is divided out
