@@ -132,7 +132,8 @@ GRIDS = {
     "tuning_weights": Grid(
         "tuning_weights",
         (
-            {"method": ("fedavg", "heterofl", "lg_fedavg"), **BOTH, **LOSSES, "lr": RATES},
+            {"method": ("fedavg", "heterofl"), **BOTH, **LOSSES, "lr": RATES},
+            {"method": ("lg_fedavg",), **BOTH, **LOSSES, "lr": (0.001, *RATES[:-1])},  # it diverges at the largest
             {"method": ("feddf",), **BOTH, **LOSSES, "strength": (0.001, *RATES[1:-1], 0.1)},
             {"method": ("fedprox",), **BOTH, **LOSSES, "strength": STRENGTHS},
         ),
