@@ -98,10 +98,10 @@ def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
         weight, signals = _weigh(state, books, config, loss, lessons, said, targets, fresh, round)
         note(books, seeds, weight, signals, round)
         learn(state, books, config, method, lessons, said, targets, weight, loss == "balanced", round)
+        _check_finite(state, config, round)
         if hasattr(method, "exchange"):
             method.exchange(state, config, round)
         if round % config.eval_every == 0 or round == config.rounds:
-            _check_finite(state, config, round)
             measured = measure(state, loss == "balanced", answers)
             rows.append(_rows(state, config, seeds, lessons, weight, round, measured))
         if report:

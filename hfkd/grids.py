@@ -144,10 +144,17 @@ GRIDS = {
         "tuning_prototypes",
         (
             {"method": ("fd", "fedproto", "fedtgp", "fedgh"), **BOTH, **LOSSES, "strength": STRENGTHS},
+        ),
+        "the one setting of methods that exchange class means",
+        seeds=(100, 101, 102),
+    ),
+    "tuning_pairs": Grid(
+        "tuning_pairs",
+        (
             {"method": ("fedkd",), **BOTH, **LOSSES, "strength": STRENGTHS},
             {"method": ("fml",), **BOTH, **LOSSES, "strength": ALPHAS},
         ),
-        "the one setting of methods that exchange class means or a small network",
+        "the one setting of methods that share a small network",
         seeds=(100, 101, 102),
     ),
     "tuning_depth": Grid(

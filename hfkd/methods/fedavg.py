@@ -7,7 +7,7 @@ Networks of different levels have no mean: each level is a federation of its own
 from hfkd import averaging
 from hfkd.methods.local import LOSS, NEEDS, OWN, teach  # noqa: F401  plain loss, nobody speaks about public images
 
-CHOSEN = {"plain": {"lr": 0.01}, "balanced": {"lr": 0.01}}
+CHOSEN = {"plain": {"lr": 0.005}, "balanced": {"lr": 0.01}}
 SUMMARY = "FedAvg (1602.05629): weights averaged within each level"
 
 

@@ -14,7 +14,7 @@ from hfkd.state import public_images
 from hfkd.streams import stream
 from hfkd.transport import speak
 
-CHOSEN = {"plain": {"strength": 0.01}, "balanced": {"strength": 0.01}}
+CHOSEN = {"plain": {"strength": 0.001}, "balanced": {"strength": 0.001}}
 NEEDS = ("public",)
 SUMMARY = "FedDF (2006.07242): FedAvg within each level, then the server distils all clients into each mean"
 

@@ -14,6 +14,7 @@ from hfkd.methods.fml import LOSS, NEEDS, OWN, given, teach  # noqa: F401
 
 CHOSEN = {"plain": {"strength": 1.0}, "balanced": {"strength": 1.0}}
 SUMMARY = "FedKD (2108.13323): mentor and shared mentee, adaptive soft loss, compressed updates"
+FLOOR = 0.1  # nats
 ENERGY = (0.95, 0.98)  # share of the squared singular values that is kept, in the first and in the last round
 
 
@@ -26,11 +27,14 @@ def begin(state, config, seeds) -> None:
 
 
 def loss(module, weights, x, y, prior, strength):
-    """CE(own) + KL(mentee || own)/(CE(own) + CE(mentee)), and the same with the roles exchanged, added up."""
+    """CE(own) + KL(mentee || own)/(CE(own) + CE(mentee)), and the same with the roles exchanged, added up.
+
+    The denominator is at least FLOOR (ours): where a client has one class both losses vanish, and training diverged.
+    """
     own, mentee = fml.both(module, weights, x)
     hard = hard_loss(own, y, prior), hard_loss(mentee, y, prior)
     soft = soft_loss(own, mentee.softmax(-1)) + soft_loss(mentee, own.softmax(-1))
-    return sum(hard) + strength * soft / sum(hard).detach()
+    return sum(hard) + strength * soft / sum(hard).detach().clamp_min(FLOOR)
 
 
 def exchange(state, config, round) -> None:

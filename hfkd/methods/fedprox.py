@@ -5,7 +5,7 @@ import torch
 from hfkd.methods.fedavg import LOSS, NEEDS, OWN, begin, exchange, teach  # noqa: F401
 from hfkd.training import plain
 
-CHOSEN = {"plain": {"strength": 0.1}, "balanced": {"strength": 0.1}}
+CHOSEN = {"plain": {"strength": 1.0}, "balanced": {"strength": 0.03}}
 SUMMARY = "FedProx (1812.06127): FedAvg within a level, held near the mean by mu/2 |w - w0|^2"
 
 

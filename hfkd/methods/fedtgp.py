@@ -13,7 +13,7 @@ from hfkd.methods import fedproto
 from hfkd.methods.fedproto import LOSS, NEEDS, OWN, answers, given, loss, teach  # noqa: F401
 from hfkd.streams import stream
 
-CHOSEN = {"plain": {"strength": 1.0}, "balanced": {"strength": 1.0}}
+CHOSEN = {"plain": {"strength": 0.1}, "balanced": {"strength": 0.3}}
 SUMMARY = "FedTGP (2401.03230): FedProto with prototypes that the server trains apart"
 STEPS, RATE, MOMENTUM, FARTHEST = 100, 0.01, 0.9, 100.0  # FARTHEST: the largest margin
 

@@ -9,7 +9,7 @@ import torch
 from hfkd import averaging
 from hfkd.methods.local import LOSS, OWN, teach  # noqa: F401
 
-CHOSEN = {"plain": {"lr": 0.01}, "balanced": {"lr": 0.01}}
+CHOSEN = {"plain": {"lr": 0.03}, "balanced": {"lr": 0.05}}
 NEEDS = ("widths",)
 SUMMARY = "HeteroFL (2010.01264): narrow networks are parts of wide ones, averaged where they overlap"
 

@@ -13,7 +13,7 @@ import torch
 from hfkd import averaging
 from hfkd.methods.local import LOSS, OWN, teach  # noqa: F401
 
-CHOSEN = {"plain": {"strength": 0.2}, "balanced": {"strength": 0.2}}
+CHOSEN = {"plain": {"strength": 0.1}, "balanced": {"strength": 0.1}}
 NEEDS = ("depths",)
 SUMMARY = "InclusiveFL (KDD 2022): shallow networks are the first layers of deep ones, with momentum from deeper layers"
 
