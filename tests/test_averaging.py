@@ -98,9 +98,10 @@ def test_inclusivefl_layers_and_the_push_of_the_last_one():
             owners = [j for j in beside if name in old[j][1] and (name.startswith("body.") or old[j][0] == level)]
             wanted = mean(owners, old, name, size)
             if level == 2 and name.startswith("body.3."):  # its last hidden layer; the third of level 3 is of its shape
-                third, deep = name.replace("3", "5"), [j for j in beside if old[j][0] == 3]
-                update = mean(deep, old, third, size) - start[deep[0]][1][third].numpy()
-                wanted = wanted + 0.3 * (update - (wanted - start[i][1][name].numpy()))
+                third, own, deep = name.replace("3", "5"), *([j for j in beside if old[j][0] == k] for k in (2, 3))
+                theirs = mean(deep, old, third, size) - start[deep[0]][1][third].numpy()
+                mine = mean(own, old, name, size) - start[i][1][name].numpy()
+                wanted = wanted + 0.3 * (theirs - mine)
             ends_in(w, wanted)
 
 

@@ -73,7 +73,8 @@ def test_balanced_softmax_in_both_networks_and_soft_knowledge_without_the_prior(
     prior = torch.tensor([0.5, 0.25, 0.25]).log()
     shifted = [p * [2, 1, 1] / (p * [2, 1, 1]).sum(1, keepdims=True) for p in (OWN, SMALL)]
     hard = -LN(np.stack(shifted)[:, [0, 1], [0, 1]]).mean(1).sum()
-    for loss, wanted in ((fml.loss, 0.5 * (hard + KL_OWN + KL_SMALL)), (fedkd.loss, hard + 0.5 * (KL_OWN + KL_SMALL) / hard)):
+    soft = KL_OWN + KL_SMALL
+    for loss, wanted in ((fml.loss, 0.5 * (hard + soft)), (fedkd.loss, hard + 0.5 * soft / hard)):
         assert float(loss(module, weights, X, Y, prior, torch.tensor(0.5)).detach()) == pytest.approx(wanted, rel=1e-6)
 
 
@@ -129,9 +130,11 @@ def rehearsed(family, method):
     elif method is fedprox:
         given = {name: w + 0.1 for name, w in cohort.weights.items()}, weight
     elif method is fedproto:
-        given = torch.rand(4, 10, 32, generator=rng, dtype=torch.float64), (torch.arange(10.0) % 3 > 0).expand(4, 10), weight
+        there = (torch.arange(10.0) % 3 > 0).expand(4, 10)
+        given = torch.rand(4, 10, 32, generator=rng, dtype=torch.float64), there, weight
     else:
-        given = torch.rand(4, 10, 10, generator=rng, dtype=torch.float64).softmax(-1), torch.ones(4, 10).double(), weight
+        targets = torch.rand(4, 10, 10, generator=rng, dtype=torch.float64).softmax(-1)
+        given = targets, torch.ones(4, 10, dtype=torch.float64), weight
     return [cohort, *rest], training.Term(method.loss, given)
 
 

@@ -1,4 +1,4 @@
-"""Servers that train or compress: prototypes, heads and mentees, against torch's own modules and numpy, seed by seed."""
+"""Servers that train or compress: prototypes, heads and mentees, against torch's own modules and numpy."""
 
 import numpy as np
 import pytest

@@ -75,8 +75,8 @@ def test_ktpfl_targets_are_mixtures_by_those_coefficients():
 
 def test_rhfl_listens_to_those_whose_loss_has_dropped(monkeypatch):
     config, state, said = begun("rhfl")
-    losses = np.array([[2.0, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]]), np.array([[1.0, 1, 0.5, 2, 1, 1], [1, 1, 2, 1, 3, 1]])
-    asked = iter(losses)
+    before, after = [[2.0, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]], [[1.0, 1, 0.5, 2, 1, 1], [1, 1, 2, 1, 3, 1]]
+    asked = iter((np.array(before), np.array(after)))
     monkeypatch.setattr(rhfl, "own_losses", lambda *given: next(asked))
     first, second = (rhfl.hear(state, config, [None] * 2, said).numpy().reshape(2, N, *said.shape[1:]) for _ in "12")
     p = of_seed(said)
