@@ -100,7 +100,11 @@ def _run_cells(note, cells, seeds, out, shared, fresh, report, jobs, kept) -> pd
     start, checksums = time.monotonic(), dict(before["checksums"])
     commands = sorted({*before["commands"], note["command"]})
     own = before["methods"] | _resolved(cells)
+    failed = []
     for cell, outcome, read in finished(todo, jobs or _jobs(shared), report):
+        if isinstance(outcome, ValueError):
+            failed.append(outcome)
+            continue
         if other := [name for name in read if checksums.get(name, read[name]) != read[name]]:
             raise ValueError(f"{out} was made from another version of {other[0]}; {provenance.NEXT}")
         checksums |= read
@@ -114,6 +118,9 @@ def _run_cells(note, cells, seeds, out, shared, fresh, report, jobs, kept) -> pd
             experiment=note["experiment"], commands=commands, methods=own,
         )  # fmt: skip
         results.save(there, out, record, journals.texts(out, books))
+    if failed:
+        kept = f"; the other {len(todo) - len(failed)} of {len(todo)} are saved in {out}" if len(todo) > 1 else ""
+        raise ValueError(f"{failed[0]}{kept}") from failed[0]
     frame = results.load(out)
     asked = {(*_where(variant, config), seed) for variant, config in cells for seed in seeds}
     frame = frame[pd.MultiIndex.from_frame(frame[endpoints.CELL]).isin(asked)].reset_index(drop=True)

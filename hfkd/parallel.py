@@ -30,10 +30,11 @@ def finished(cells: list[Cell], jobs: int, report: Callable[[str], None]) -> Ite
         report: called with one line of text about every second.
 
     Yields:
-        (cell, what federation.run returns, name -> checksum of the data sets it read).
+        (cell, what federation.run returns, name -> checksum of the data sets it read); in place of the outcome a
+        ValueError, where a cell ended in one: training that diverges ends its own cell only.
 
     Raises:
-        whatever a cell raises; the others are stopped then.
+        whatever else a cell raises; the others are stopped then.
     """
     start = time.monotonic()
     context = multiprocessing.get_context("spawn")  # a forked child would inherit torch's threads in an unknown state
@@ -74,7 +75,10 @@ def _run(job):
     config = cell.config
     dataset = data.load(config.dataset)
     public = None if config.public in ("same", "none") else data.load(config.public)
-    outcome = federation.run(config, METHODS[config.method], dataset, cell.seeds, public, tick)
+    try:
+        outcome = federation.run(config, METHODS[config.method], dataset, cell.seeds, public, tick)
+    except ValueError as error:
+        outcome = error
     return cell, outcome, {d.name: d.checksum for d in (dataset, public) if d is not None}
 
 

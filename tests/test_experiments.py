@@ -235,3 +235,20 @@ def test_jobs_change_the_time_and_not_one_byte(tmp_path):
     assert one | {"seconds": 0} == two | {"seconds": 0}
     rows = results.load(tmp_path / "1.csv")
     assert len(rows) == 2 * 2 * 2 * 4 and rows["personality"].nunique() > 4
+
+
+def test_a_cell_that_diverges_ends_itself_only_and_the_others_are_saved(monkeypatch, tmp_path):
+    grid = grids.Grid("pair", ({"method": ("local", "fedmd"), "skew": (.5,)},), "one diverges")
+    monkeypatch.setitem(GRIDS, "pair", grid)
+    honest = federation.run
+
+    def run(config, *given):
+        if config.method == "local":
+            raise ValueError("training diverged (local)")
+        return honest(config, *given)
+
+    monkeypatch.setattr(federation, "run", run)
+    out = tmp_path / "pair.csv"
+    with pytest.raises(ValueError, match=r"training diverged \(local\); the other 1 of 2 are saved in .*pair\.csv"):
+        run_grid("pair", seeds=(0,), out=out, jobs=1, **SMALL)
+    assert set(results.load(out)["method"]) == {"fedmd"}

@@ -38,7 +38,7 @@ def loss(module, weights, x, y, prior, prototypes, known, weight):
 
 
 def exchange(state, config, round) -> None:
-    """P_c = sum_i n_i(c) P_i(c) / sum_i n_i(c): d numbers up for each class that a client has, down for each there is."""
+    """P_c = sum_i n_i(c) P_i(c) / sum_i n_i(c): d numbers up for each class a client has, down for each there is."""
     own, counts = averaging.prototypes(state), averaging.samples(state)
     merged = []
     for z in range(len(state.splits)):

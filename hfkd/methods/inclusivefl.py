@@ -2,8 +2,8 @@
 last layer of a shallow network also moves as the deeper layers of deeper ones do (Liu et al. 2022,
 doi:10.1145/3534678.3539086). The baseline that the poster's authors name.
 
-As in the authors' code the heads stay within a level. There the last hidden layer does too; here it is averaged over all
-who have it, because our shallowest networks have no other. beta (0.2 in the paper) is `strength`.
+As in the authors' code the heads stay within a level. There the last hidden layer does too; here it is averaged over
+all who have it, because our shallowest networks have no other. beta (0.2 in the paper) is `strength`.
 """
 
 import re
