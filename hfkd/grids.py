@@ -157,6 +157,12 @@ GRIDS = {
         "the one setting of methods that share a small network",
         seeds=(100, 101, 102),
     ),
+    "tuning_avg": Grid(
+        "tuning_avg",
+        ({"method": ("hfkd_avg",), **BOTH, "alpha": ALPHAS},),
+        "alpha of HFKD whose levels average their weights",
+        seeds=(100, 101, 102),
+    ),
     "tuning_depth": Grid(
         "tuning_depth",
         ({"method": ("inclusivefl",), **BOTH, **LOSSES, "strength": ALPHAS},),

@@ -5,6 +5,7 @@ from hfkd.methods import METHODS
 
 NEEDS = {
     "public": "images that everybody may speak about",
+    "answers": "answers on public images, whatever else travels",
     "features": "the same number of features before the head at every level",
     "widths": "levels that differ in width only",
     "depths": "levels that differ in depth only",
@@ -31,17 +32,13 @@ def check_needs(config) -> None:
         free = ", ".join(other for other in METHODS if data_free(other))
         raise ValueError(f"method {name!r} needs {NEEDS['public']} and public is 'none'; set public=same, or take a "
                          f"data-free method: {free}")
-    for need in set(method.NEEDS) - {"public"}:
+    for need in set(method.NEEDS) - {"public", "answers"}:
         fits = [family for family in levels.FAMILIES if _has(need, family)]
         if config.levels not in fits:
             raise ValueError(f"method {name!r} needs {NEEDS[need]}, which levels {config.levels!r} are not; "
                              f"set levels={' or levels='.join(fits)}")
-    asks_all = not data_free(name) and hasattr(method, "exchange")
-    if config.transport != "public" and (hasattr(method, "hear") or asks_all):
-        raise ValueError(f"method {name!r} pools answers on public images; transport is {config.transport!r}, "
-                         "expected public")
-    if config.spoken and asks_all:
-        raise ValueError(f"method {name!r} asks about every public image; spoken is {config.spoken}, expected None")
+    if config.transport != "public" and "answers" in method.NEEDS:
+        raise ValueError(f"method {name!r} needs {NEEDS['answers']}; transport is {config.transport!r}, expected public")
     if config.readout == "prototype" and not hasattr(method, "answers"):
         keeps = ", ".join(other for other, module in METHODS.items() if hasattr(module, "answers"))
         raise ValueError(f"method {name!r} has no prototypes to predict by; set readout=head, or take one of {keeps}")

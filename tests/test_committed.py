@@ -31,7 +31,7 @@ def test_the_document_says_what_the_rows_say():
 
 def test_defaults_are_those_chosen_on_validation_data():
     chosen = {}
-    for name in ("tuning", "tuning_answers", "tuning_weights", "tuning_prototypes", "tuning_pairs", "tuning_depth"):
+    for name in ("tuning", "tuning_answers", "tuning_weights", "tuning_prototypes", "tuning_pairs", "tuning_avg", "tuning_depth"):
         found = endpoints.chosen(results.load(paths.RESULTS / f"{name}.csv"))
         chosen |= {run.replace("[hard_loss=own]", ""): setting for run, setting in found.items()}
     assert chosen.pop("local") == chosen.pop("balanced_local") == f"lr={config.DEFAULTS['lr']}"
@@ -46,7 +46,7 @@ def test_defaults_are_those_chosen_on_validation_data():
 def test_every_method_was_tuned_with_as_many_values_and_chosen_alike_on_the_seeds_that_all_share():
     old = results.load(paths.RESULTS / "tuning.csv")
     assert endpoints.chosen(old).equals(endpoints.chosen(old[old["seed"] <= 102]))
-    for name in ("tuning", "tuning_answers", "tuning_weights", "tuning_prototypes", "tuning_pairs", "tuning_depth"):
+    for name in ("tuning", "tuning_answers", "tuning_weights", "tuning_prototypes", "tuning_pairs", "tuning_avg", "tuning_depth"):
         frame = results.load(paths.RESULTS / f"{name}.csv")
         frame = frame[~frame["method"].isin(["local", "balanced_local"])]
         runs = frame["method"] + "," + frame["variant"].str.rpartition(",")[0]

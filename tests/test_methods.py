@@ -17,7 +17,7 @@ from hfkd.needs import NEEDS
 SMALL = dict(clients=5, rounds=3, eval_every=1, pool_size=600, public_size=40, balanced_size=100, batch=16, lr=.05)
 MESSAGE = 40 * 10 * 4  # bytes of what one client says of the public images: m C float32
 SCORES = ["personality", "consistency", "consistency_corrected", "val_personality", "val_consistency"]
-BALANCED = ["balanced_local", "hfkd", "hfkd_ramp"]
+BALANCED = ["balanced_local", "hfkd", "hfkd_ramp", "hfkd_avg"]
 LISTENING = ["fedmd", "expertise_mean", "dsfl", "ktpfl", "rhfl", "dml"]  # plain, on public images
 FITS = {"inclusivefl": {"levels": "depth"}}  # what a method needs to run at all
 
@@ -47,7 +47,7 @@ def same(one, other):
 
 
 def test_names_and_what_each_method_says_of_itself():
-    assert list(METHODS)[:2] == ["local", "balanced_local"] and list(METHODS)[-2:] == ["hfkd", "hfkd_ramp"]
+    assert list(METHODS)[:2] == ["local", "balanced_local"] and list(METHODS)[-3:] == ["hfkd", "hfkd_ramp", "hfkd_avg"]
     assert len(METHODS) == 22 and {path.stem for path in Path(methods.__file__).parent.glob("[!_]*.py")} == set(METHODS)
     for name, method in METHODS.items():
         assert method.LOSS == ("balanced" if name in BALANCED else "plain") and len(method.SUMMARY) > 20, name

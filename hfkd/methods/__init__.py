@@ -19,7 +19,7 @@ answers(state, cohort, images, at) -> (b, n, c)        scores of the classes whe
 
 from hfkd.methods import (
     balanced_local, dml, dsfl, expertise_mean, fd, fedavg, feddf, fedgh, fedkd, fedmd, fedprox, fedproto, fedtgp, fml,
-    heterofl, hfkd, hfkd_ramp, inclusivefl, ktpfl, lg_fedavg, local, rhfl,
+    heterofl, hfkd, hfkd_avg, hfkd_ramp, inclusivefl, ktpfl, lg_fedavg, local, rhfl,
 )  # fmt: skip
 
 METHODS = {
@@ -45,4 +45,5 @@ METHODS = {
     "lg_fedavg": lg_fedavg,
     "hfkd": hfkd,
     "hfkd_ramp": hfkd_ramp,
+    "hfkd_avg": hfkd_avg,
 }

@@ -2,8 +2,9 @@
 
 import torch
 
-from hfkd.methods.fedmd import LOSS, NEEDS, OWN, teach  # noqa: F401
+from hfkd.methods.fedmd import LOSS, OWN, teach  # noqa: F401
 
+NEEDS = ("public", "answers")
 CHOSEN = {"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.1}}
 SUMMARY = "DS-FL (2008.06180): the mean of everybody's predictions, sharpened"
 SHARPNESS = 0.1  # T of the entropy reduction

@@ -12,10 +12,10 @@ from hfkd.methods import fedavg
 from hfkd.methods.fedavg import LOSS, OWN, teach  # noqa: F401
 from hfkd.state import public_images
 from hfkd.streams import stream
-from hfkd.transport import speak
+from hfkd.transport import asked_about, speak
 
 CHOSEN = {"plain": {"strength": 0.001}, "balanced": {"strength": 0.001}}
-NEEDS = ("public",)
+NEEDS = ("public", "answers")
 SUMMARY = "FedDF (2006.07242): FedAvg within each level, then the server distils all clients into each mean"
 
 
@@ -27,11 +27,12 @@ def begin(state, config, seeds) -> None:
 
 def exchange(state, config, round) -> None:
     """q = softmax of the mean of all clients' logits; every level's mean network then learns KL(q || p)."""
-    seeds, steps = len(state.splits), -(-config.public_size // config.batch)
-    said = speak(state, config, round).reshape(seeds, state.clients, config.public_size, -1)
+    seeds, these = len(state.splits), asked_about(config, round)
+    steps = -(-len(these) // config.batch)
+    said = speak(state, config, round).reshape(seeds, state.clients, len(these), -1)
     target = said.double().mean(1).softmax(-1).to(said)
     fedavg.exchange(state, config, round)
-    rows = [training.batches(rng, config.public_size, steps, config.batch) for rng in state.memory["streams"]]
+    rows = [training.batches(rng, len(these), steps, config.batch) for rng in state.memory["streams"]]
     rows = torch.stack([torch.from_numpy(own) for own in rows]).to(said.device)
     optimiser = training.Optimiser(config.strength, config.momentum, config.temperature, config.kl_direction)
     for cohort in state.cohorts:
@@ -39,7 +40,7 @@ def exchange(state, config, round) -> None:
         first = [int((at == z).nonzero()[0, 0]) for z in range(seeds)]
         order = sorted(range(seeds), key=first.__getitem__)
         student = training.part(cohort, sorted(first))
-        asked = public_images(state, student.members.tolist())
+        asked = public_images(state, student.members.tolist())[:, these]
         ones = torch.ones(seeds, device=said.device)
         lesson = training.Lesson(asked, target[order], rows[order], ones, hard=torch.zeros_like(ones))
         own = asked.gather(1, rows[order].flatten(1)).reshape(rows.shape)  # of the hard loss, whose weight is 0

@@ -8,8 +8,9 @@ import torch
 from scipy.optimize import nnls
 
 from hfkd.knowledge import pool
-from hfkd.methods.fedmd import LOSS, NEEDS, OWN, teach  # noqa: F401
+from hfkd.methods.fedmd import LOSS, OWN, teach  # noqa: F401
 
+NEEDS = ("public", "answers")
 CHOSEN = {"plain": {"alpha": 0.5}, "balanced": {"alpha": 0.2}}
 SUMMARY = "KT-pFL (2111.02545): a mixture of everybody's answers that each client learns for itself"
 RHO, SOFTNESS = 0.7, 10.0  # of the paper: pull to the uniform mixture, temperature of the answers compared

@@ -36,10 +36,11 @@ METHODS = {  # name in the rows -> human name, colour, marker; in the order of a
     "fedkd": ("FedKD", "#9C3F00", "s"),
     "hfkd": ("HFKD", "#0072B2", "*"),
     "hfkd_ramp": ("HFKD ramp", "#56B4E9", "*"),
+    "hfkd_avg": ("HFKD + averaging", "#003B73", "*"),
 }
 FAMILIES = {  # what a family shares -> its members
     "alone": ("local", "balanced_local"),
-    "this work": ("hfkd", "hfkd_ramp"),
+    "this work": ("hfkd", "hfkd_ramp", "hfkd_avg"),
     "answers on public images": ("fedmd", "expertise_mean", "dsfl", "ktpfl", "rhfl", "dml"),
     "weights averaged": ("fedavg", "fedprox", "feddf", "heterofl", "inclusivefl"),
     "class means or heads": ("fd", "fedproto", "fedtgp", "fedgh", "lg_fedavg"),
@@ -53,7 +54,7 @@ VARIANTS = {  # words and marker ("": the method's); a variant without a line he
     "readout=head": (", by its head", "P"),
 }
 BALANCED = re.compile(r"(?:^|,)hard_loss=balanced(?=,|$)")
-OWN = ("balanced_local", "hfkd", "hfkd_ramp")  # their published loss is the balanced one
+OWN = ("balanced_local", "hfkd", "hfkd_ramp", "hfkd_avg")  # their published loss is the balanced one
 HOLLOW = "hollow: with the balanced loss in place of the published one"
 FIRST = "hfkd"  # the method that stands out
 OURS = FAMILIES["this work"]
