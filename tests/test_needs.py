@@ -64,7 +64,7 @@ def test_levels_that_fit():
             fits = {"features": family != "mlp_own", "widths": family != "depth", "depths": family == "depth"}
             if all(fits.get(need, True) for need in module.NEEDS):
                 asked(method, levels=family)
-    assert set(NEEDS) == {"public", "features", "widths", "depths"}
+    assert set(NEEDS) == {"public", "answers", "features", "widths", "depths"}
 
 
 @pytest.mark.parametrize("method", [name for name in METHODS if name not in ("fedproto", "fedtgp")])

@@ -12,7 +12,7 @@ from hfkd.losses import hard_loss, soft_loss
 from hfkd.methods import fml
 from hfkd.methods.fml import LOSS, NEEDS, OWN, given, teach  # noqa: F401
 
-CHOSEN = {"plain": {"strength": 1.0}, "balanced": {"strength": 1.0}}
+CHOSEN = {"plain": {"strength": 0.03}, "balanced": {"strength": 0.03}}
 SUMMARY = "FedKD (2108.13323): mentor and shared mentee, adaptive soft loss, compressed updates"
 FLOOR = 0.1  # nats
 ENERGY = (0.95, 0.98)  # share of the squared singular values that is kept, in the first and in the last round

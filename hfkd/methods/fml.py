@@ -13,7 +13,7 @@ from hfkd.losses import distillation_loss, hard_loss, soft_loss
 from hfkd.methods.local import LOSS, NEEDS, OWN, teach  # noqa: F401
 from hfkd.streams import stream
 
-CHOSEN = {"plain": {"strength": 0.5}, "balanced": {"strength": 0.5}}
+CHOSEN = {"plain": {"strength": 0.05}, "balanced": {"strength": 0.1}}
 SUMMARY = "FML (2006.16765): a small shared network beside one's own, each teaches the other"
 
 
