@@ -7,5 +7,5 @@ other? All else is as in HFKD, with a fixed alpha; both messages are counted.
 from hfkd.methods.fedavg import begin, exchange  # noqa: F401
 from hfkd.methods.hfkd import LOSS, NEEDS, OWN, teach  # noqa: F401
 
-CHOSEN = {"balanced": {"alpha": 0.2}}
+CHOSEN = {"balanced": {"alpha": 0.1}}
 SUMMARY = "HFKD, and the weights averaged within each level"
