@@ -18,6 +18,16 @@ def seats(state, cohort) -> torch.Tensor:
     return cohort.members // state.clients
 
 
+def inside(state, cohort, z) -> torch.Tensor:
+    """Rows of the members that belong to one seed."""
+    return (seats(state, cohort) == z).nonzero().flatten()
+
+
+def strength(state, config, cohort) -> torch.Tensor:
+    """(b,) the weight of a method's own term, for every member."""
+    return torch.full((len(cohort.members),), config.strength, device=state.images.device)
+
+
 def held(state, cohort) -> torch.Tensor:
     """(b,) float64 training samples of each member: how much it counts in an average."""
     return samples(state).sum(-1)[cohort.members]
@@ -61,7 +71,7 @@ def average(state, cohorts, names, weight=held) -> None:
         weight: (state, cohort) -> (b,) how much each member counts.
     """
     for z in range(len(state.splits)):
-        rows = [(seats(state, cohort) == z).nonzero().flatten() for cohort in cohorts]
+        rows = [inside(state, cohort, z) for cohort in cohorts]
         counts = torch.cat([weight(state, cohort)[own] for cohort, own in zip(cohorts, rows)])
         fresh = {n: mean(torch.cat([c.weights[n][own] for c, own in zip(cohorts, rows)]), counts) for n in names}
         for cohort, own in zip(cohorts, rows):
@@ -74,19 +84,25 @@ def same_start(state, cohorts, names) -> None:
     Averages of networks that started apart are worth nothing (McMahan et al. 2017, 1602.05629, figure 1).
     """
     for z in range(len(state.splits)):
-        inside = [(cohort, (seats(state, cohort) == z).nonzero().flatten()) for cohort in cohorts]
+        seat = [(cohort, inside(state, cohort, z)) for cohort in cohorts]
         first, row = min(
-            ((cohort, own[cohort.members[own].argmin()]) for cohort, own in inside if len(own)),
+            ((cohort, own[cohort.members[own].argmin()]) for cohort, own in seat if len(own)),
             key=lambda pair: int(pair[0].members[pair[1]]),
         )
         fresh = {name: first.weights[name][row].clone() for name in names}
-        for cohort, own in inside:
+        for cohort, own in seat:
             take(cohort, own, fresh)
 
 
 def head(cohort) -> list[str]:
     """Names of the weights of the last layer."""
     return [name for name in cohort.weights if name.startswith("head.")]
+
+
+def of_one(state, cohort, names) -> dict:
+    """name -> (z, ...) the named weights of one member of each seed, where all members of a seed have the same."""
+    rows = torch.stack([inside(state, cohort, z)[0] for z in range(len(state.splits))])
+    return {name: cohort.weights[name][rows].clone() for name in names}
 
 
 def size(cohort, names) -> int:

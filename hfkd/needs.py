@@ -1,5 +1,7 @@
 """What a method cannot do without, checked before anything runs: one sentence that names the switch."""
 
+from functools import cache
+
 from hfkd import levels
 from hfkd.methods import METHODS
 
@@ -38,12 +40,20 @@ def check_needs(config) -> None:
             raise ValueError(f"method {name!r} needs {NEEDS[need]}, which levels {config.levels!r} are not; "
                              f"set levels={' or levels='.join(fits)}")
     if config.transport != "public" and "answers" in method.NEEDS:
-        raise ValueError(f"method {name!r} needs {NEEDS['answers']}; transport is {config.transport!r}, expected public")
+        raise ValueError(f"method {name!r} needs {NEEDS['answers']}; transport is {config.transport!r}, "
+                         "expected public")
+    if config.schedule != "simultaneous" and "answers" in method.NEEDS:
+        raise ValueError(f"method {name!r} makes its targets once a round; schedule is {config.schedule!r}, expected "
+                         "simultaneous")
+    if config.wire != "fp32" and hasattr(method, "exchange"):
+        raise ValueError(f"method {name!r} exchanges more than answers, which is not rounded; wire is "
+                         f"{config.wire!r}, expected fp32")
     if config.readout == "prototype" and not hasattr(method, "answers"):
         keeps = ", ".join(other for other, module in METHODS.items() if hasattr(module, "answers"))
         raise ValueError(f"method {name!r} has no prototypes to predict by; set readout=head, or take one of {keeps}")
 
 
+@cache
 def _has(need, family) -> bool:
     """Whether a family of networks has it, by the shapes of its three levels."""
     nets = [levels.build(family, level, (1, 8, 8), 10) for level in (1, 2, 3)]

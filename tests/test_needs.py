@@ -92,3 +92,19 @@ def test_methods_that_pool_answers_in_their_own_way_need_answers(method, transpo
 def test_answers_about_some_public_images_are_enough():
     for method in ("feddf", "dsfl", "ktpfl", "rhfl", "dml", "fedmd"):
         asked(method, spoken=10)
+
+
+@pytest.mark.parametrize("method", ["dsfl", "ktpfl", "rhfl", "feddf"])
+def test_targets_made_once_a_round_need_everybody_to_learn_at_once(method):
+    with pytest.raises(ValueError, match=f"^method '{method}' makes its targets once a round; schedule is 'top_down', "
+                                         "expected simultaneous$"):
+        asked(method, schedule="top_down")
+    asked("fedmd", schedule="top_down")
+
+
+def test_what_is_exchanged_is_not_rounded():
+    for method in ("fedavg", "fml", "fedproto", "hfkd_avg"):
+        with pytest.raises(ValueError, match=f"^method '{method}' exchanges more than answers, which is not rounded; "
+                                             "wire is 'fp16', expected fp32$"):
+            asked(method, wire="fp16")
+    asked("fedmd", wire="fp16")

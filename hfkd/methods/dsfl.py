@@ -11,7 +11,7 @@ SHARPNESS = 0.1  # T of the entropy reduction
 
 
 def hear(state, config, lessons, said):
-    """q = softmax( mean_j p_j / T ), T = 0.1: lower entropy than the mean has.
+    """q = softmax( mean_j p_j / T ), T = 0.1: lower entropy than the mean has, unless that is almost flat.
 
     Returns:
         (z * N, n, c), the same for all clients of a seed.

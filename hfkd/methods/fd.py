@@ -14,21 +14,19 @@ SUMMARY = "FD (1811.11479): class means of soft outputs as targets for one's own
 
 
 def begin(state, config, seeds) -> None:
-    """Nobody has heard anything."""
-    blank = torch.zeros(len(state.prior), *[state.prior.shape[-1]] * 2, device=state.images.device)
-    state.memory.update(targets=blank, known=blank[..., 0])
+    """Nobody has heard anything: a target of zeros has no loss and no gradient."""
+    state.memory["targets"] = torch.zeros(len(state.prior), *[state.prior.shape[-1]] * 2, device=state.images.device)
 
 
 def given(state, config, cohort) -> tuple:
-    """Targets (b, y, c), whether there is one (b, y), and the weight of the term (b,)."""
-    weight = torch.full((len(cohort.members),), config.strength, device=state.images.device)
-    return state.memory["targets"][cohort.members], state.memory["known"][cohort.members], weight
+    """Targets (b, y, c), and the weight of the term (b,)."""
+    return state.memory["targets"][cohort.members], averaging.strength(state, config, cohort)
 
 
-def loss(module, weights, x, y, prior, targets, known, weight):
+def loss(module, weights, x, y, prior, targets, weight):
     """CE + lambda mean_x KL(q_y || p(x)), q_y the mean soft output of the other owners of class y."""
     logits = training.seen(module, weights, x)[1]
-    return hard_loss(logits, y, prior) + weight * soft_loss(logits, targets[y], sample_weight=known[y])
+    return hard_loss(logits, y, prior) + weight * soft_loss(logits, targets[y])
 
 
 def exchange(state, config, round) -> None:
@@ -44,7 +42,7 @@ def exchange(state, config, round) -> None:
     others = has.sum(1, keepdim=True) - has
     sums = torch.stack([p.sum(0, keepdim=True) - p for p in each])  # without an owner the mean is 0
     targets = (sums / others.clamp_min(1).unsqueeze(-1)).to(own)
-    state.memory.update(targets=targets.reshape(own.shape), known=(others > 0).to(own).reshape(len(own), -1))
+    state.memory["targets"] = targets.reshape(own.shape)
     classes, heard = own.shape[-1], (others > 0).reshape(len(own), -1)
     for cohort in state.cohorts:
         spoken, useful = owns[cohort.members].sum(1), (heard & owns)[cohort.members].sum(1)

@@ -36,8 +36,7 @@ def exchange(state, config, round) -> None:
     rows = torch.stack([torch.from_numpy(own) for own in rows]).to(said.device)
     optimiser = training.Optimiser(config.strength, config.momentum, config.temperature, config.kl_direction)
     for cohort in state.cohorts:
-        at = averaging.seats(state, cohort)
-        first = [int((at == z).nonzero()[0, 0]) for z in range(seeds)]
+        first = [int(averaging.inside(state, cohort, z)[0]) for z in range(seeds)]
         order = sorted(range(seeds), key=first.__getitem__)
         student = training.part(cohort, sorted(first))
         asked = public_images(state, student.members.tolist())[:, these]
@@ -48,4 +47,5 @@ def exchange(state, config, round) -> None:
         blank = torch.zeros_like(state.labels)
         training.train(student, state.images, blank, own, [steps] * seeds, prior, optimiser, lesson)
         for place, z in enumerate(order):
-            averaging.take(cohort, (at == z).nonzero().flatten(), {n: w[place] for n, w in student.weights.items()})
+            own = averaging.inside(state, cohort, z)
+            averaging.take(cohort, own, {name: w[place] for name, w in student.weights.items()})

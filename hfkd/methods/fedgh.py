@@ -20,10 +20,8 @@ STEPS = 10
 def begin(state, config, seeds) -> None:
     """Everybody, the server included, starts with the same head."""
     lg_fedavg.begin(state, config, seeds)
-    first = state.cohorts[0]
-    rows = [(averaging.seats(state, first) == z).nonzero()[0, 0] for z in range(len(seeds))]
-    weight, bias = (first.weights[f"head.{kind}"].clone() for kind in ("weight", "bias"))
-    state.memory["heads"] = [(weight[b], bias[b]) for b in rows]
+    first = averaging.of_one(state, state.cohorts[0], ["head.weight", "head.bias"])
+    state.memory["heads"] = list(zip(*first.values()))
 
 
 def exchange(state, config, round) -> None:
@@ -36,8 +34,8 @@ def exchange(state, config, round) -> None:
         mine = slice(z * state.clients, (z + 1) * state.clients)
         state.memory["heads"][z] = trained(*state.memory["heads"][z], own[mine], has[mine], config.strength)
         for cohort in state.cohorts:
-            rows = (averaging.seats(state, cohort) == z).nonzero().flatten()
-            averaging.take(cohort, rows, dict(zip(("head.weight", "head.bias"), state.memory["heads"][z])))
+            fresh = dict(zip(("head.weight", "head.bias"), state.memory["heads"][z]))
+            averaging.take(cohort, averaging.inside(state, cohort, z), fresh)
     fedproto.count_prototypes(state, config, down)
 
 

@@ -21,9 +21,7 @@ ENERGY = (0.95, 0.98)  # share of the squared singular values that is kept, in t
 def begin(state, config, seeds) -> None:
     """As FML; the server remembers the mentee of every seed."""
     fml.begin(state, config, seeds)
-    first = state.cohorts[0]
-    rows = torch.stack([(averaging.seats(state, first) == z).nonzero()[0, 0] for z in range(len(seeds))])
-    state.memory["mentee"] = {name: first.weights[name][rows].clone() for name in fml.shared(first)}
+    state.memory["mentee"] = averaging.of_one(state, state.cohorts[0], fml.shared(state.cohorts[0]))
 
 
 def loss(module, weights, x, y, prior, strength):
@@ -48,7 +46,7 @@ def exchange(state, config, round) -> None:
     for at, name in enumerate(mentee):
         step = []
         for z in seeds:
-            rows = [averaging.seats(state, cohort) == z for cohort in state.cohorts]
+            rows = [averaging.inside(state, cohort, z) for cohort in state.cohorts]
             updates = torch.cat([parts[at][0][own] for parts, own in zip(sent, rows)])
             step.append(averaging.mean(updates, torch.cat([n[own] for n, own in zip(counts, rows)])))
         step, numbers = compressed(torch.stack(step), energy)

@@ -18,16 +18,15 @@ FAR = 1e6  # squared distance to a class that nobody has a prototype of
 
 def begin(state, config, seeds) -> None:
     """No class has a prototype."""
-    seeds, classes, wide = len(state.splits), state.prior.shape[-1], state.cohorts[0].weights["head.weight"].shape[-1]
-    blank = torch.zeros(seeds, classes, wide, device=state.images.device)
+    classes, wide = state.cohorts[0].weights["head.weight"].shape[1:]
+    blank = torch.zeros(len(seeds), classes, wide, device=state.images.device)
     state.memory.update(prototypes=blank, known=blank[..., 0])
 
 
 def given(state, config, cohort) -> tuple:
     """Prototypes (b, c, d), whether there is one (b, c), and the weight of the term (b,)."""
     at = averaging.seats(state, cohort)
-    weight = torch.full((len(at),), config.strength, device=state.images.device)
-    return state.memory["prototypes"][at], state.memory["known"][at], weight
+    return state.memory["prototypes"][at], state.memory["known"][at], averaging.strength(state, config, cohort)
 
 
 def loss(module, weights, x, y, prior, prototypes, known, weight):

@@ -1,7 +1,6 @@
 """FedProx within a level: FedAvg with a proximal term in the local loss (Li et al. 2020, arXiv:1812.06127)."""
 
-import torch
-
+from hfkd import averaging
 from hfkd.methods.fedavg import LOSS, NEEDS, OWN, begin, exchange, teach  # noqa: F401
 from hfkd.training import plain
 
@@ -11,8 +10,7 @@ SUMMARY = "FedProx (1812.06127): FedAvg within a level, held near the mean by mu
 
 def given(state, config, cohort) -> tuple:
     """The weights of the beginning of the round, and mu for every member."""
-    mu = torch.full((len(cohort.members),), config.strength, device=state.images.device)
-    return {name: w.clone() for name, w in cohort.weights.items()}, mu
+    return {name: w.clone() for name, w in cohort.weights.items()}, averaging.strength(state, config, cohort)
 
 
 def loss(module, weights, x, y, prior, start, mu):

@@ -42,7 +42,7 @@ def begin(state, config, seeds) -> None:
 
 def given(state, config, cohort) -> tuple:
     """The weight of the soft loss, for every member."""
-    return (torch.full((len(cohort.members),), config.strength, device=state.images.device),)
+    return (averaging.strength(state, config, cohort),)
 
 
 def both(module, weights, x):

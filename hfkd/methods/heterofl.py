@@ -18,9 +18,9 @@ def begin(state, config, seeds) -> None:
     """Everybody starts from its part of the first weights of one client of the widest level."""
     widest = state.cohorts[-1]
     averaging.same_start(state, [widest], list(widest.weights))
-    for z in range(len(state.splits)):
-        row = (averaging.seats(state, widest) == z).nonzero()[0, 0]
-        _hand_out(state, z, {name: w[row].clone() for name, w in widest.weights.items()})
+    first = averaging.of_one(state, widest, widest.weights)
+    for z in range(len(seeds)):
+        _hand_out(state, z, {name: w[z] for name, w in first.items()})
 
 
 def exchange(state, config, round) -> None:
@@ -30,7 +30,7 @@ def exchange(state, config, round) -> None:
         for name, widest in state.cohorts[-1].weights.items():
             total, count = torch.zeros(2, *widest.shape[1:], dtype=torch.float64, device=widest.device)
             for cohort in state.cohorts:
-                own = cohort.weights[name][averaging.seats(state, cohort) == z].double()
+                own = cohort.weights[name][averaging.inside(state, cohort, z)].double()
                 total[_part(own)] += own.sum(0)
                 count[_part(own)] += len(own)
             whole[name] = (total / count).to(widest.dtype)
@@ -42,8 +42,8 @@ def exchange(state, config, round) -> None:
 def _hand_out(state, z, whole):
     """Every client of a seed takes its part of the widest network."""
     for cohort in state.cohorts:
-        rows = (averaging.seats(state, cohort) == z).nonzero().flatten()
-        averaging.take(cohort, rows, {name: whole[name][_part(w)] for name, w in cohort.weights.items()})
+        fresh = {name: whole[name][_part(w)] for name, w in cohort.weights.items()}
+        averaging.take(cohort, averaging.inside(state, cohort, z), fresh)
 
 
 def _part(weights):

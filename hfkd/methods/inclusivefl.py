@@ -57,8 +57,8 @@ def _push(state, cohort, before):
 def _update(state, cohort, name, before):
     """(z, ...) mean change of a weight over the members of each seed, by samples."""
     change, held = cohort.weights[name] - before[name], averaging.held(state, cohort)
-    inside = [averaging.seats(state, cohort) == z for z in range(len(state.splits))]
-    return torch.stack([averaging.mean(change[own], held[own]) for own in inside])
+    rows = [averaging.inside(state, cohort, z) for z in range(len(state.splits))]
+    return torch.stack([averaging.mean(change[own], held[own]) for own in rows])
 
 
 def _owners(state, name):
