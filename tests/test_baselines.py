@@ -81,7 +81,7 @@ def test_balanced_softmax_in_both_networks_and_soft_knowledge_without_the_prior(
 def test_fd_by_hand_a_class_without_a_target_counts_for_nothing():
     module, weights = pair()
     targets = torch.tensor([[0.8, 0.1, 0.1], [0.0, 0.0, 0.0], [1 / 3] * 3])
-    loss = fd.loss(module, weights, X, Y, NO_PRIOR, targets, torch.tensor([1.0, 0.0, 1.0]), torch.tensor(0.5))
+    loss = fd.loss(module, weights, X, Y, NO_PRIOR, targets, torch.tensor(0.5))
     kl = 0.8 * LN(0.8 / 0.5) + 0.2 * LN(0.1 / 0.25)
     assert float(loss.detach()) == pytest.approx(CE_OWN + 0.5 * kl / 2, rel=1e-6)
     (by_own,) = torch.autograd.grad(loss, [weights["head.weight"]])
@@ -134,7 +134,7 @@ def rehearsed(family, method):
         given = torch.rand(4, 10, 32, generator=rng, dtype=torch.float64), there, weight
     else:
         targets = torch.rand(4, 10, 10, generator=rng, dtype=torch.float64).softmax(-1)
-        given = targets, torch.ones(4, 10, dtype=torch.float64), weight
+        given = targets, weight
     return [cohort, *rest], training.Term(method.loss, given)
 
 
