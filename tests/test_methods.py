@@ -48,7 +48,7 @@ def same(one, other):
 
 def test_names_and_what_each_method_says_of_itself():
     assert list(METHODS)[:2] == ["local", "balanced_local"] and list(METHODS)[-3:] == ["hfkd", "hfkd_ramp", "hfkd_avg"]
-    assert len(METHODS) == 22 and {path.stem for path in Path(methods.__file__).parent.glob("[!_]*.py")} == set(METHODS)
+    assert len(METHODS) == 23 and {path.stem for path in Path(methods.__file__).parent.glob("[!_]*.py")} == set(METHODS)
     for name, method in METHODS.items():
         assert method.LOSS == ("balanced" if name in BALANCED else "plain") and len(method.SUMMARY) > 20, name
         assert "\n" not in method.SUMMARY and set(method.NEEDS) <= set(NEEDS), name
