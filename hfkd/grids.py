@@ -163,6 +163,12 @@ GRIDS = {
         "alpha of HFKD whose levels average their weights",
         seeds=(100, 101, 102),
     ),
+    "tuning_rates": Grid(
+        "tuning_rates",
+        ({"method": ("hfkd_ramp", "hfkd_avg"), **BOTH, "lr": RATES},),
+        "what a learning rate of its own would give HFKD: averaging methods are tuned by theirs; chooses nothing",
+        seeds=(100, 101, 102),
+    ),
     "tuning_depth": Grid(
         "tuning_depth",
         ({"method": ("inclusivefl",), **BOTH, **LOSSES, "strength": ALPHAS},),
