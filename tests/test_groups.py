@@ -66,7 +66,7 @@ def teach(signals, config, rng):
 
 
 def run(seeds=(0,), method=None, **more):
-    hand = SimpleNamespace(LOSS="balanced", ALPHA={"balanced": .5}, WEIGHTING="fixed", teach=teach)
+    hand = SimpleNamespace(LOSS="balanced", CHOSEN={"balanced": {"alpha": .5}}, OWN={}, teach=teach)
     return federation.run(configure("smoke", **(SMALL | more)), method or hand, data.load("digits"), seeds)
 
 
