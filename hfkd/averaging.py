@@ -9,7 +9,7 @@ Axes: z seed, b member of a cohort, c class, d feature.
 import numpy as np
 import torch
 
-from hfkd import training
+from hfkd import cohorts
 from hfkd.transport import WIDTH, class_means
 
 
@@ -133,7 +133,7 @@ def prototypes(state):
     """
     found = None
     for cohort in state.cohorts:
-        means = class_means(state, cohort, lambda at: training.features(cohort, state.images, at))
+        means = class_means(state, cohort, lambda at: cohorts.features(cohort, state.images, at))
         found = means.new_zeros(len(state.prior), *means.shape[1:]) if found is None else found
         found[cohort.members] = means
     return found

@@ -1,32 +1,18 @@
-"""`hfkd bench`: how much faster the batched engine is than one client after the other, per level, in one run.
+"""`hfkd bench`: the batched engine against one client after the other, and both against their arithmetic.
 
 `sequential` is the plain reference: one network, one autograd graph and one `torch.optim.SGD` per client. The tests
-hold the engine against it to 1e-9 in float64; here both run the same round in turn and the ratio of their times is
-reported.
+hold the engine against it to 1e-9 in float64; here both run the same round in turn.
 """
-
-import statistics
-import time
-from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch.func import functional_call
 from torch.utils._pytree import tree_map
 
-from hfkd import levels, training
+from hfkd import cohorts, floor, levels, training
 from hfkd.losses import distillation_loss, soft_loss
 from hfkd.streams import stream
-
-
-class Ratio(NamedTuple):
-    """Times of one level in seconds per round (medians) and the median of the paired ratios."""
-
-    level: str
-    clients: int
-    batched: float
-    sequential: float
-    ratio: float
 
 
 def sequential(cohort, images, labels, private, steps, prior, optimiser, lesson=None, term=None) -> dict:
@@ -37,14 +23,13 @@ def sequential(cohort, images, labels, private, steps, prior, optimiser, lesson=
 
     Source: the textbook loop; ours.
     """
-    result, term = {name: w.clone() for name, w in cohort.weights.items()}, term or training.Term(training.plain)
+    result = {name: w.clone() for name, w in cohort.weights.items()}
     for b, count in enumerate(steps):
         weights = {name: w[b].clone().requires_grad_() for name, w in cohort.weights.items()}
         sgd = torch.optim.SGD(weights.values(), lr=optimiser.lr, momentum=optimiser.momentum)
         for k in range(count):
             at = private[b, k]
-            given = tree_map(lambda each: each[b], term.given)
-            loss = term.loss(cohort.module, weights, images[at], labels[at], prior[b], *given)
+            loss = _hard(cohort, weights, images[at], labels[at], prior, term, b)
             if lesson is not None:
                 rows = lesson.rows[b, k]
                 said = functional_call(cohort.module, weights, (images[lesson.asked[b, rows]],))
@@ -57,6 +42,14 @@ def sequential(cohort, images, labels, private, steps, prior, optimiser, lesson=
         for name, w in weights.items():
             result[name][b] = w.detach()
     return result
+
+
+def _hard(cohort, weights, x, y, prior, term, b):
+    """The hard loss of one member by torch's own functions, or a method's loss of a batch of one member."""
+    if term is None:
+        return F.cross_entropy(functional_call(cohort.module, weights, (x,)) + prior[b], y)
+    alone, given = {name: w[None] for name, w in weights.items()}, tree_map(lambda each: each[b : b + 1], term.given)
+    return term.loss(cohort.module, alone, x[None], y[None], prior[b : b + 1], *given)[0]
 
 
 def rehearsal(family, level, shape, sizes, classes=10, public=200, batch=32, device="cpu", dtype=torch.float32, seed=0):
@@ -82,7 +75,7 @@ def rehearsal(family, level, shape, sizes, classes=10, public=200, batch=32, dev
         private[b, :k] = first[b] + training.batches(rng, sizes[b], k, batch)
         rows[b, :k] = training.batches(rng, public, k, batch)
     own = [stream(seed, "weights", i) for i in range(n)]
-    cohort = training.cohort(level, family, shape, classes, range(n), own, device, dtype)
+    cohort = cohorts.cohort(level, family, shape, classes, range(n), own, device, dtype)
     prior = torch.from_numpy(rng.dirichlet(np.ones(classes), n)).to(device, dtype).log()
     targets = torch.from_numpy(rng.dirichlet(np.ones(classes), (n, public))).to(device, dtype)
     shared = torch.arange(sum(sizes), sum(sizes) + public, device=device).expand(n, public)
@@ -93,51 +86,28 @@ def rehearsal(family, level, shape, sizes, classes=10, public=200, batch=32, dev
     return cohort, images, labels, private, steps, prior, training.Optimiser(0.05, 0.9), lesson
 
 
-def compare(
-    family="mlp", shape=(1, 28, 28), clients=60, mean_size=400, repeats=5, device="cpu", threads=2
-) -> list[Ratio]:
-    """Times both engines in turn, level by level, on clients of skewed sizes (Dirichlet 1, as under label skew).
+def measured(what, jobs, device, repeats, plain=True) -> floor.Figure:
+    """A round of some cohorts: the best of `repeats`, its arithmetic, and, if `plain`, the sequential path, in turn.
 
     Args:
-        clients: members per level: clients of that level times seeds.
-        mean_size: mean training samples per client.
-        repeats: pairs of timed rounds, after one that is not counted.
-
-    Returns:
-        One Ratio per level.
+        jobs: the arguments of `training.train`, for each cohort.
     """
-    torch.set_num_threads(threads)
-    shares = np.sort(stream(0, "bench sizes").dirichlet(np.ones(clients)))[::-1]
-    sizes = [max(8, int(share * clients * mean_size)) for share in shares]
-    rows = []
-    for level in (1, 2, 3):
-        arguments = rehearsal(family, level, shape, sizes, device=device)
-        times = [
-            [_seconds(engine, arguments, device) for engine in (training.train, sequential)] for _ in range(repeats + 1)
-        ]
-        batched, one_by_one = zip(*times[1:])
-        ratio = statistics.median(b / a for a, b in times[1:])
-        rows.append(
-            Ratio(levels.NAMES[level - 1], clients, statistics.median(batched), statistics.median(one_by_one), ratio)
-        )
-    return rows
+
+    def all_of(engine, jobs=jobs):
+        return floor.seconds(lambda: [engine(*job) for job in jobs], device)
+
+    all_of(training.train, [cut(job, 3) for job in jobs])  # libraries choose their kernels at the first call
+    times = [(all_of(training.train), all_of(sequential) if plain else None) for _ in range(repeats)]
+    batched, one_by_one = zip(*times)
+    count = sum(floor.flops(lambda job=job: sequential(*cut(job, 1, 1))) * sum(job[4]) for job in jobs)
+    return floor.Figure(what, min(batched), min(one_by_one) if plain else None, count, floor.matmul_rate(device))
 
 
-def show(families, device, threads, repeats) -> None:
-    """Print `compare` for each family of networks."""
-    print("family  level   clients  batched s  one by one s  ratio  (a round; medians, ratio pair by pair)")
-    for family in families:
-        for row in compare(family, device=device, threads=threads, repeats=repeats):
-            print(
-                f"{family:7} {row.level:7} {row.clients:7}"
-                f"  {row.batched:9.4f}  {row.sequential:12.4f}  {row.ratio:5.2f}"
-            )
-
-
-def _seconds(engine, arguments, device):
-    """Wall time of one round."""
-    start = time.perf_counter()
-    engine(*arguments)
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
+def cut(job, steps, members=None):
+    """The first steps, and members, of what `training.train` takes."""
+    cohort, images, labels, private, own, prior, optimiser, lesson, *term = job
+    rows = slice(members)
+    lesson = lesson and training.Lesson(*(each if each is None else each[rows] for each in lesson))
+    term = [one and training.Term(one.loss, tuple(each[rows] for each in one.given)) for one in term]
+    own = [min(k, steps) for k in own[rows]]
+    return cohorts.part(cohort, rows), images, labels, private[rows], own, prior[rows], optimiser, lesson, *term

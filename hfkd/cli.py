@@ -15,11 +15,12 @@ EXAMPLES = """examples:
   hfkd grid 40 --profile lite --set levels=cnn --out cnn.csv
   hfkd explain X.csv --client 7                    one client: its teachers and why, what they earned it
   hfkd list methods                                also datasets, partitions, rules, profiles, grids, ...
-  hfkd bench                                       batched against one-by-one training; cost of the rules
+  hfkd bench --only hfkd-round                     seconds of a round, its arithmetic floor, one client at a time
   hfkd data fetch fashion_mnist                    download once, through OpenML
   hfkd reproduce --profile smoke                   all notebooks, headless
   hfkd verify                                      one verdict per claim, from the committed results"""
 
+TABLES = ("fml-round", "fedavg-round", "hfkd-round", "sweep", "match", "methods", "rules")  # of `hfkd bench`
 WHERE = ("method", "dataset", "public", "partition", "skew", "variant")  # what tells runs in one file apart
 
 
@@ -80,12 +81,12 @@ def _experiment_commands(command):
         kind = float if name == "skew" else str
         explain(f"--{name}", type=kind, help="only needed where the file holds journals of several runs")
     command("list", listing.show, "what there is, a line each")("what", choices=sorted(listing.LISTS))
-    bench = command("bench", commands.bench, "time the batched engine, and what rules of RQ2 and RQ3 add to a round")
-    bench("--only", choices=("engine", "rules"), help="one of the two tables (default: both)")
-    bench("--family", default="all", choices=("all", "mlp", "cnn"), help="networks (default: all)")
+    bench = command("bench", commands.bench, "time rounds against their arithmetic and against one client at a time")
+    bench("--only", choices=TABLES, help="one table (default: all, 15 minutes on 2 cores)")
+    bench("--json", type=Path, metavar="FILE", help="write the figures there as well, for programs")
     bench("--device", default="cpu", help="cpu or cuda (default: cpu)")
-    bench("--threads", type=int, default=1, help="CPU threads (default: 1, as in the profiles)")
-    bench("--repeats", type=int, default=5, help="timed pairs of rounds (default: 5)")
+    bench("--threads", type=int, help="CPU threads (default: as many as there are processors)")
+    bench("--repeats", type=int, default=3, help="timed rounds, of which the best counts (default: 3)")
     data = command("data", commands.data, "fetch a data set through OpenML into the data folder")
     data("verb", choices=("fetch",))
     data("name", help="see `hfkd list datasets`")

@@ -69,14 +69,9 @@ def _reporter():
 
 def bench(options):
     """`hfkd bench`."""
-    from hfkd import bench as engine
-    from hfkd import overhead
+    from hfkd import benchmarks
 
-    families = ("mlp", "cnn") if options.family == "all" else (options.family,)
-    if options.only != "rules":
-        engine.show(families, options.device, options.threads, options.repeats)
-    if options.only != "engine":
-        overhead.show(families, options.device, options.threads, options.repeats)
+    benchmarks.show(options.only, options.device, options.threads, options.repeats, options.json)
 
 
 def data(options):

@@ -113,7 +113,7 @@ def _run_cells(note, cells, seeds, out, shared, fresh, report, jobs, kept) -> pd
         rows = outcome.rows.assign(experiment=note["experiment"], variant=cell.variant)[endpoints.COLUMNS]
         there = rows if there.empty else pd.concat([there, rows], ignore_index=True)
         record = provenance.provenance(
-            shared, seconds=before["seconds"] + time.monotonic() - start, device=_device(shared["device"]),
+            shared, seconds=before["seconds"] + time.monotonic() - start, device=device_name(shared["device"]),
             threads=shared["threads"], checksums=checksums,
             experiment=note["experiment"], commands=commands, methods=own,
         )  # fmt: skip
@@ -174,7 +174,7 @@ def _to_file(line):
         provenance.write_files({Path(target): line + "\n"})
 
 
-def _device(name):
+def device_name(name):
     """The device as torch names it, or the processor as Linux does."""
     if name == "cuda":
         return torch.cuda.get_device_name()

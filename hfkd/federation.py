@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hfkd import training
+from hfkd import cohorts
 from hfkd.config import settled
 from hfkd.earning import explore, judge, measure_revenue, measure_shapley, opened, take_losses
 from hfkd.learning import learn, soft_targets
@@ -81,7 +81,7 @@ def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
         method.begin(state, config, seeds)
     lessons = [_decide(state, books, z, seed, config, method) for z, seed in enumerate(seeds)]
     check_memory(config, state, lessons)
-    answers = partial(method.answers, state) if config.readout == "prototype" else training.logits
+    answers = partial(method.answers, state) if config.readout == "prototype" else cohorts.logits
     for round in range(1, config.rounds + 1):
         ears, said, fresh = listens(config, lessons, round), None, None
         if ears.any():

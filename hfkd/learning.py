@@ -10,7 +10,7 @@ Source: schedules ours; student first authors' code.
 import numpy as np
 import torch
 
-from hfkd import networks, training
+from hfkd import cohorts, networks, training
 from hfkd.earning import heard_weights
 from hfkd.state import stack
 from hfkd.transport import material, pooled, speak, wired
@@ -43,8 +43,8 @@ def learn(state, books, config, method, lessons, said, targets, weight, balanced
     """
     optimiser = training.Optimiser(config.lr, config.momentum, config.temperature, config.kl_direction)
     lessons = [lesson._replace(weights=heard_weights(books, lesson, z)) for z, lesson in enumerate(lessons)]
-    cohorts = state.cohorts[::-1] if config.schedule == "top_down" else state.cohorts
-    for at, cohort in enumerate(cohorts):
+    turns = state.cohorts[::-1] if config.schedule == "top_down" else state.cohorts
+    for at, cohort in enumerate(turns):
         private, steps = _own_batches(state, config, cohort)
         prior = state.prior[cohort.members] if balanced else torch.zeros_like(state.prior[cohort.members])
         own = (state.images, state.labels, private, steps, prior, optimiser)
@@ -56,7 +56,7 @@ def learn(state, books, config, method, lessons, said, targets, weight, balanced
         training.train(cohort, *own, lesson, term)
         if said is not None and config.transport == "visit":
             _go_round(state, config, cohort, lessons, said, weight, own)
-        if said is not None and config.schedule != "simultaneous" and at + 1 < len(cohorts):
+        if said is not None and config.schedule != "simultaneous" and at + 1 < len(turns):
             said = speak(state, config, round, said, [cohort])
             targets = soft_targets(state, books, config, method, lessons, said)
 
@@ -118,15 +118,15 @@ def _go_round(state, config, cohort, lessons, said, weight, own):
     listeners = _of(cohort, weight, state).nonzero().flatten().tolist()
     if not listeners:
         return
-    some, away = training.part(cohort, listeners), [steps[row] for row in listeners]
+    some, away = cohorts.part(cohort, listeners), [steps[row] for row in listeners]
     some.weights = {name: wired(w, config.wire) for name, w in some.weights.items()}
-    some.momentum = {name: torch.zeros_like(w) for name, w in some.momentum.items()}
+    home, some.momentum = some.momentum, {name: torch.zeros_like(w) for name, w in some.momentum.items()}
     asked, heard, rows = networks.tour(state, config, some, said, lessons, away)
     a = _of(some, weight, state)
     lesson = training.Lesson(asked, heard, rows, a, hard=torch.zeros_like(a))
     training.train(some, images, labels, private[listeners], away, prior[listeners], optimiser, lesson)
-    some.weights = {name: wired(w, config.wire) for name, w in some.weights.items()}
-    training.put_back(cohort, some, listeners)
+    some.weights, some.momentum = {name: wired(w, config.wire) for name, w in some.weights.items()}, home
+    cohorts.put_back(cohort, some, listeners)
 
 
 def _of(cohort, weight, state):

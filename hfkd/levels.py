@@ -119,7 +119,7 @@ def _convolutional(shape, width):
     )
 
 
-class _Block(nn.Module):
+class Block(nn.Module):
     """Two 3x3 convolutions with GroupNorm and a shortcut; halves the image, doubles the width (He et al. 2016)."""
 
     def __init__(self, width: int):
@@ -141,8 +141,8 @@ def _residual(shape, width):
         nn.Conv2d(shape[0], width, 3, padding=1, bias=False),
         nn.GroupNorm(4, width),
         nn.ReLU(),
-        _Block(width),
-        _Block(2 * width),
+        Block(width),
+        Block(2 * width),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
         nn.Linear(4 * width, FEATURES),

@@ -13,22 +13,26 @@ DIRECTIONS = ("teacher_first", "student_first")
 
 
 def hard_loss(logits, labels, log_prior):
-    """Mean cross-entropy of `logits + log_prior` against the labels, in nats.
+    """Mean cross-entropy over samples of `logits + log_prior` against the labels, in nats.
 
     With log_prior = 0 the plain cross-entropy. With the log of the client's own label prior the balanced softmax:
     the network is then free to speak without its prior (Ren et al. 2020, 2007.10740; logit adjustment, Menon et al.
     2021, 2007.07314).
 
     Args:
-        logits: (n, C).
-        labels: (n,) int64.
-        log_prior: (C,), zeros for the plain loss.
+        logits: (..., n, C).
+        labels: (..., n) int64.
+        log_prior: (..., C), zeros for the plain loss.
+
+    Returns:
+        (...), one number for each member of the leading axes.
 
     >>> z = torch.zeros(1, 2)
     >>> round(float(hard_loss(z, torch.tensor([0]), torch.tensor([0.75, 0.25]).log())), 4)  # -ln .75
     0.2877
     """
-    return F.cross_entropy(logits + log_prior, labels)
+    log_p = F.log_softmax(logits + log_prior.unsqueeze(-2), dim=-1)
+    return -log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1).sum(-1) / labels.shape[-1]
 
 
 def soft_loss(logits, target, temperature=1.0, direction="teacher_first", sample_weight=None):
@@ -39,10 +43,13 @@ def soft_loss(logits, target, temperature=1.0, direction="teacher_first", sample
     ("batchmean"): the default of `nn.KLDivLoss` also divides by C, which makes alpha ten times weaker on ten classes.
 
     Args:
-        logits: (n, C) of the student.
-        target: (n, C) probabilities, already softened with the same T; no gradient flows into them.
+        logits: (..., n, C) of the student.
+        target: (..., n, C) probabilities, already softened with the same T; no gradient flows into them.
         temperature: T > 0.
-        sample_weight: (n,) v(u) >= 0 with mean 1, or None for all 1.
+        sample_weight: (..., n) v(u) >= 0 with mean 1, or None for all 1.
+
+    Returns:
+        (...), one number for each member of the leading axes.
 
     Source: authors' code (teacher_first, T^2), poster (student_first).
 
@@ -62,7 +69,7 @@ def soft_loss(logits, target, temperature=1.0, direction="teacher_first", sample
     per_sample = per_class.sum(-1)
     if sample_weight is not None:
         per_sample = per_sample * sample_weight.detach()
-    return temperature**2 * per_sample.mean()
+    return temperature**2 * per_sample.mean(-1)
 
 
 def distillation_loss(hard, soft, weight, hard_weight=None):

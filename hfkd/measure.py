@@ -7,13 +7,13 @@ only: every choice (round, alpha, rule) is made by them, never by the test colum
 import numpy as np
 import torch
 
-from hfkd import training
+from hfkd import cohorts
 from hfkd.knowledge import predictions
 
 COLUMNS = ("personality", "consistency", "consistency_corrected", "val_personality", "val_consistency")
 
 
-def measure(state, balanced: bool, answers=training.logits) -> dict[str, np.ndarray]:
+def measure(state, balanced: bool, answers=cohorts.logits) -> dict[str, np.ndarray]:
     """Accuracies of every client.
 
         personality             own test split, predicted with the client's own prior
@@ -39,7 +39,7 @@ def measure(state, balanced: bool, answers=training.logits) -> dict[str, np.ndar
     for cohort in state.cohorts:
         ids = cohort.members.tolist()
         feds = [state.splits[i // clients] for i in ids]
-        prior = state.prior[cohort.members] * (answers is training.logits)  # the nearest prototype knows no prior
+        prior = state.prior[cohort.members] * (answers is cohorts.logits)  # the nearest prototype knows no prior
 
         def accuracy(lists, which, mean_recall=False):
             if not any(map(len, lists)):  # no validation split at all

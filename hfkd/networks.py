@@ -13,7 +13,7 @@ Axes: b member of a cohort, n image, c class.
 import numpy as np
 import torch
 
-from hfkd import training
+from hfkd import cohorts, training
 from hfkd.knowledge import pool
 from hfkd.shares import apportion
 from hfkd.state import stack
@@ -43,7 +43,7 @@ def hosted(state, config, cohort, said, lessons):
 def _answer(state, config, said, speaker, at):
     """(n, c) log-posteriors of one network on a list of images (1, n)."""
     row, cohort = _place(said, speaker)
-    answers = training.logits(training.part(cohort, [row]), state.images, at)[0]
+    answers = cohorts.logits(cohorts.part(cohort, [row]), state.images, at)[0]
     return torch.log_softmax(answers / config.temperature, dim=-1)
 
 

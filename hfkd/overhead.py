@@ -1,4 +1,4 @@
-"""`hfkd bench`, second table: what rules of weight and revenue add to a round, in one run, pair by pair.
+"""`hfkd bench --only rules`: what rules of weight and revenue add to a round, in one run, pair by pair.
 
 A round is everything but measuring accuracies: speaking, pooling, revenue, weights, learning. The data are made up, of
 the size of the lite profile with two seeds, because time does not depend on what the images show.
@@ -53,18 +53,19 @@ def costs(device: str = "cpu", threads: int = 1, repeats: int = 5, rounds: int =
     """
     base = configure("lite", public_labels=True, refresh=5, warmup=0, rounds=rounds, eval_every=rounds, alpha=0.2,
                      weighting="fixed", device=device, threads=threads, **overrides)  # fmt: skip
-    dataset = _made_up()
+    dataset = made_up()
     found = []
     for added, fields in ADDED.items():
         graph = {name: value for name, value in fields.items() if name in ("peers", "fan_in", "fan_out")}
-        pairs = [[_seconds(replace(base, **graph | own), dataset) for own in ({}, fields)] for _ in range(repeats + 1)]
+        both = [replace(base, **graph | own) for own in ({}, fields)]
+        pairs = [[round_seconds(config, dataset) for config in both] for _ in range(repeats + 1)]
         plain, ruled = zip(*pairs[1:])
         ratio = statistics.median(b / a for a, b in zip(plain, ruled))
         found.append(Cost(added, statistics.median(ruled), ratio))
     return found
 
 
-def show(families, device, threads, repeats) -> None:
+def show(device, threads, repeats, families=("mlp", "cnn")) -> None:
     """Print `costs` for each family of networks."""
     print("\nwhat a rule adds to a round of lite, 2 seeds (medians, ratio pair by pair)")
     print("family  s a round  ratio  added")
@@ -73,15 +74,15 @@ def show(families, device, threads, repeats) -> None:
             print(f"{family:7} {row.seconds:9.3f}  {row.ratio:5.2f}  {row.added}", flush=True)
 
 
-def _seconds(config, dataset):
+def round_seconds(config, dataset, seeds=(0, 1), method=hfkd):
     """Mean seconds of a round: from the end of the first to the end of the last but one, which are not measured."""
     ticks = []
-    federation.run(config, hfkd, dataset, (0, 1), report=lambda *_: ticks.append(time.perf_counter()))
+    federation.run(config, method, dataset, seeds, report=lambda *_: ticks.append(time.perf_counter()))
     return (ticks[-2] - ticks[0]) / (len(ticks) - 2)
 
 
-def _made_up(size: int = 16_000):
-    """As many images as the lite profile takes, of Fashion-MNIST's shape, ten classes, none of it meaningful."""
+def made_up(size: int = 16_000):
+    """Images of Fashion-MNIST's shape in ten classes, none of it meaningful; by default as many as lite takes."""
     rng = stream(0, "bench data")
     images = rng.integers(0, 256, (size, 1, 28, 28), dtype=np.uint8)
-    return Dataset("made up", images, rng.integers(0, 10, size), 10, np.arange(size) >= size - 2_500, "none")
+    return Dataset("made up", images, rng.integers(0, 10, size), 10, np.arange(size) >= size - max(2_500, size // 7), "none")

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from hfkd import training, weighting
+from hfkd import cohorts, weighting
 from hfkd.earning import losses_of
 from hfkd.state import public_images
 from hfkd.transport import asked_about, own_images
@@ -54,7 +54,7 @@ def own_losses(state, balanced, part="val") -> np.ndarray:
     losses = np.zeros(len(state.prior))
     for cohort in state.cohorts:
         at, there = own_images(state, cohort, part)
-        spoken = training.logits(cohort, state.images, at) + (state.prior[cohort.members][:, None] if balanced else 0)
+        spoken = cohorts.logits(cohort, state.images, at) + (state.prior[cohort.members][:, None] if balanced else 0)
         each = torch.nn.functional.cross_entropy(spoken.transpose(1, 2), state.labels[at], reduction="none")
         losses[cohort.members.numpy()] = ((each * there).double().sum(1) / there.sum(1)).cpu().numpy()
     return losses.reshape(len(state.splits), -1).round(DECIMALS)
@@ -99,7 +99,7 @@ def _cosines(state, config, targets, balanced, round):
             (at, prior, wanted, there.unsqueeze(-1)),
             (public, 0, targets[cohort.members][:, : len(asked)], 1.0),
         ):
-            features = training.features(cohort, state.images, images)
+            features = cohorts.features(cohort, state.images, images)
             answers = _head(cohort, features) / (1.0 if target is wanted else config.temperature)
             error = (torch.softmax(answers + shift, -1) - target) * mask
             gradients.append(weighting.head_gradient(features.double(), error.double()))

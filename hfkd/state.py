@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
-from hfkd import training
+from hfkd.cohorts import Cohort, cohort
 from hfkd.knowledge import log_prior
 from hfkd.partition import Federation, split
 from hfkd.streams import stream
@@ -20,7 +20,7 @@ class State:
     """All that a round reads and changes."""
 
     splits: list[Federation]  # one per seed
-    cohorts: list[training.Cohort]
+    cohorts: list[Cohort]
     images: torch.Tensor  # (n, channel, height, width) standardised; public images of another data set follow
     labels: torch.Tensor  # (n,)
     prior: torch.Tensor  # (z * N, c) log prior of every client
@@ -62,7 +62,7 @@ def start(config, dataset, seeds, public=None) -> State:
     for level in sorted(set(level_of.tolist())):
         members = ids[level_of[ids] == level]
         rngs = [stream(seeds[i // n], "weights", i % n) for i in members]
-        cohorts.append(training.cohort(level, config.levels, shape, dataset.n_classes, members, rngs, device))
+        cohorts.append(cohort(level, config.levels, shape, dataset.n_classes, members, rngs, device))
     flat = [(seed, client) for seed in seeds for client in range(n)]
     return State(
         splits, cohorts, images, labels, log_prior(counts.reshape(len(flat), -1)).to(device, images.dtype), counts,

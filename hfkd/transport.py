@@ -17,7 +17,7 @@ Source: ours; "private" after the authors' code, "classwise" after Jeong et al. 
 import numpy as np
 import torch
 
-from hfkd import training
+from hfkd import cohorts
 from hfkd.knowledge import pool
 from hfkd.state import public_images, stack
 
@@ -50,16 +50,16 @@ def asked_about(config, round: int) -> np.ndarray:
     return (np.arange(size) + round * size * (size < config.public_size)) % config.public_size
 
 
-def speak(state, config, round, said=None, cohorts=None):
+def speak(state, config, round, said=None, among=None):
     """What every client says: (z * N, n, c) log-posteriors of T-softened answers, or a cohort of networks per level.
 
     Args:
-        said: what was said before, to be replaced in place for the members of `cohorts`.
-        cohorts: who speaks anew; None: everybody.
+        said: what was said before, to be replaced in place for the members of `among`.
+        among: the cohorts that speak anew; None: everybody.
     """
-    cohorts = state.cohorts if cohorts is None else cohorts
+    among = state.cohorts if among is None else among
     if config.transport in ("private", "visit"):
-        fresh = {cohort.level: training.part(cohort, range(len(cohort.members))) for cohort in cohorts}
+        fresh = {cohort.level: cohorts.part(cohort, range(len(cohort.members))) for cohort in among}
         for cohort in fresh.values() if config.transport == "private" else ():  # on a visit the guest travels
             cohort.weights = {name: wired(w, config.wire) for name, w in cohort.weights.items()}
         return (said or {}) | fresh
@@ -68,7 +68,7 @@ def speak(state, config, round, said=None, cohorts=None):
     if said is None:
         size = len(asked) if config.transport == "public" else classes
         said = torch.zeros(len(state.prior), size, classes, device=state.images.device)
-    for cohort in cohorts:
+    for cohort in among:
         if config.transport == "public":
             at = public_images(state, cohort.members.tolist())[:, asked]
             log_p = soft_logits(cohort, state, config, at).log_softmax(-1)
@@ -88,7 +88,7 @@ def _by_class(state, config, cohort):
 
 def soft_logits(cohort, state, config, at):
     """(b, n, c) logits of the members on their own lists of images, divided by T."""
-    return training.logits(cohort, state.images, at) / config.temperature
+    return cohorts.logits(cohort, state.images, at) / config.temperature
 
 
 def class_means(state, cohort, look, blank=0.0):

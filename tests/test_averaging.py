@@ -8,7 +8,7 @@ import torch
 from scenes import scene, weights_of
 from torch import nn
 
-from hfkd import averaging, training
+from hfkd import averaging, cohorts
 from hfkd.methods import METHODS, fedproto, fml, lg_fedavg
 from hfkd.state import State
 
@@ -142,7 +142,7 @@ def crowd(weights, counts, features=2):
     module.add_module("head", nn.Linear(features, classes))
     weights = {name: torch.zeros(b, *w.shape) for name, w in module.named_parameters()} | weights
     momentum = {name: torch.zeros_like(w) for name, w in weights.items()}
-    cohort = training.Cohort(1, module, torch.arange(b), weights, momentum)
+    cohort = cohorts.Cohort(1, module, torch.arange(b), weights, momentum)
     fed = SimpleNamespace(counts=counts, train=places, levels=np.ones(b, int))
     labels = torch.from_numpy(np.concatenate(own))
     return State([fed], [cohort], images, labels, torch.zeros(b, classes), counts[None], None, [], [],

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hfkd import levels, training
+from hfkd import batched, levels, training, workloads
 from hfkd.bench import rehearsal, sequential
 from hfkd.methods import fd, fedkd, fedprox, fedproto, fml
 from hfkd.streams import stream
@@ -17,8 +17,8 @@ from hfkd.streams import stream
 LN = np.log
 OWN = np.array([[0.5, 0.25, 0.25], [0.2, 0.6, 0.2]])  # what the own network says of two images
 SMALL = np.array([[0.25, 0.5, 0.25], [0.1, 0.8, 0.1]])  # and the small one
-Y, ONE_HOT = torch.tensor([0, 1]), np.eye(3)[[0, 1]]
-X, NO_PRIOR = torch.eye(2), torch.zeros(3)
+Y, ONE_HOT = torch.tensor([[0, 1]]), np.eye(3)[[0, 1]]  # one member in front of everything
+X, NO_PRIOR = torch.eye(2)[None], torch.zeros(1, 3)
 CE_OWN, CE_SMALL = (LN(2) - LN(0.6)) / 2, (LN(4) - LN(0.8)) / 2
 KL_OWN = (0.25 * LN(2) + 0.8 * LN(4 / 3) - 0.2 * LN(2)) / 2  # KL(small || own): what the own network learns by
 KL_SMALL = (0.25 * LN(2) + 0.4 * LN(2) + 0.6 * LN(3 / 4)) / 2  # KL(own || small)
@@ -26,17 +26,17 @@ KL_SMALL = (0.25 * LN(2) + 0.4 * LN(2) + 0.6 * LN(3 / 4)) / 2  # KL(own || small
 
 def pair():
     """Two linear networks that say OWN and SMALL of the two images X, and their weights by name."""
-    own = nn.Sequential(OrderedDict(body=nn.Identity(), head=nn.Linear(2, 3)))
-    weights = {"head.weight": OWN, "small.weight": SMALL}
-    weights = {name: torch.from_numpy(LN(p.T)).float() for name, p in weights.items()}
-    weights |= {"head.bias": torch.zeros(3), "small.bias": torch.zeros(3)}
-    return fml.Beside(own, nn.Linear(2, 3)), {name: w.requires_grad_() for name, w in weights.items()}
+    own, small = (nn.Sequential(OrderedDict(body=nn.Sequential(), head=nn.Linear(2, 3))) for _ in range(2))
+    weights = {"head.weight": OWN, "small.head.weight": SMALL}
+    weights = {name: torch.from_numpy(LN(p.T)).float()[None] for name, p in weights.items()}
+    weights |= {"head.bias": torch.zeros(1, 3), "small.head.bias": torch.zeros(1, 3)}
+    return fml.Beside(own, small), {name: w.requires_grad_() for name, w in weights.items()}
 
 
 def slopes(loss, weights):
     """numpy gradients of the loss by the logits of both networks: X is the identity, so those by the weights."""
-    found = torch.autograd.grad(loss, [weights["head.weight"], weights["small.weight"]])
-    return [g.numpy().T for g in found]
+    found = torch.autograd.grad(loss, [weights["head.weight"], weights["small.head.weight"]])
+    return [g[0].numpy().T for g in found]
 
 
 def test_fml_by_hand_and_targets_get_no_gradient():
@@ -70,7 +70,7 @@ def test_fedkd_by_hand_and_the_denominator_gets_no_gradient():
 
 def test_balanced_softmax_in_both_networks_and_soft_knowledge_without_the_prior():
     module, weights = pair()
-    prior = torch.tensor([0.5, 0.25, 0.25]).log()
+    prior = torch.tensor([[0.5, 0.25, 0.25]]).log()
     shifted = [p * [2, 1, 1] / (p * [2, 1, 1]).sum(1, keepdims=True) for p in (OWN, SMALL)]
     hard = -LN(np.stack(shifted)[:, [0, 1], [0, 1]]).mean(1).sum()
     soft = KL_OWN + KL_SMALL
@@ -80,24 +80,25 @@ def test_balanced_softmax_in_both_networks_and_soft_knowledge_without_the_prior(
 
 def test_fd_by_hand_a_class_without_a_target_counts_for_nothing():
     module, weights = pair()
-    targets = torch.tensor([[0.8, 0.1, 0.1], [0.0, 0.0, 0.0], [1 / 3] * 3])
+    targets = torch.tensor([[[0.8, 0.1, 0.1], [0.0, 0.0, 0.0], [1 / 3] * 3]])
     loss = fd.loss(module, weights, X, Y, NO_PRIOR, targets, torch.tensor(0.5))
     kl = 0.8 * LN(0.8 / 0.5) + 0.2 * LN(0.1 / 0.25)
     assert float(loss.detach()) == pytest.approx(CE_OWN + 0.5 * kl / 2, rel=1e-6)
     (by_own,) = torch.autograd.grad(loss, [weights["head.weight"]])
-    wanted = (OWN - ONE_HOT + 0.5 * np.stack([OWN[0] - targets[0].numpy(), [0] * 3])) / 2
-    np.testing.assert_allclose(by_own.T, wanted, atol=1e-6)
+    wanted = (OWN - ONE_HOT + 0.5 * np.stack([OWN[0] - targets[0, 0].numpy(), [0] * 3])) / 2
+    np.testing.assert_allclose(by_own[0].T, wanted, atol=1e-6)
 
 
 def test_fedproto_by_hand_and_is_a_mean_over_samples_and_features():
     module, weights = pair()  # the body hands on the image, so features are X
-    prototypes = torch.tensor([[3.0, 4.0], [9.0, 9.0], [9.0, 9.0]], requires_grad=True)
-    known = torch.tensor([1.0, 0.0, 1.0])
+    prototypes = torch.tensor([[[3.0, 4.0], [9.0, 9.0], [9.0, 9.0]]], requires_grad=True)
+    known = torch.tensor([[1.0, 0.0, 1.0]])
     x = X.clone().requires_grad_()
     loss = fedproto.loss(module, weights, x, Y, NO_PRIOR, prototypes.detach(), known, torch.tensor(0.5))
     apart = ((1 - 3) ** 2 + (0 - 4) ** 2) / 2  # sample 0; nobody has a prototype of the class of sample 1
     assert float(loss.detach()) == pytest.approx(CE_OWN + 0.5 * apart / 2, rel=1e-6)
-    plain = F.cross_entropy(x @ weights["head.weight"].T, Y) + 0.5 * F.mse_loss(x[:1], prototypes[:1].detach()) / 2
+    logits = x[0] @ weights["head.weight"][0].T
+    plain = F.cross_entropy(logits, Y[0]) + 0.5 * F.mse_loss(x[0, 0], prototypes[0, 0].detach()) / 2
     for one, other in zip(*(torch.autograd.grad(each, x) for each in (loss, plain))):
         torch.testing.assert_close(one, other)
 
@@ -108,8 +109,8 @@ def test_fedprox_by_hand():
     loss = fedprox.loss(module, weights, X, Y, NO_PRIOR, start, torch.tensor(0.1))
     numbers = sum(w.numel() for w in weights.values())
     assert float(loss.detach()) == pytest.approx(CE_OWN + 0.1 / 2 * 4 * numbers, rel=1e-6)
-    (slope,) = torch.autograd.grad(loss, [weights["small.bias"]])
-    np.testing.assert_allclose(slope, [0.1 * -2] * 3, rtol=1e-6)
+    (slope,) = torch.autograd.grad(loss, [weights["small.head.bias"]])
+    np.testing.assert_allclose(slope[0], [0.1 * -2] * 3, rtol=1e-6)
 
 
 SIZES = [44, 30, 9, 3]  # 6, 4, 2 and 1 steps of 8
@@ -167,10 +168,28 @@ def test_a_term_of_plain_cross_entropy_is_no_term_to_the_last_bit():
 
 
 def test_features_and_logits_are_those_of_the_whole_network():
-    for family in ("mlp", "cnn", "depth", "mlp_own"):
-        net = levels.build(family, 2, (1, 8, 8), 10)
-        weights = levels.initial(net, stream(0, "weights", 0))
-        x = torch.randn(5, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-        features, logits = training.seen(net, weights, x)
-        assert logits.equal(torch.func.functional_call(net, weights, (x,)))
-        torch.testing.assert_close(F.linear(features, weights["head.weight"], weights["head.bias"]), logits)
+    for family, shape in (("mlp", (1, 8, 8)), ("cnn", (1, 8, 8)), ("cnn", (3, 16, 16)), ("depth", (1, 8, 8))):
+        net = levels.build(family, 2, shape, 10)
+        each = [levels.initial(net, stream(0, "weights", client)) for client in range(3)]
+        x = torch.randn(3, 5, *shape, generator=torch.Generator().manual_seed(0))
+        for rows in ([0, 1, 2], [1]):  # side by side, and alone
+            weights = {name: torch.stack([each[b][name] for b in rows]) for name in each[0]}
+            features, logits = batched.seen(net, weights, x[rows])
+            for at, b in enumerate(rows):
+                wanted = torch.func.functional_call(net, each[b], (x[b],))
+                torch.testing.assert_close(logits[at], wanted, rtol=1e-5, atol=1e-5)
+                head = F.linear(features[at], each[b]["head.weight"], each[b]["head.bias"])
+                torch.testing.assert_close(head, logits[at], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("sizes", [(23, 20, 11, 9), (12,)])
+def test_the_published_rounds_are_torchs_on_their_own_networks(sizes):
+    # pooling and the channels-last path of a member alone, against nn.Module.forward and torch's SGD
+    (job,) = workloads.published("fedavg-round", sizes=sizes)
+    cohort, images, labels, private, steps, prior, *rest = job
+    cohort.weights = {name: w.double() for name, w in cohort.weights.items()}
+    job = cohort, images.double(), labels, private, steps, prior.double(), *rest
+    wanted = sequential(*job)  # F.cross_entropy on functional_call
+    training.train(*job)
+    for name, w in cohort.weights.items():
+        torch.testing.assert_close(w, wanted[name], rtol=0, atol=1e-9)

@@ -20,11 +20,11 @@ LONGEST_FILE, LONGEST_FUNCTION = 200, 40  # lines; of a function the docstring i
 ORDER = """
     paths streams assess losses levels shares progress parameters
     formats download data schemes partition
-    constraints coverage solvers matching knowledge weighting revenue limits config training
-    state measure transport networks earning signals learning ledger federation averaging methods needs bench overhead
-    parallel provenance endpoints compat pairing curves results journals statistics overview ranking claims plots
-    stories explaining
-    cells grids experiments exhibits rendering notebooks listing commands hfkd cli
+    constraints coverage solvers matching knowledge weighting revenue limits config batched blocks cohorts training
+    state measure transport networks earning signals learning ledger federation averaging methods needs
+    floor bench overhead workloads sweep parallel provenance endpoints compat pairing curves results journals statistics
+    overview ranking claims plots stories explaining
+    cells grids experiments benchmarks exhibits rendering notebooks listing commands hfkd cli
 """.split()
 # Closer than the order: these may import only what is named.
 ONLY = {name: set() for name in ("paths", "streams", "assess", "losses", "levels")} | {
@@ -32,7 +32,10 @@ ONLY = {name: set() for name in ("paths", "streams", "assess", "losses", "levels
     "knowledge": {"losses"},
     "weighting": {"losses"},
     "revenue": {"losses"},
-    "training": {"levels", "losses"},
+    "batched": {"levels"},
+    "blocks": set(),
+    "cohorts": {"batched", "blocks", "levels"},
+    "training": {"batched", "blocks", "cohorts", "losses"},
 }
 WITHOUT_TORCH = {"results", "statistics", "overview", "ranking", "claims", "compat", "plots", "explaining"}
 JUPYTER = {"papermill", "nbclient", "nbformat"}  # in notebooks.py alone, inside functions

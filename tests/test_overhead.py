@@ -20,13 +20,13 @@ def test_every_rule_of_weight_and_revenue_is_in_the_table():
 @pytest.mark.parametrize("added", overhead.ADDED)
 def test_every_rule_runs(added):
     base = configure("lite", public_labels=True, refresh=2, rounds=4, alpha=.2, weighting="fixed", **TINY)
-    assert overhead._seconds(replace(base, **overhead.ADDED[added]), overhead._made_up(3_500)) > 0
+    assert overhead.round_seconds(replace(base, **overhead.ADDED[added]), overhead.made_up(3_500)) > 0
 
 
 def test_costs_are_ratios_of_pairs(monkeypatch):
     monkeypatch.setattr(overhead, "ADDED", {"gate": {"revenue": "labelled", "gate": True}})
     clock = iter([9, 9, 1, 2, 1, 4, 1, 3])  # plain, ruled; the first pair is not counted
-    monkeypatch.setattr(overhead, "_seconds", lambda config, dataset: next(clock))
+    monkeypatch.setattr(overhead, "round_seconds", lambda config, dataset: next(clock))
     assert overhead.costs(repeats=3) == [("gate", 3, 3)]
 
 

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from scenes import scene, weights_of
 from torch import nn
 
-from hfkd import averaging, training
+from hfkd import averaging, cohorts
 from hfkd.methods import METHODS, fedgh, fedkd, fedproto, fedtgp
 from hfkd.streams import stream
 
@@ -33,7 +33,7 @@ def test_fedproto_prototypes_are_means_by_samples_and_the_nearest_wins():
     state.memory["known"][0, 3] = 0  # nobody has seen it: nobody says it
     for cohort in state.cohorts:
         at = torch.arange(50).expand(len(cohort.members), -1)
-        scores, h = fedproto.answers(state, cohort, state.images, at), training.features(cohort, state.images, at)
+        scores, h = fedproto.answers(state, cohort, state.images, at), cohorts.features(cohort, state.images, at)
         for b, z in enumerate(averaging.seats(state, cohort)):
             apart = np.linalg.norm(h[b][:, None] - state.memory["prototypes"][z], axis=-1)
             apart[:, state.memory["known"][z].numpy() == 0] = np.inf

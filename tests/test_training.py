@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from hfkd import levels, training
+from hfkd import cohorts, levels, training
 from hfkd.bench import rehearsal, sequential
 from hfkd.streams import stream
 
@@ -175,7 +175,7 @@ def test_batches_depend_on_their_generator_and_shuffle_anew():
 
 def test_cohort_starts_from_the_streams_of_its_members():
     rngs = [stream(5, "weights", client) for client in (3, 0)]
-    made = training.cohort(2, "mlp", (1, 8, 8), 10, [3, 0], rngs)
+    made = cohorts.cohort(2, "mlp", (1, 8, 8), 10, [3, 0], rngs)
     assert made.members.tolist() == [3, 0] and made.level == 2
     for b, client in enumerate((3, 0)):
         wanted = levels.initial(levels.build("mlp", 2, (1, 8, 8), 10), stream(5, "weights", client))
@@ -185,8 +185,8 @@ def test_cohort_starts_from_the_streams_of_its_members():
 
 def test_logits_of_more_images_than_a_chunk():
     cohort, images, *_ = rehearsed("cnn", 1, (1, 8, 8), dtype=torch.float64)
-    at = torch.from_numpy(np.random.default_rng(0).integers(0, len(images), (len(SIZES), 2 * training.CHUNK + 7)))
-    found = training.logits(cohort, images, at)
+    at = torch.from_numpy(np.random.default_rng(0).integers(0, len(images), (len(SIZES), 2 * cohorts.CHUNK + 7)))
+    found = cohorts.logits(cohort, images, at)
     for b in range(len(SIZES)):
         weights = {name: w[b] for name, w in cohort.weights.items()}
         wanted = torch.func.functional_call(cohort.module, weights, (images[at[b]],))

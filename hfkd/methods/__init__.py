@@ -10,7 +10,7 @@ teach(signals, config, rng) -> Teaching    who is heard by whom, with which say 
 and, where answers pooled by a W known beforehand are not all of it,
 
 hear(state, config, lessons, said) -> (z * N, n, c)    the soft targets made of the answers,
-loss(module, weights, x, y, prior, *given) -> scalar   its loss on the private batch, of one member,
+loss(module, weights, x, y, prior, *given) -> (b,)     its loss on the private batch, of every member,
 given(state, config, cohort) -> tuple                  what that reads beside the batch, members first,
 begin(state, config, seeds)                            before the first round,
 exchange(state, config, round)                         after a round: what travels that is no answer, and its bytes,

@@ -4,7 +4,8 @@
 import torch
 import torch.nn.functional as F
 
-from hfkd import averaging, training
+from hfkd import averaging, cohorts
+from hfkd.batched import seen
 from hfkd.losses import hard_loss, soft_loss
 from hfkd.methods.local import LOSS, NEEDS, OWN, teach  # noqa: F401
 from hfkd.transport import class_means
@@ -25,8 +26,8 @@ def given(state, config, cohort) -> tuple:
 
 def loss(module, weights, x, y, prior, targets, weight):
     """CE + lambda mean_x KL(q_y || p(x)), q_y the mean soft output of the other owners of class y."""
-    logits = training.seen(module, weights, x)[1]
-    return hard_loss(logits, y, prior) + weight * soft_loss(logits, targets[y])
+    logits = seen(module, weights, x)[1]
+    return hard_loss(logits, y, prior) + weight * soft_loss(logits, torch.take_along_dim(targets, y.unsqueeze(-1), 1))
 
 
 def exchange(state, config, round) -> None:
@@ -34,7 +35,7 @@ def exchange(state, config, round) -> None:
     own = torch.zeros_like(state.memory["targets"])
     for cohort in state.cohorts:
         own[cohort.members] = class_means(
-            state, cohort, lambda at, cohort=cohort: F.softmax(training.logits(cohort, state.images, at), dim=-1)
+            state, cohort, lambda at, cohort=cohort: F.softmax(cohorts.logits(cohort, state.images, at), dim=-1)
         )
     owns = (averaging.samples(state) > 0).to(own.device)
     by_seed = (len(state.splits), state.clients)

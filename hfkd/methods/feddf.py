@@ -7,7 +7,7 @@ its own, `strength`.
 
 import torch
 
-from hfkd import averaging, training
+from hfkd import averaging, cohorts, training
 from hfkd.methods import fedavg
 from hfkd.methods.fedavg import LOSS, OWN, teach  # noqa: F401
 from hfkd.state import public_images
@@ -38,7 +38,7 @@ def exchange(state, config, round) -> None:
     for cohort in state.cohorts:
         first = [int(averaging.inside(state, cohort, z)[0]) for z in range(seeds)]
         order = sorted(range(seeds), key=first.__getitem__)
-        student = training.part(cohort, sorted(first))
+        student = cohorts.part(cohort, sorted(first))
         asked = public_images(state, student.members.tolist())[:, these]
         ones = torch.ones(seeds, device=said.device)
         lesson = training.Lesson(asked, target[order], rows[order], ones, hard=torch.zeros_like(ones))

@@ -5,7 +5,8 @@ Predicts by the nearest prototype, as published; `readout = head` scores the sam
 
 import torch
 
-from hfkd import averaging, training
+from hfkd import averaging, cohorts
+from hfkd.batched import seen
 from hfkd.losses import hard_loss
 from hfkd.methods.local import LOSS, teach  # noqa: F401
 
@@ -31,9 +32,9 @@ def given(state, config, cohort) -> tuple:
 
 def loss(module, weights, x, y, prior, prototypes, known, weight):
     """CE + lambda mean over samples and features of (h(x) - P_y)^2."""
-    features, logits = training.seen(module, weights, x)
-    apart = ((features - prototypes[y]) ** 2).mean(-1)
-    return hard_loss(logits, y, prior) + weight * (known[y] * apart).mean()
+    features, logits = seen(module, weights, x)
+    apart = ((features - torch.take_along_dim(prototypes, y.unsqueeze(-1), 1)) ** 2).mean(-1)
+    return hard_loss(logits, y, prior) + weight * (known.gather(1, y) * apart).mean(-1)
 
 
 def exchange(state, config, round) -> None:
@@ -61,5 +62,5 @@ def answers(state, cohort, images, at):
     """(b, n, c) -|h(x) - P_c|^2: the nearest prototype wins."""
     where = averaging.seats(state, cohort)
     prototypes, known = state.memory["prototypes"][where], state.memory["known"][where]
-    apart = torch.cdist(training.features(cohort, images, at), prototypes) ** 2
+    apart = torch.cdist(cohorts.features(cohort, images, at), prototypes) ** 2
     return -torch.where(known.unsqueeze(1) > 0, apart, FAR)

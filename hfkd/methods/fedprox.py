@@ -15,5 +15,5 @@ def given(state, config, cohort) -> tuple:
 
 def loss(module, weights, x, y, prior, start, mu):
     """CE + mu/2 |w - w0|^2."""
-    apart = sum(((w - start[name]) ** 2).sum() for name, w in weights.items())
+    apart = sum(((w - start[name]) ** 2).flatten(1).sum(1) for name, w in weights.items())
     return plain(module, weights, x, y, prior) + mu / 2 * apart

@@ -6,9 +6,8 @@ The small one is a network of level 1. The paper's weight .5 of the soft loss, f
 
 import torch
 from torch import nn
-from torch.func import functional_call
 
-from hfkd import averaging, levels, training
+from hfkd import averaging, batched, levels
 from hfkd.losses import distillation_loss, hard_loss, soft_loss
 from hfkd.methods.local import LOSS, NEEDS, OWN, teach  # noqa: F401
 from hfkd.streams import stream
@@ -46,9 +45,8 @@ def given(state, config, cohort) -> tuple:
 
 
 def both(module, weights, x):
-    """(n, c) logits of one's own network, and of the small one."""
-    small = {name.removeprefix("small."): w for name, w in weights.items() if name.startswith("small.")}
-    return training.seen(module, weights, x)[1], functional_call(module.small, small, (x,))
+    """(b, n, c) logits of one's own network, and of the small one."""
+    return batched.seen(module, weights, x)[1], batched.seen(module.small, batched.inside(weights, "small"), x)[1]
 
 
 def loss(module, weights, x, y, prior, a):
