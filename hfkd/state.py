@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import torch
 
+from hfkd import memory
 from hfkd.cohorts import Cohort, cohort
 from hfkd.knowledge import log_prior
 from hfkd.partition import Federation, split
@@ -45,11 +46,13 @@ def start(config, dataset, seeds, public=None) -> State:
         public: a Dataset to draw the public images from, or None: carved out of `dataset`.
 
     Raises:
-        ValueError: CUDA asked for and absent, public images of another shape, or what `partition.split` refuses.
+        ValueError: CUDA asked for and absent, public images of another shape, too little memory, or what
+            `partition.split` refuses.
     """
     device = check_device(config)
     if public is not None:
         _check_public(dataset, public)
+    memory.check(config, dataset, len(seeds), public)
     splits = [split_of(config, dataset, seed, public) for seed in seeds]
     images, labels = _tensors(dataset, public, device)
     n = config.clients

@@ -75,7 +75,7 @@ def profile_round(profile, seeds=None, device="cpu", threads=1, repeats=1):
 def crowd_round(clients, device="cpu", threads=1, repeats=1):
     """The HFKD round of many clients with EACH images, teachers with at most four students."""
     config = configure("lite", clients=clients, pool_size=EACH * clients, device=device, threads=threads, **GROUPED)
-    return _round(f"hfkd {clients} clients, 1 seed", config, made_up(EACH * clients + 3_000), (0,), repeats)
+    return _round(f"hfkd {clients} clients, 1 seed", config, made_up(EACH * clients * 6 // 5 + 4_000), (0,), repeats)
 
 
 def method_round(name, device="cpu", threads=1, repeats=1, seeds=(0, 1)):

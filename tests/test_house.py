@@ -21,7 +21,7 @@ ORDER = """
     paths streams assess losses levels shares progress parameters
     formats download data schemes partition
     constraints coverage solvers matching knowledge weighting revenue limits config batched blocks cohorts training
-    state measure transport networks earning signals learning ledger federation averaging methods needs
+    memory state measure transport networks earning signals learning ledger federation averaging methods needs
     floor bench overhead workloads sweep parallel provenance endpoints compat pairing curves results journals statistics
     overview ranking claims plots stories explaining
     cells grids experiments benchmarks exhibits rendering notebooks listing commands hfkd cli

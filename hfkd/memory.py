@@ -1,0 +1,88 @@
+"""How much memory a run takes, predicted before it starts, and refused in one sentence where it does not fit."""
+
+import os
+from pathlib import Path
+
+import torch
+
+from hfkd import blocks, levels
+
+LIBRARY = 400e6  # bytes of Python, torch and the scientific packages, measured
+
+
+def needed(config, dataset, seeds: int, public=None) -> dict[str, float]:
+    """Bytes that a run holds at its peak, by what holds them.
+
+        images     every image as float32
+        networks   weights and momentum of Z N clients
+        batches    indices of every step of every client of the largest level, private and public
+        answers    Z N m C numbers: spoken, pooled, pooling, and once more by level
+        weights    W, N N C float64 for every seed, and three more for the seed that is being decided
+        measuring  answers of the largest level on the balanced test set and the union of the validation splits
+
+    Args:
+        config: a Config. dataset: a Dataset. seeds: Z, how many train as one program. public: a foreign Dataset.
+
+    Source: ours, an upper estimate: the largest client is taken to hold four times the mean.
+    """
+    n, m, classes = config.clients, config.spoken or config.public_size, dataset.n_classes
+    shape = tuple(dataset.images.shape[1:])
+    pixels = torch.Size(shape).numel()
+    pool = config.pool_size or len(dataset.labels)
+    share = [each / sum(config.level_share) for each in config.level_share]
+    size = sum(part * row["bytes"] for part, row in zip(share, levels.sizes(config.levels, shape, classes)))
+    crowd = seeds * n * max(share)
+    longest = min(pool, 4 * pool / n)
+    return {
+        "images": 4.0 * pixels * (len(dataset.labels) + (0 if public is None else len(public.labels))),
+        "networks": 2.0 * size * seeds * n,
+        "batches": 16.0 * crowd * config.epochs * (longest + config.batch),
+        "answers": 0.0 if config.public == "none" else 16.0 * seeds * n * m * classes,
+        "weights": 8.0 * classes * n**2 * (seeds + 3),
+        "measuring": crowd * (config.balanced_size + config.val_share * pool) * (12 * classes + 24),
+        "blocks": 4.0 * blocks.CACHE,
+    }
+
+
+def check(config, dataset, seeds: int, public=None) -> float:
+    """The bytes of `needed`, if the device has them.
+
+    Raises:
+        ValueError: more than is free; the sentence says what takes most and what to change.
+
+    Source: ours.
+    """
+    parts = needed(config, dataset, seeds, public)
+    total, free = sum(parts.values()), available(config.device)
+    if total > free:
+        most = max(parts, key=parts.get)
+        ways = "fewer seeds at once" if seeds > 1 else "fewer clients"
+        ways += ", a smaller public_size or spoken" if most == "answers" else ""
+        raise ValueError(
+            f"{config.clients} clients and {seeds} seeds need about {total / 1e9:.1f} GB, {parts[most] / 1e9:.1f} of "
+            f"them for {most}, and {free / 1e9:.1f} GB are free; take {ways}"
+        )
+    return total
+
+
+def available(device: str = "cpu") -> float:
+    """Bytes that a run may take: the free memory of a GPU, or of the machine within its control group, less LIBRARY.
+
+    Infinite where the operating system does not say.
+
+    >>> available() > 0
+    True
+    """
+    if device == "cuda":
+        return float(torch.cuda.mem_get_info()[0])
+    found = [float("inf")]
+    info = Path("/proc/meminfo")
+    if info.exists():
+        kilobytes = dict(line.split(":") for line in info.read_text(encoding="utf-8").splitlines())
+        found.append(1024.0 * int(kilobytes["MemAvailable"].split()[0]) - LIBRARY)
+    group = Path("/sys/fs/cgroup")
+    if (group / "memory.max").exists() and (limit := (group / "memory.max").read_text().strip()) != "max":
+        found.append(float(limit) - float((group / "memory.current").read_text()) - LIBRARY)
+    elif not info.exists() and hasattr(os, "sysconf") and "SC_AVPHYS_PAGES" in os.sysconf_names:
+        found.append(float(os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")) - LIBRARY)
+    return max(0.0, min(found))
