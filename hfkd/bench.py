@@ -33,9 +33,9 @@ def sequential(cohort, images, labels, private, steps, prior, optimiser, lesson=
             if lesson is not None:
                 rows = lesson.rows[b, k]
                 said = functional_call(cohort.module, weights, (images[lesson.asked[b, rows]],))
-                heard, voice = lesson.targets[b, rows], lesson.voice[b, rows]
+                heard, voice = lesson.targets[b, rows], None if lesson.voice is None else lesson.voice[b, rows]
                 soft = soft_loss(said, heard, optimiser.temperature, optimiser.direction, voice)
-                loss = distillation_loss(loss, soft, lesson.weight[b])
+                loss = distillation_loss(loss, soft, lesson.weight[b], None if lesson.hard is None else lesson.hard[b])
             sgd.zero_grad()
             loss.backward()
             sgd.step()

@@ -8,6 +8,7 @@ is what fits beside what is there already, which is nearly always the whole coho
 import copy
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 
 import torch
 
@@ -15,6 +16,7 @@ CACHE = 16 * 2**20  # bytes of a block's weights, gradients and activations on a
 SHARE = 0.5  # of the free memory of a GPU
 
 
+@lru_cache(64)
 def activations(module: torch.nn.Module, shape: tuple[int, ...]) -> int:
     """Numbers that a network writes down for one image on the way to its answer, the image included.
 

@@ -3,8 +3,6 @@ of one large matrix product on the same device, measured in the same run.
 """
 
 import multiprocessing
-import resource
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -12,6 +10,8 @@ from typing import NamedTuple
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+
+from hfkd.peaks import peak
 
 SIDE = 2048  # of the square matrices
 
@@ -79,4 +79,4 @@ def _peaked(work, given):
     found = work(*given)
     if torch.cuda.is_available() and torch.cuda.max_memory_allocated():
         return found, torch.cuda.max_memory_allocated()
-    return found, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return found, peak()

@@ -23,7 +23,8 @@ from hfkd import paths
 BYSTANDERS = {"__init__", "bench", "benchmarks", "cells", "claims", "cli", "commands", "compat", "config", "curves",
               "download", "endpoints", "exhibits", "experiments", "explaining", "floor", "grids", "journals", "limits",
               "listing", "needs", "notebooks", "overhead", "overview", "pairing", "parallel", "parameters", "paths",
-              "progress", "provenance", "ranking", "rendering", "results", "statistics", "stories", "sweep", "workloads"}
+              "peaks", "progress", "provenance", "ranking", "rendering", "results", "statistics", "stories", "sweep",
+              "workloads"}
 NEXT = "choose another --out, or start over with --fresh (make reproduce FRESH=1)"
 
 

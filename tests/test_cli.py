@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import torch
 
-from hfkd import __version__, bench, claims, compat, data, federation, learning, listing, overhead, paths, results
+from hfkd import __version__, claims, compat, data, federation, learning, listing, overhead, paths, results
 from hfkd import revenue, transport, weighting
 from hfkd.cli import main
 from hfkd.config import settings
@@ -165,17 +165,6 @@ def test_stopped_by_hand(monkeypatch, capsys):
     monkeypatch.setattr(federation, "run", stop)
     assert main(["run", "--seeds", "0", *TINY]) == 130
     assert "stopped; finished cells are saved, the same command goes on from there" in capsys.readouterr().err
-
-
-def test_bench_prints_a_line_per_level(monkeypatch, capsys):
-    compare = bench.compare
-    monkeypatch.setattr(bench, "compare", lambda family, **how: compare(family, (1, 8, 8), 3, 40, **how))
-    assert main(["bench", "--family", "mlp", "--repeats", "1", "--only", "engine"]) == 0
-    head, *lines = capsys.readouterr().out.splitlines()
-    assert head.split()[:3] == ["family", "level", "clients"]
-    assert [line.split()[:3] for line in lines] == [["mlp", name, "3"] for name in ("small", "medium", "large")]
-    table = pd.DataFrame([line.split()[3:] for line in lines]).astype(float)
-    assert (table[[0, 1]] >= 0).all(axis=None) and (table[2] > 0).all()  # seconds, seconds, their ratio
 
 
 def test_bench_says_what_rules_add(monkeypatch, capsys):

@@ -2,13 +2,11 @@
 
 import multiprocessing
 import os
-import resource
-import sys
 
 import pytest
 import torch
 
-from hfkd import blocks, cohorts, federation, levels, memory, training
+from hfkd import blocks, cohorts, federation, levels, memory, peaks, training
 from hfkd.bench import rehearsal
 from hfkd.config import configure
 from hfkd.methods import hfkd
@@ -17,11 +15,10 @@ from hfkd.overhead import made_up
 
 def peak(fields, seeds):
     """(bytes before, bytes at the peak) of a run of two rounds, in this process."""
-    unit = 1 if sys.platform == "darwin" else 1024
     config, dataset = configure("lite", rounds=2, eval_every=2, warmup=0, **fields), made_up(18_000)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peaks.peak()
     federation.run(config, hfkd, dataset, tuple(range(seeds)))
-    return before * unit, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return before, peaks.peak()
 
 
 @pytest.mark.parametrize("seeds", [2, 12])
