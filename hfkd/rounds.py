@@ -1,0 +1,169 @@
+"""RQ1, rounds: every student gets one more teacher a round, and each round is solved exactly. Ours (METHOD section 4).
+
+Students compete where `fan_out` or a byte budget limits teachers, else not; clients of different levels rarely do. So a
+federation falls into parts that are matched one after the other. In a part, R students and T teachers go by their
+places, pair matrices are [student s, teacher t], and groups are (R, slots) places of teachers, -1 where a slot is empty.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from hfkd.constraints import Paths
+from hfkd.tables import blocks
+
+# Order of preference: the objective, then the trend to uniformity, then the client id. Each is scaled well below the
+# one before it, and the rounding takes away what only the order of a sum decides.
+BY_UNIFORMITY = 1e-6
+_BY_ID = 1e-10
+DECIMALS = 12
+SLACK = 1.1e-6  # more than the trend and the client id together can turn
+
+
+class Part(NamedTuple):
+    """Students who compete with nobody outside the part, and all their teachers."""
+
+    students: np.ndarray  # (R,) client ids, ascending
+    teachers: np.ndarray  # (T,) client ids, ascending
+    early: tuple  # of the students and of the teachers: 1 for client 0, towards 0 for the last one
+    allowed: np.ndarray  # (R, T) bool
+    load: np.ndarray  # (T,) students that each teacher can take
+    cost: np.ndarray  # (R, T) bytes of an edge; 0 without a budget
+    budget: float  # bytes for all edges; inf without a budget
+
+
+class Values(NamedTuple):
+    """What groups are worth, and what one more teacher would make of them."""
+
+    now: np.ndarray  # (R,)
+    after: Callable  # slice of students -> (r, T), without the trend
+    trend: Callable  # students (k,), teachers (k,) -> (k,), what the trend adds to `after`
+
+
+def constant(gain: np.ndarray) -> Callable:
+    """Values for `fill` where a teacher is worth `gain` (R, T) to a student, whoever else teaches it."""
+    return lambda _: Values(np.zeros(len(gain)), lambda s: gain[s], lambda s, t: np.zeros(len(s)))
+
+
+def parts(allowed: np.ndarray, paths: Paths) -> Iterator[Part]:
+    """The parts: a budget ties all students together, fan_out those who may have teachers of one level.
+
+    >>> [part.students.tolist() for part in parts(~np.eye(3, dtype=bool)[[0, 1, 1]], Paths([1, 2, 3]))]
+    [[0], [1], [2]]
+    """
+    n, money = len(allowed), paths.budget_bytes is not None
+    together = money or (paths.fan_out is not None and paths.max_gap > 1)
+    key = np.zeros(n) if together else paths.levels
+    early = 1 - np.arange(n) / n
+    for k in np.unique(key):
+        students = np.flatnonzero((key == k) & allowed.any(axis=1))
+        teachers = np.flatnonzero(allowed[students].any(axis=0))
+        if len(students):
+            square = np.ix_(students, teachers)
+            cost = paths.edge_bytes[square] if money else np.broadcast_to(0.0, (len(students), len(teachers)))
+            load = np.full(len(teachers), len(students) if paths.fan_out is None else paths.fan_out)
+            yield Part(students, teachers, (early[students], early[teachers]), allowed[square], load, cost,
+                       paths.budget_bytes if money else np.inf)
+
+
+def fill(values: Callable, part: Part, fan_in: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Give every student one more teacher a round, the rounds solved exactly, until a limit stops it.
+
+    A student is filled up to fan_in even where the mean similarity makes a gain slightly negative: fan_in is a budget
+    of voices, more voices lower the noise of the pool, and the objective only orders them. When bytes run short in a
+    round, the edges of highest gain are kept.
+
+    Args:
+        values: groups -> Values; after - now is in [-1, 1].
+        part: its limits are kept.
+        fan_in: teachers per student.
+
+    Returns:
+        groups (R, fan_in), the load left (T,), the budget left.
+    """
+    groups = np.full((len(part.students), min(fan_in, len(part.teachers))), -1)
+    if fan_in >= len(part.teachers) and np.isinf(part.budget) and (part.load >= len(groups)).all():
+        return np.where(part.allowed, np.arange(len(part.teachers)), -1), part.load, part.budget  # nothing to choose
+    load, budget, untaken = part.load.copy(), part.budget, part.allowed.copy()
+    while True:
+        size = (groups >= 0).sum(axis=1)
+        free = untaken & (size < groups.shape[1])[:, None] & (load > 0) & (part.cost <= budget)
+        if not free.any():
+            return groups, load, budget
+        s, t, gain = _near_best(values(groups), free, load)
+        chosen = assign(s, t, gain, load, part.early)
+        kept = chosen[keep_best(gain[chosen], part.cost[s[chosen], t[chosen]], budget)]
+        s, t = s[kept], t[kept]
+        groups[s, size[s]], untaken[s, t] = t, False
+        load -= np.bincount(t, minlength=len(load))
+        budget -= part.cost[s, t].sum()
+
+
+def _near_best(values: Values, free: np.ndarray, load: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The free pairs that an exact round has to look at: students, teachers, gains, the students in order.
+
+    Others can fill no more teachers than their number has places for, say m. So one of a student's m + 1 best teachers
+    has a place left, and in the best round nobody has a teacher worse than that. Without competition m is 0, and the
+    trend is computed for those alone whom it may decide between.
+    """
+    n_students, n_teachers = free.shape
+    scarce = np.sort(load[load < free.sum(axis=0)])
+    m = min(np.searchsorted(np.cumsum(scarce), n_students - 1, side="right"), n_teachers - 1)
+    found = []
+    for rows in blocks(n_students, n_teachers):
+        gain = values.after(rows) - values.now[rows, None]
+        ranked = np.where(free[rows], gain, -np.inf)
+        ranked.partition(n_teachers - 1 - m, axis=1)
+        s, t = np.nonzero(free[rows] & (gain >= ranked[:, [n_teachers - 1 - m]] - SLACK))
+        found.append((s + rows.start, t, gain[s, t]))
+    s, t, gain = map(np.concatenate, zip(*found, strict=True))
+    return s, t, np.round(gain + values.trend(s, t), DECIMALS)
+
+
+def assign(students: np.ndarray, teachers: np.ndarray, gain: np.ndarray, load: np.ndarray, early: tuple) -> np.ndarray:
+    """One teacher for as many students as possible, and among those the largest total gain, exactly.
+
+    Args:
+        students, teachers, gain: (k,) the pairs that may be chosen, in the order of students, then teachers; gain in
+            [-1, 1], rounded.
+        load: (T,) students that each teacher can still take; a teacher's column is repeated that often.
+        early: (R,), (T,) precedence where gains tie.
+
+    Returns:
+        (j,) which of the pairs.
+
+    >>> pairs = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), np.array([.9, .8, .9, .1])
+    >>> assign(*pairs, np.array([1, 1]), (np.ones(2), np.ones(2))).tolist()
+    [1, 2]
+    """
+    wanted = np.bincount(teachers, minlength=len(load))
+    if (wanted <= load).all():  # nobody competes: each student takes its best, lowest id first
+        order = np.lexsort((teachers, -gain, students))
+        return order[np.unique(students[order], return_index=True)[1]]
+    rows, at = np.unique(students, return_inverse=True)
+    alone = 4.0 * len(early[0])  # worse than anything that all other students can win by it
+    loss = np.full((len(rows), len(load)), alone)
+    loss[at, teachers] = -gain - _BY_ID * early[0][students] * early[1][teachers]  # low ids first, by low ids
+    columns = np.repeat(np.arange(len(load)), np.minimum(load, wanted))
+    at, chosen = linear_sum_assignment(np.take(loss, columns, axis=1))
+    taught = loss[at, columns[chosen]] < alone
+    key = rows[at] * len(load) + columns[chosen]
+    return np.searchsorted(students * len(load) + teachers, key[taught])
+
+
+def keep_best(gain: np.ndarray, cost: np.ndarray, budget: float) -> np.ndarray:
+    """Which edges are kept, those of highest gain first, as long as the budget pays for them; ties in the given order.
+
+    >>> keep_best(np.array([.1, .9, .5]), np.array([1., 2., 3.]), 4).tolist()
+    [1, 0]
+    """
+    if np.isinf(budget):
+        return np.arange(len(gain))
+    kept = []
+    for i in np.argsort(-gain, kind="stable"):
+        if cost[i] <= budget:
+            kept.append(i)
+            budget -= cost[i]
+    return np.array(kept, dtype=np.int64)
