@@ -104,19 +104,20 @@ def fill(values: Callable, part: Part, fan_in: int) -> tuple[np.ndarray, np.ndar
 def _near_best(values: Values, free: np.ndarray, load: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The free pairs that an exact round has to look at: students, teachers, gains, the students in order.
 
-    Others can fill no more teachers than their number has places for, say m. So one of a student's m + 1 best teachers
-    has a place left, and in the best round nobody has a teacher worse than that. Without competition m is 0, and the
-    trend is computed for those alone whom it may decide between.
+    Where a student's best teachers have places for all students together, one of them has a place left, and in the best
+    round the student has none that is worse. Without competition that is its one best teacher, and the trend to
+    uniformity is computed only for those between whom it may decide.
     """
-    n_students, n_teachers = free.shape
-    scarce = np.sort(load[load < free.sum(axis=0)])
-    m = min(np.searchsorted(np.cumsum(scarce), n_students - 1, side="right"), n_teachers - 1)
+    many, n_teachers = free.any(axis=1).sum(), len(load)
+    places = np.where(load < free.sum(axis=0), load, many)
     found = []
-    for rows in blocks(n_students, n_teachers):
+    for rows in blocks(len(free), n_teachers):
         gain = values.after(rows) - values.now[rows, None]
         ranked = np.where(free[rows], gain, -np.inf)
-        ranked.partition(n_teachers - 1 - m, axis=1)
-        s, t = np.nonzero(free[rows] & (gain >= ranked[:, [n_teachers - 1 - m]] - SLACK))
+        order = np.argsort(-ranked, axis=1)
+        last = np.minimum((np.cumsum(places[order], axis=1) < many).sum(axis=1, keepdims=True), n_teachers - 1)
+        floor = np.take_along_axis(ranked, np.take_along_axis(order, last, axis=1), axis=1)
+        s, t = np.nonzero(free[rows] & (gain >= floor - SLACK))
         found.append((s + rows.start, t, gain[s, t]))
     s, t, gain = map(np.concatenate, zip(*found, strict=True))
     return s, t, np.round(gain + values.trend(s, t), DECIMALS)

@@ -18,7 +18,8 @@ def evenness(m: np.ndarray) -> np.ndarray:
     """
     total = m.sum(axis=-1, keepdims=True)
     q = m / np.where(total > 0, total, 1)
-    spread = -np.einsum("...c,...c->...", q, np.log(np.maximum(q, 1e-300)))  # 0 ln 0 = 0
+    logs = np.maximum(q, 1e-300)  # 0 ln 0 = 0
+    spread = -np.einsum("...c,...c->...", q, np.log(logs, out=logs))
     return np.where(total[..., 0] > 0, spread / np.log(m.shape[-1]), 1.0)
 
 
