@@ -45,12 +45,13 @@ def group_value(counts: np.ndarray, edges: np.ndarray, personality: float = 0.25
     return found
 
 
-def match_groups(counts: np.ndarray, part: Part, fan_in: int, personality: float, earned: np.ndarray,
-                 share: float) -> np.ndarray:
+def match_groups(counts: np.ndarray, these: list[Part], fan_in: int, personality: float, earned: np.ndarray,
+                 share: float) -> list[np.ndarray]:
     """The "coverage" rule: `fill` on the marginal gains of (1 - share) `group_value` + the sum of `earned` (N, N) over
-    the group, then `swap`; returns groups (R, slots)."""
-    values = group_values(counts, part, personality, earned, share)
-    return swap(*fill(values, part, fan_in), values, part)
+    the group, then `swap`; returns groups (R, slots) of each part."""
+    values = [group_values(counts, part, personality, earned, share) for part in these]
+    filled = fill(values, these, fan_in)
+    return [swap(*state, value, part) for state, value, part in zip(filled, values, these, strict=True)]
 
 
 def group_values(counts: np.ndarray, part: Part, personality: float, earned: np.ndarray, share: float) -> Callable:

@@ -101,14 +101,17 @@ def match(counts: np.ndarray, paths: Paths, rule: str = "coverage", personality:
         measure = MEASURES.get(rule, lambda n_s, n_t: affinity(n_s, personality, n_t))
         return (1 - share) * measure(counts[students], counts[teachers]) + earned[pair]
 
-    for part in parts(allowed, paths) if rule != "none" else ():
-        if rule == "coverage":
-            groups = match_groups(counts, part, paths.fan_in, personality, earned, share)
-        else:
-            gain = fit(part.students, part.teachers)
-            groups = _by_gain(rule, gain, fit, part, paths.fan_in)
-            total += gain[np.nonzero(groups >= 0)[0], groups[groups >= 0]].sum()
-        edges[part.students[np.nonzero(groups >= 0)[0]], part.teachers[groups[groups >= 0]]] = True
+    these = [] if rule == "none" else list(parts(allowed, paths))
+    if rule == "coverage":
+        groups, gains = match_groups(counts, these, paths.fan_in, personality, earned, share), None
+    else:
+        gains = [fit(part.students, part.teachers) for part in these]
+        groups = _by_gain(rule, gains, fit, these, paths.fan_in)
+    for i, part in enumerate(these):
+        s, slot = np.nonzero(groups[i] >= 0)
+        t = groups[i][s, slot]
+        edges[part.students[s], part.teachers[t]] = True
+        total += 0.0 if gains is None else gains[i][s, t].sum()
     edges.setflags(write=False)
     left, asked_for = load_left(edges, paths), 'rule "none" asks for no teacher'
     alone = {int(i): asked_for if rule == "none" and allowed[i].any() else why_alone(i, allowed, left, paths)
@@ -119,13 +122,14 @@ def match(counts: np.ndarray, paths: Paths, rule: str = "coverage", personality:
     return Matching(edges, alone, rule, float(total) if scored else None)
 
 
-def _by_gain(rule: str, gain: np.ndarray, fit: Callable, part: Part, fan_in: int) -> np.ndarray:
-    """Groups (R, slots) of a rule that looks at a fixed `gain` (R, T) of each teacher for each student."""
+def _by_gain(rule: str, gains: list, fit: Callable, these: list[Part], fan_in: int) -> list[np.ndarray]:
+    """Groups (R, slots) of each part by a rule that looks at a fixed gain (R, T) of each teacher for each student."""
     if rule == "stable":
-        return stable(gain, fit(part.teachers, part.students).T, part)
+        return [stable(gain, fit(part.teachers, part.students).T, part) for gain, part in zip(gains, these)]
     if rule == "milp":
-        return largest(gain, part, fan_in)
-    return fill(constant(gain), part, {"assignment": 1, "all": len(part.teachers)}.get(rule, fan_in))[0]
+        return [largest(gain, part, fan_in) for gain, part in zip(gains, these)]
+    fan_in = {"assignment": 1, "all": max((part.allowed.shape[1] for part in these), default=1)}.get(rule, fan_in)
+    return [groups for groups, _, _ in fill([constant(gain) for gain in gains], these, fan_in)]
 
 
 def describe(matching: Matching, paths: Paths) -> list[str]:

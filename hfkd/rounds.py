@@ -1,7 +1,7 @@
 """RQ1, rounds: every student gets one more teacher a round, and each round is solved exactly. Ours (METHOD section 4).
 
-Students compete where `fan_out` or a byte budget limits teachers, else not; clients of different levels rarely do. So a
-federation falls into parts that are matched one after the other. In a part, R students and T teachers go by their
+Students compete where `fan_out` or a byte budget limits teachers, and clients of different levels rarely do. So a
+federation falls into parts, of which each is a smaller problem. In a part, R students and T teachers go by their
 places, pair matrices are [student s, teacher t], and groups are (R, slots) places of teachers, -1 where a slot is empty.
 """
 
@@ -48,14 +48,13 @@ def constant(gain: np.ndarray) -> Callable:
 
 
 def parts(allowed: np.ndarray, paths: Paths) -> Iterator[Part]:
-    """The parts: a budget ties all students together, fan_out those who may have teachers of one level.
+    """The parts: the students of a level, or all together where they share a budget or teachers.
 
     >>> [part.students.tolist() for part in parts(~np.eye(3, dtype=bool)[[0, 1, 1]], Paths([1, 2, 3]))]
     [[0], [1], [2]]
     """
     n, money = len(allowed), paths.budget_bytes is not None
-    together = money or (paths.fan_out is not None and paths.max_gap > 1)
-    key = np.zeros(n) if together else paths.levels
+    key = np.zeros(n) if money or paths.max_gap > 1 else paths.levels
     early = 1 - np.arange(n) / n
     for k in np.unique(key):
         students = np.flatnonzero((key == k) & allowed.any(axis=1))
@@ -63,42 +62,59 @@ def parts(allowed: np.ndarray, paths: Paths) -> Iterator[Part]:
         if len(students):
             square = np.ix_(students, teachers)
             cost = paths.edge_bytes[square] if money else np.broadcast_to(0.0, (len(students), len(teachers)))
-            load = np.full(len(teachers), len(students) if paths.fan_out is None else paths.fan_out)
+            load = np.full(len(teachers), n if paths.fan_out is None else paths.fan_out)
             yield Part(students, teachers, (early[students], early[teachers]), allowed[square], load, cost,
                        paths.budget_bytes if money else np.inf)
 
 
-def fill(values: Callable, part: Part, fan_in: int) -> tuple[np.ndarray, np.ndarray, float]:
+def fill(values: list[Callable], these: list[Part], fan_in: int) -> list[tuple[np.ndarray, np.ndarray, float]]:
     """Give every student one more teacher a round, the rounds solved exactly, until a limit stops it.
 
     A student is filled up to fan_in even where the mean similarity makes a gain slightly negative: fan_in is a budget
     of voices, more voices lower the noise of the pool, and the objective only orders them. When bytes run short in a
-    round, the edges of highest gain are kept.
+    round, the edges of highest gain are kept. The parts go round by round together, because ids weigh in wherever a
+    teacher has fewer places left than students of all parts ask for one.
 
     Args:
-        values: groups -> Values; after - now is in [-1, 1].
-        part: its limits are kept.
+        values: of each part, groups -> Values; after - now is in [-1, 1].
+        these: the parts; their limits are kept.
         fan_in: teachers per student.
 
     Returns:
-        groups (R, fan_in), the load left (T,), the budget left.
+        Of each part: groups (R, slots), the load left (T,), the budget left.
     """
-    groups = np.full((len(part.students), min(fan_in, len(part.teachers))), -1)
-    if fan_in >= len(part.teachers) and np.isinf(part.budget) and (part.load >= len(groups)).all():
-        return np.where(part.allowed, np.arange(len(part.teachers)), -1), part.load, part.budget  # nothing to choose
-    load, budget, untaken = part.load.copy(), part.budget, part.allowed.copy()
+    if all(fan_in >= len(p.teachers) and np.isinf(p.budget) and (p.load >= len(p.students)).all() for p in these):
+        return [(np.where(p.allowed, np.arange(len(p.teachers)), -1), p.load, p.budget) for p in these]
+    states = [(np.full((len(p.students), min(fan_in, len(p.teachers))), -1), p.load, p.budget) for p in these]
     while True:
-        size = (groups >= 0).sum(axis=1)
-        free = untaken & (size < groups.shape[1])[:, None] & (load > 0) & (part.cost <= budget)
-        if not free.any():
-            return groups, load, budget
-        s, t, gain = _near_best(values(groups), free, load)
-        chosen = assign(s, t, gain, load, part.early)
-        kept = chosen[keep_best(gain[chosen], part.cost[s[chosen], t[chosen]], budget)]
-        s, t = s[kept], t[kept]
-        groups[s, size[s]], untaken[s, t] = t, False
-        load -= np.bincount(t, minlength=len(load))
-        budget -= part.cost[s, t].sum()
+        asked = [_free(part, *state) for part, state in zip(these, states, strict=True)]
+        asking = sum(free.any(axis=1).sum() for free in asked)
+        if asking == 0:
+            return states
+        rivals = any((load[free.any(axis=0)] < asking).any() for free, (_, load, _) in zip(asked, states, strict=True))
+        for i, free in enumerate(asked):
+            if free.any():
+                states[i] = _round(values[i], these[i], free, rivals, *states[i])
+
+
+def _free(part: Part, groups: np.ndarray, load: np.ndarray, budget: float) -> np.ndarray:
+    """(R, T) bool: who may be added to which group."""
+    free = part.allowed & (load > 0) & (part.cost <= budget) & (groups < 0).any(axis=1)[:, None]
+    s, slot = np.nonzero(groups >= 0)
+    free[s, groups[s, slot]] = False
+    return free
+
+
+def _round(values: Callable, part: Part, free: np.ndarray, rivals: bool, groups: np.ndarray, load: np.ndarray,
+           budget: float) -> tuple[np.ndarray, np.ndarray, float]:
+    """One more teacher for everybody who may have one."""
+    s, t, gain = _near_best(values(groups), free, load)
+    rank = gain + rivals * _BY_ID * part.early[0][s] * part.early[1][t]  # low ids first, by low ids
+    chosen = assign(s, t, rank, load)
+    kept = chosen[keep_best(gain[chosen], part.cost[s[chosen], t[chosen]], budget)]
+    s, t, groups = s[kept], t[kept], groups.copy()
+    groups[s, (groups[s] < 0).argmax(axis=1)] = t
+    return groups, load - np.bincount(t, minlength=len(load)), budget - part.cost[s, t].sum()
 
 
 def _near_best(values: Values, free: np.ndarray, load: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -123,30 +139,28 @@ def _near_best(values: Values, free: np.ndarray, load: np.ndarray) -> tuple[np.n
     return s, t, np.round(gain + values.trend(s, t), DECIMALS)
 
 
-def assign(students: np.ndarray, teachers: np.ndarray, gain: np.ndarray, load: np.ndarray, early: tuple) -> np.ndarray:
+def assign(students: np.ndarray, teachers: np.ndarray, gain: np.ndarray, load: np.ndarray) -> np.ndarray:
     """One teacher for as many students as possible, and among those the largest total gain, exactly.
 
     Args:
         students, teachers, gain: (k,) the pairs that may be chosen, in the order of students, then teachers; gain in
-            [-1, 1], rounded.
+            [-1, 1].
         load: (T,) students that each teacher can still take; a teacher's column is repeated that often.
-        early: (R,), (T,) precedence where gains tie.
 
     Returns:
-        (j,) which of the pairs.
+        (j,) which of the pairs, the students in order.
 
-    >>> pairs = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), np.array([.9, .8, .9, .1])
-    >>> assign(*pairs, np.array([1, 1]), (np.ones(2), np.ones(2))).tolist()
+    >>> assign(np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1]), np.array([.9, .8, .9, .1]), np.array([1, 1])).tolist()
     [1, 2]
     """
     wanted = np.bincount(teachers, minlength=len(load))
-    if (wanted <= load).all():  # nobody competes: each student takes its best, lowest id first
+    if (wanted <= load).all():  # everybody takes its best, lowest id first
         order = np.lexsort((teachers, -gain, students))
         return order[np.unique(students[order], return_index=True)[1]]
     rows, at = np.unique(students, return_inverse=True)
-    alone = 4.0 * len(early[0])  # worse than anything that all other students can win by it
+    alone = 4.0 * len(rows)  # worse than anything that all other students can win by it
     loss = np.full((len(rows), len(load)), alone)
-    loss[at, teachers] = -gain - _BY_ID * early[0][students] * early[1][teachers]  # low ids first, by low ids
+    loss[at, teachers] = -gain
     columns = np.repeat(np.arange(len(load)), np.minimum(load, wanted))
     at, chosen = linear_sum_assignment(np.take(loss, columns, axis=1))
     taught = loss[at, columns[chosen]] < alone

@@ -41,8 +41,9 @@ def two_levels(seed, n_students, n_teachers, n_classes=6, **limits):
 def greedy_edges(counts, paths, personality):
     """What the rule "coverage" chooses before its swap pass."""
     edges, nothing = np.zeros((len(counts), len(counts)), dtype=bool), np.zeros((len(counts), len(counts)))
-    for part in parts(admissible(paths), paths):
-        groups = fill(group_values(counts, part, personality, nothing, 0.0), part, paths.fan_in)[0]
+    these = list(parts(admissible(paths), paths))
+    values = [group_values(counts, part, personality, nothing, 0.0) for part in these]
+    for part, (groups, _, _) in zip(these, fill(values, these, paths.fan_in)):
         s, slot = np.nonzero(groups >= 0)
         edges[part.students[s], part.teachers[groups[s, slot]]] = True
     return edges
