@@ -55,7 +55,7 @@ def match_groups(counts: np.ndarray, these: list[Part], fan_in: int, personality
 
 
 def group_values(counts: np.ndarray, part: Part, personality: float, earned: np.ndarray, share: float) -> Callable:
-    """groups (R, slots) -> Values: `group_value` with its tie-break, of the groups and of each with one more teacher."""
+    """groups (R, slots) -> Values: `group_value` with its tie-break, of groups and of each with one more teacher."""
     n, p = np.asarray(counts, dtype=np.float64), distributions(counts)
     (own, fair), (n_s, n_t) = ((table[part.students], table[part.teachers]) for table in (_fair(p), n))
     alike, row = similarity(p[part.students], p[part.teachers]), np.arange(len(own))[:, None]

@@ -20,10 +20,10 @@ import numpy as np
 from hfkd import paths
 
 # Modules that choose, store or draw numbers but make none. All others count: a new module is never forgotten.
-BYSTANDERS = {"__init__", "bench", "cells", "claims", "cli", "commands", "compat", "config", "curves", "download",
-              "endpoints", "exhibits", "experiments", "explaining", "grids", "journals", "limits", "listing", "needs",
-              "notebooks", "overhead", "overview", "pairing", "parallel", "parameters", "paths", "progress",
-              "provenance", "ranking", "rendering", "results", "statistics", "stories"}
+BYSTANDERS = {"__init__", "bench", "bench_match", "cells", "claims", "cli", "commands", "compat", "config", "curves",
+              "download", "endpoints", "exhibits", "experiments", "explaining", "grids", "journals", "limits",
+              "listing", "needs", "notebooks", "overhead", "overview", "pairing", "parallel", "parameters", "paths",
+              "progress", "provenance", "ranking", "rendering", "results", "statistics", "stories"}
 NEXT = "choose another --out, or start over with --fresh (make reproduce FRESH=1)"
 
 

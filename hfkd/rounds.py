@@ -2,7 +2,7 @@
 
 Students compete where `fan_out` or a byte budget limits teachers, and clients of different levels rarely do. So a
 federation falls into parts, of which each is a smaller problem. In a part, R students and T teachers go by their
-places, pair matrices are [student s, teacher t], and groups are (R, slots) places of teachers, -1 where a slot is empty.
+places, pair matrices are [student s, teacher t], groups are (R, slots) places of teachers, -1 where a slot is empty.
 """
 
 from collections.abc import Callable, Iterator

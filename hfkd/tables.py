@@ -1,4 +1,4 @@
-"""Tables with a row per client, checked, and all pairs of two of them walked through in blocks of bounded memory (ours).
+"""Tables with a row per client: checked, and all their pairs walked through in blocks of bounded memory (ours).
 
 Letters: R students, T teachers, C classes.
 """

@@ -21,7 +21,7 @@ ORDER = """
     paths streams tables assess losses levels shares progress parameters
     formats download data schemes partition
     constraints rounds coverage solvers matching knowledge weighting revenue limits config training
-    state measure transport networks earning signals learning ledger federation averaging methods needs bench overhead
+    state measure transport networks earning signals learning ledger federation averaging methods needs bench bench_match overhead
     parallel provenance endpoints compat pairing curves results journals statistics overview ranking claims plots
     stories explaining
     cells grids experiments exhibits rendering notebooks listing commands hfkd cli
