@@ -7,6 +7,7 @@ that knowledge goes between adjacent levels (authors' code, LIFE).
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 
@@ -89,10 +90,13 @@ def admissible(paths: Paths) -> np.ndarray:
     >>> admissible(Paths([1, 2, 3])).astype(int).tolist()
     [[0, 1, 0], [0, 0, 1], [0, 0, 0]]
     """
-    gap = paths.levels[None, :] - paths.levels[:, None]
-    mask = (gap >= 1) & (gap <= paths.max_gap)
+    levels, n = paths.levels, len(paths.levels)
+    mask = np.empty((n, n), dtype=bool)
+    for level in np.unique(levels):
+        mask[levels == level] = (levels > level) & (levels <= level + paths.max_gap)
     if np.isfinite(paths.max_size_ratio):
-        mask &= paths.sizes[None, :] / paths.sizes[:, None] <= paths.max_size_ratio
+        for i in range(n):
+            mask[i] &= paths.sizes / paths.sizes[i] <= paths.max_size_ratio
     if paths.topology is not None:
         mask &= paths.topology
     if not is_acyclic(mask):
@@ -106,15 +110,14 @@ def is_acyclic(edges: np.ndarray) -> bool:
     >>> is_acyclic(np.array([[0, 1], [1, 0]], dtype=bool))
     False
     """
-    n_components, _ = connected_components(edges, directed=True, connection="strong")
+    n_components, _ = connected_components(csr_array(edges), directed=True, connection="strong")
     return n_components == len(edges) and not np.diagonal(edges).any()
 
 
-def why_alone(i: int, edges: np.ndarray, allowed: np.ndarray, paths: Paths) -> str:
-    """The limit that leaves client i without a teacher; `edges` are the chosen, `allowed` the admissible ones.
+def why_alone(i: int, allowed: np.ndarray, left: np.ndarray, paths: Paths) -> str:
+    """The limit that leaves client i without a teacher; `allowed` are the admissible edges, `left` is the `load_left`.
 
-    >>> nobody = np.zeros((2, 2), dtype=bool)
-    >>> why_alone(0, nobody, nobody, Paths([1, 3]))
+    >>> why_alone(0, np.zeros((2, 2), dtype=bool), np.ones(2), Paths([1, 3]))
     'no admissible teacher within max_gap 1'
     """
     gap = paths.levels - paths.levels[i]
@@ -127,7 +130,7 @@ def why_alone(i: int, edges: np.ndarray, allowed: np.ndarray, paths: Paths) -> s
         small = above if paths.sizes is None else above & (paths.sizes / paths.sizes[i] <= paths.max_size_ratio)
         limit = "that the topology links to" if small.any() else f"within max_size_ratio {paths.max_size_ratio:g}"
         return f"no admissible teacher {limit}"
-    if not (load_left(edges, paths)[allowed[i]] > 0).any():
+    if not (left[allowed[i]] > 0).any():
         return "no teacher had load left (fan_out)"
     return "budget_bytes spent"
 

@@ -1,22 +1,16 @@
-"""RQ1, groups: fill every student with teachers in rounds of exact assignment, then improve by one swap pass.
+"""RQ1, groups: what a group of teachers is worth to its student, and the swap pass that improves it.
 
-All of it is ours (METHOD section 4). Pair matrices are [student s, teacher t]; N clients, C classes,
-g the teachers of a student.
+All of it is ours (METHOD section 4). Letters and places as in `hfkd.rounds`; g the teachers of a student s.
 """
 
 from collections.abc import Callable
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 
-from hfkd.assess import distributions, similarity, uniformity
-from hfkd.constraints import Paths, load_left
-
-# Order of preference: the objective, then the trend to uniformity, then the client id. Each is scaled well below the
-# one before it, and the rounding takes away what only the order of a sum decides.
-_BY_UNIFORMITY = 1e-6
-_BY_ID = 1e-10
-_DECIMALS = 12
+from hfkd.assess import distributions, similarity
+from hfkd.rounds import BY_UNIFORMITY, DECIMALS, SLACK, Part, Values, fill
+from hfkd.tables import blocks, evenness
 
 
 def group_value(counts: np.ndarray, edges: np.ndarray, personality: float = 0.25) -> np.ndarray:
@@ -43,158 +37,105 @@ def group_value(counts: np.ndarray, edges: np.ndarray, personality: float = 0.25
     [0.75, 0.375]
     """
     p = distributions(counts)
-    likeness = (edges * similarity(p)).sum(axis=1) / np.maximum(edges.sum(axis=1), 1)
-    return personality * likeness + (1 - personality) * _covered(_best(p, np.arange(len(p)), edges))
+    fair, found = _fair(p), np.empty(len(p))
+    for s, row in enumerate(np.asarray(edges, dtype=bool)):
+        g = np.flatnonzero(row)
+        likeness = similarity(p[[s]], p[g]).mean() if len(g) else 0
+        found[s] = personality * likeness + (1 - personality) * fair[[s, *g]].max(axis=0).mean()
+    return found
 
 
-def match_groups(counts: np.ndarray, allowed: np.ndarray, paths: Paths, personality: float,
-                 earned: np.ndarray, share: float) -> np.ndarray:
+def match_groups(counts: np.ndarray, these: list[Part], fan_in: int, personality: float, earned: np.ndarray,
+                 share: float) -> list[np.ndarray]:
     """The "coverage" rule: `fill` on the marginal gains of (1 - share) `group_value` + the sum of `earned` (N, N) over
-    the group, then `swap`; returns edges (N, N) bool."""
-    everyone = np.arange(len(counts))
-    values = _values(counts, personality, earned, share)
-
-    def gains(edges):
-        now, after = values(everyone, edges)
-        return after - now[:, None]
-
-    return swap(fill(gains, allowed, paths, paths.fan_in), values, allowed, paths)
+    the group, then `swap`; returns groups (R, slots) of each part."""
+    values = [group_values(counts, part, personality, earned, share) for part in these]
+    filled = fill(values, these, fan_in)
+    return [swap(*state, value, part) for state, value, part in zip(filled, values, these, strict=True)]
 
 
-def fill(gains: Callable, allowed: np.ndarray, paths: Paths, fan_in: int) -> np.ndarray:
-    """Give every student one more teacher a round, the rounds solved exactly, until a limit stops it.
-
-    A student is filled up to fan_in even where the mean similarity makes a gain slightly negative: fan_in is a budget
-    of voices, more voices lower the noise of the pool, and the objective only orders them. When bytes run short in a
-    round, the edges of highest gain are kept.
-
-    Args:
-        gains: edges (N, N) bool -> (N, N) gain of adding each teacher, each in [-1, 1].
-        allowed: (N, N) bool, the admissible edges.
-        paths: fan_out, budget_bytes and edge_bytes are kept.
-        fan_in: teachers per student.
-
-    Returns:
-        edges (N, N) bool.
-    """
-    edges = np.zeros_like(allowed)
-    while True:
-        left = load_left(edges, paths)
-        free = allowed & ~edges & (edges.sum(axis=1) < fan_in)[:, None] & (left > 0) & _affordable(edges, paths)
-        if not free.any():
-            return edges
-        gain = np.round(gains(edges), _DECIMALS)
-        students, teachers = assign(gain, free, left)
-        edges |= keep_best(gain, students, teachers, paths, edges)
-
-
-def assign(gain: np.ndarray, free: np.ndarray, load: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One teacher for as many students as possible, and among those the largest total gain, exactly.
-
-    Args:
-        gain: (N, N) in [-1, 1], rounded.
-        free: (N, N) bool, pairs that may be chosen.
-        load: (N,) students that each teacher can still take; a teacher's column is repeated that often.
-
-    Returns:
-        students (k,), teachers (k,).
-
-    >>> students, teachers = assign(np.array([[.9, .8], [.9, .1]]), np.ones((2, 2), dtype=bool), np.array([1, 1]))
-    >>> teachers.tolist()
-    [1, 0]
-    """
-    students, n = np.flatnonzero(free.any(axis=1)), len(gain)
-    if (load[free.any(axis=0)] >= len(students)).all():  # nobody competes: each student takes its best, lowest id first
-        return students, np.where(free, gain, -np.inf)[students].argmax(axis=1)
-    columns = np.repeat(np.arange(n), np.where(free.any(axis=0), np.minimum(load, len(students)), 0))
-    order = np.outer(1 - np.arange(n) / n, 1 - np.arange(n) / n)  # low ids are served first, by low ids
-    alone = -4.0 * n  # worse than anything that all other students can win by it
-    value = np.where(free, gain + _BY_ID * order, alone)[np.ix_(students, columns)]
-    rows, chosen = linear_sum_assignment(value, maximize=True)
-    students, teachers = students[rows], columns[chosen]
-    taught = free[students, teachers]
-    return students[taught], teachers[taught]
-
-
-def swap(edges: np.ndarray, values: Callable, allowed: np.ndarray, paths: Paths) -> np.ndarray:
-    """One pass: every student may replace one teacher by another with load left, if that raises its value.
-
-    Students go in the order of what they could win, so that the outcome does not depend on how clients are numbered.
-    """
-    edges = edges.copy()
-    students = np.flatnonzero(edges.any(axis=1))
-    hopes = np.array([_best_swap(s, edges, values, allowed, paths)[0] for s in students])
-    for s in students[np.argsort(-hopes, kind="stable")]:
-        gain, old, new = _best_swap(s, edges, values, allowed, paths)
-        if gain > 0:
-            edges[s, [old, new]] = False, True
-    return edges
-
-
-def keep_best(gain: np.ndarray, students: np.ndarray, teachers: np.ndarray, paths: Paths,
-              before: np.ndarray) -> np.ndarray:
-    """Of the edges (students, teachers), those of highest gain that the bytes left by `before` pay for; (N, N) bool."""
-    kept = np.zeros_like(before)
-    for i in np.lexsort((teachers, students, -gain[students, teachers])):
-        if _affordable(before | kept, paths)[students[i], teachers[i]]:
-            kept[students[i], teachers[i]] = True
-    return kept
-
-
-def _bytes_left(edges: np.ndarray, paths: Paths) -> float:
-    """Bytes of the budget that the edges leave; inf without a budget."""
-    return np.inf if paths.budget_bytes is None else paths.budget_bytes - paths.edge_bytes[edges].sum()
-
-
-def _affordable(edges: np.ndarray, paths: Paths) -> np.ndarray:
-    """(N, N) bool: edges that the bytes left still pay for."""
-    if paths.budget_bytes is None:
-        return np.ones_like(edges)
-    return paths.edge_bytes <= _bytes_left(edges, paths)
-
-
-def _values(counts: np.ndarray, personality: float, earned: np.ndarray, share: float) -> Callable:
-    """`group_value` with its tie-break, of given groups and of each group with one more client, for any R groups."""
+def group_values(counts: np.ndarray, part: Part, personality: float, earned: np.ndarray, share: float) -> Callable:
+    """groups (R, slots) -> Values: `group_value` with its tie-break, of groups and of each with one more teacher."""
     n, p = np.asarray(counts, dtype=np.float64), distributions(counts)
-    alike = similarity(p)
+    (own, fair), (n_s, n_t) = ((table[part.students], table[part.teachers]) for table in (_fair(p), n))
+    alike, row = similarity(p[part.students], p[part.teachers]), np.arange(len(own))[:, None]
 
-    def value(likeness, best, pooled):
-        trend = uniformity(distributions(pooled.reshape(-1, n.shape[1]))).reshape(likeness.shape)
-        return personality * likeness + (1 - personality) * _covered(best) + _BY_UNIFORMITY * trend
+    def worth(likeness, covered, paid):
+        return (1 - share) * (personality * likeness + (1 - personality) * covered) + paid
 
-    def values(students, groups):  # (R,), (R, N) bool -> (R,), (R, N)
-        best, pooled = _best(p, students, groups), n[students] + groups @ n
-        size, total = groups.sum(axis=1), (groups * alike[students]).sum(axis=1)
-        after = value((total[:, None] + alike[students]) / (size + 1)[:, None],
-                      np.maximum(best[:, None], p[None, :]), pooled[:, None] + n[None, :])
-        paid = (groups * earned[students]).sum(axis=1)
-        now = (1 - share) * value(total / np.maximum(size, 1), best, pooled) + paid
-        return now, (1 - share) * after + paid[:, None] + earned[students]
+    def values(groups):
+        taken = groups >= 0
+        paid = earned[part.students[:, None], part.teachers[groups]]
+        size, total, paid = (np.where(taken, x, 0).sum(axis=1) for x in (1, alike[row, groups], paid))
+        best, pooled = own.copy(), n_s.copy()
+        for t, there in zip(groups.T, taken.T, strict=True):
+            best[there], pooled[there] = np.maximum(best[there], fair[t[there]]), pooled[there] + n_t[t[there]]
+
+        def after(s):  # max(a, b) = (a + b + |a - b|)/2, summed over classes without an array (r, T, C)
+            covered = best[s].sum(axis=1)[:, None] + fair.sum(axis=1) + cdist(best[s], fair, "cityblock")
+            likeness = (total[s, None] + alike[s]) / (size[s, None] + 1)
+            more = earned[np.ix_(part.students[s], part.teachers)]
+            return worth(likeness, covered / (2 * fair.shape[1]), paid[s, None] + more)
+
+        def trend(s, t):
+            pieces = (evenness(pooled[s[k]] + n_t[t[k]]) for k in blocks(len(s), n_t.shape[1]))
+            return (1 - share) * BY_UNIFORMITY * np.concatenate([*pieces, np.zeros(0)])
+
+        now = worth(total / np.maximum(size, 1), best.mean(axis=1), paid)
+        return Values(now + (1 - share) * BY_UNIFORMITY * evenness(pooled), after, trend)
 
     return values
 
 
-def _best(p: np.ndarray, students: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """(R, C): the largest share of each class that anybody in g + s holds."""
-    return np.maximum(p[students], np.where(groups[:, :, None], p[None, :], 0).max(axis=1))
+def swap(groups: np.ndarray, load: np.ndarray, budget: float, values: Callable, part: Part) -> np.ndarray:
+    """One pass: every student may replace one teacher by another with load left, if that raises its value.
+
+    Students go in the order of what they could win, so that the outcome does not depend on how clients are numbered.
+    What a swap is worth depends on the student's own group alone, so each swap is valued once; whether load and budget
+    allow it is asked when it is the student's turn.
+    """
+    groups, load = np.sort(groups, axis=1), load.copy()
+    hopes, (student, slot, new, gain) = _swaps(groups, load, budget, values, part)
+    first = np.searchsorted(student, np.arange(len(groups) + 1))
+    more = part.cost[student, new] - part.cost[student, groups[student, slot]]
+    for s in np.argsort(-hopes, kind="stable"):
+        k = np.arange(first[s], first[s + 1])
+        k = k[(load[new[k]] > 0) & (more[k] <= budget)]
+        if len(k):
+            best = k[gain[k].argmax()]
+            old, groups[s, slot[best]] = groups[s, slot[best]], new[best]
+            load[old] += 1
+            load[new[best]] -= 1
+            budget -= more[best]
+    return groups
 
 
-def _covered(best: np.ndarray) -> np.ndarray:
-    """(1/C) sum_c min(1, C best(c)) over the last axis."""
-    return np.minimum(1, best.shape[-1] * best).mean(axis=-1)
+def _swaps(groups: np.ndarray, load: np.ndarray, budget: float, values: Callable, part: Part) -> tuple:
+    """hopes (R,): the best gain of a swap that load and budget allow now; and every swap of positive gain, allowed now
+    or not: students, slots, new teachers, gains, in that order."""
+    now, n_teachers = values(groups).now, len(load)
+    hopes, found, other = np.full(len(groups), -np.inf), [], part.allowed.copy()
+    s, slot = np.nonzero(groups >= 0)
+    other[s, groups[s, slot]] = False
+    for slot, old in enumerate(groups.T):
+        without = values(np.where(np.arange(groups.shape[1]) == slot, -1, groups))
+        for rows in blocks(len(groups), n_teachers):
+            cost = part.cost[rows]
+            more = cost - np.take_along_axis(cost, old[rows, None], axis=1)
+            able = other[rows] & (old[rows, None] >= 0)
+            open_ = able & (load > 0) & (more <= budget)
+            rise = without.after(rows) - now[rows, None]
+            top = np.where(open_, rise, -np.inf).max(axis=1, keepdims=True)
+            s, t = np.nonzero((able & (rise > -SLACK)) | (open_ & (rise >= top - SLACK)))
+            gain = np.round(rise[s, t] + without.trend(s + rows.start, t), DECIMALS)
+            np.maximum.at(hopes, s + rows.start, np.where(open_[s, t], gain, -np.inf))
+            k = gain > 0
+            found.append((s[k] + rows.start, np.full(k.sum(), slot), t[k], gain[k]))
+    student, slot, new, gain = map(np.concatenate, zip(*found, strict=True))
+    order = np.lexsort((new, slot, student))
+    return hopes, (student[order], slot[order], new[order], gain[order])
 
 
-def _best_swap(s: int, edges: np.ndarray, values: Callable, allowed: np.ndarray,
-               paths: Paths) -> tuple[float, int, int]:
-    """(gain, old teacher, new teacher) of the best swap of student s; the gain is -inf if none is possible."""
-    old = np.flatnonzero(edges[s])
-    groups = np.repeat(edges[s][None], len(old), axis=0)
-    groups[np.arange(len(old)), old] = False
-    now, _ = values(np.array([s]), edges[s][None])
-    _, after = values(np.full(len(old), s), groups)
-    possible = np.repeat((allowed[s] & ~edges[s] & (load_left(edges, paths) > 0))[None], len(old), axis=0)
-    if paths.budget_bytes is not None:
-        possible &= paths.edge_bytes[s][None] - paths.edge_bytes[s, old][:, None] <= _bytes_left(edges, paths)
-    gain = np.where(possible, np.round(after - now, _DECIMALS), -np.inf)
-    slot, new = np.unravel_index(gain.argmax(), gain.shape)
-    return gain[slot, new], old[slot], new
+def _fair(p: np.ndarray) -> np.ndarray:
+    """min(1, C p): how much of a fair share 1/C of each class everybody has."""
+    return np.minimum(1, p.shape[1] * p)

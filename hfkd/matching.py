@@ -3,14 +3,18 @@
 Every pair matrix is [student s, teacher t]. The poster asks for the matching and gives no rule; all rules are ours.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from hfkd.assess import affinity, coverage, distributions, similarity, union_gain
-from hfkd.constraints import Paths, admissible, why_alone
-from hfkd.coverage import fill, group_value, match_groups
+from hfkd.constraints import Paths, admissible, load_left, why_alone
+from hfkd.coverage import group_value, match_groups
+from hfkd.rounds import Part, constant, fill, parts
 from hfkd.solvers import largest, stable
+from hfkd.tables import counted, dial
 
 __all__ = ["RULES", "Matching", "Paths", "admissible", "describe", "group", "group_value", "match"]
 
@@ -26,6 +30,13 @@ RULES = {
     "complementarity": "the poster's complementarity alone: the fan_in teachers that best cover what the student lacks",
     "all": "control: every admissible edge; fan_in is ignored, fan_out and the byte budget are kept",
     "none": "control: no edge",
+}
+
+MEASURES = {  # counts of the students, counts of the teachers -> (R, T); the other rules look at the affinity
+    "nearest": lambda n, m: similarity(distributions(n), distributions(m)),
+    "farthest": lambda n, m: -similarity(distributions(n), distributions(m)),
+    "uniformity": union_gain,
+    "complementarity": lambda n, m: coverage(distributions(n), distributions(m)),
 }
 
 
@@ -73,29 +84,52 @@ def match(counts: np.ndarray, paths: Paths, rule: str = "coverage", personality:
     """
     if rule not in RULES:
         raise ValueError(f"rule is {rule!r}; expected one of {', '.join(RULES)}")
-    p, n = distributions(counts), len(paths.levels)
-    if len(p) != n:
-        raise ValueError(f"counts has {len(p)} clients, levels has {n}; expected one row of counts per level")
+    counts, n = counted(counts), len(paths.levels)
+    if len(counts) != n:
+        raise ValueError(f"counts has {len(counts)} clients, levels has {n}; expected one row of counts per level")
     if rule == "random" and not isinstance(rng, np.random.Generator):
         raise ValueError(f"rule 'random' got rng {rng!r}; expected a numpy Generator, such as np.random.default_rng(0)")
-    allowed, earned = admissible(paths), share * (np.zeros((n, n)) if revenue is None else np.asarray(revenue, float))
-    fit = (1 - share) * affinity(counts, personality) + earned
+    dial(personality)
+    allowed, edges = admissible(paths), np.zeros((n, n), dtype=bool)
+    earned = np.broadcast_to(0.0, (n, n)) if revenue is None else share * np.asarray(revenue, float)
+    drawn, total = rng.random((n, n)) if rule == "random" else None, 0.0
+
+    def fit(students, teachers):  # ids -> (R, T), what every rule but "coverage" chooses by
+        pair = np.ix_(students, teachers)
+        if rule == "random":
+            return drawn[pair]
+        measure = MEASURES.get(rule, lambda n_s, n_t: affinity(n_s, personality, n_t))
+        return (1 - share) * measure(counts[students], counts[teachers]) + earned[pair]
+
+    these = [] if rule == "none" else list(parts(allowed, paths))
     if rule == "coverage":
-        edges = match_groups(counts, allowed, paths, personality, earned, share)
-    elif rule in ("stable", "milp", "none"):
-        solve = {"stable": stable, "milp": largest, "none": lambda *_: np.zeros_like(allowed)}[rule]
-        edges = solve(fit, allowed, paths)
+        groups, gains = match_groups(counts, these, paths.fan_in, personality, earned, share), None
     else:
-        score = {"random": lambda: rng.random((n, n)), "nearest": lambda: similarity(p),
-                 "farthest": lambda: -similarity(p), "uniformity": lambda: union_gain(counts),
-                 "complementarity": lambda: coverage(p)}.get(rule)
-        gain = fit if score is None else score() if rule == "random" else (1 - share) * score() + earned
-        edges = fill(lambda _: gain, allowed, paths, {"assignment": 1, "all": n}.get(rule, paths.fan_in))
+        gains = [fit(part.students, part.teachers) for part in these]
+        groups = _by_gain(rule, gains, fit, these, paths.fan_in)
+    for i, part in enumerate(these):
+        s, slot = np.nonzero(groups[i] >= 0)
+        t = groups[i][s, slot]
+        edges[part.students[s], part.teachers[t]] = True
+        total += 0.0 if gains is None else gains[i][s, t].sum()
     edges.setflags(write=False)
-    asked_for = 'rule "none" asks for no teacher'
-    alone = {int(i): asked_for if rule == "none" and allowed[i].any() else why_alone(i, edges, allowed, paths)
+    left, asked_for = load_left(edges, paths), 'rule "none" asks for no teacher'
+    alone = {int(i): asked_for if rule == "none" and allowed[i].any() else why_alone(i, allowed, left, paths)
              for i in np.flatnonzero(~edges.any(axis=1))}
-    return Matching(edges, alone, rule, _score(rule, counts, fit, edges, allowed, personality))
+    if rule == "coverage" and allowed.any():
+        total = group_value(counts, edges, personality)[allowed.any(axis=1)].mean()
+    scored = rule in ("assignment", "milp", "all") or (rule == "coverage" and allowed.any())
+    return Matching(edges, alone, rule, float(total) if scored else None)
+
+
+def _by_gain(rule: str, gains: list, fit: Callable, these: list[Part], fan_in: int) -> list[np.ndarray]:
+    """Groups (R, slots) of each part by a rule that looks at a fixed gain (R, T) of each teacher for each student."""
+    if rule == "stable":
+        return [stable(gain, fit(part.teachers, part.students).T, part) for gain, part in zip(gains, these)]
+    if rule == "milp":
+        return [largest(gain, part, fan_in) for gain, part in zip(gains, these)]
+    fan_in = {"assignment": 1, "all": max((part.allowed.shape[1] for part in these), default=1)}.get(rule, fan_in)
+    return [groups for groups, _, _ in fill([constant(gain) for gain in gains], these, fan_in)]
 
 
 def describe(matching: Matching, paths: Paths) -> list[str]:
@@ -150,13 +184,6 @@ def group(edges: np.ndarray, levels: np.ndarray, feedback: bool = True, peers: b
     if feedback:
         mask |= edges.T
     if peers:
-        mask |= (edges @ edges.T) & (levels[:, None] == levels[None, :]) & ~itself
+        sparse = csr_array(edges, dtype=np.int32)
+        mask |= ((sparse @ sparse.T).toarray() > 0) & (levels[:, None] == levels[None, :]) & ~itself
     return mask | itself if self_ else mask
-
-
-def _score(rule: str, counts: np.ndarray, fit: np.ndarray, edges: np.ndarray, allowed: np.ndarray,
-           personality: float) -> float | None:
-    """The score of a `Matching`."""
-    if rule == "coverage" and allowed.any():
-        return float(group_value(counts, edges, personality)[allowed.any(axis=1)].mean())
-    return float(fit[edges].sum()) if rule in ("assignment", "milp", "all") else None

@@ -18,13 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from hfkd import paths
+from hfkd.bystanders import BYSTANDERS
 
-# Modules that choose, store or draw numbers but make none. All others count: a new module is never forgotten.
-BYSTANDERS = {"__init__", "bench", "benchmarks", "cells", "claims", "cli", "commands", "compat", "config", "curves",
-              "download", "endpoints", "exhibits", "experiments", "explaining", "floor", "grids", "journals", "limits",
-              "listing", "needs", "notebooks", "overhead", "overview", "pairing", "parallel", "parameters", "paths",
-              "peaks", "progress", "provenance", "ranking", "rendering", "results", "statistics", "stories", "sweep",
-              "workloads"}
 NEXT = "choose another --out, or start over with --fresh (make reproduce FRESH=1)"
 
 

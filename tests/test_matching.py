@@ -9,8 +9,9 @@ import pytest
 from hfkd import assess
 from hfkd.assess import affinity, distributions, similarity
 from hfkd.constraints import is_acyclic
-from hfkd.coverage import _values, fill
+from hfkd.coverage import group_values
 from hfkd.matching import RULES, Paths, admissible, describe, group, group_value, match
+from hfkd.rounds import fill, parts
 
 SEEDS = range(8)
 LIMITS = [{}, {"fan_out": 2}, {"fan_out": 3, "fan_in": 2, "max_gap": 2}, {"links": 0.4, "fan_out": 2}, {"budget": 9},
@@ -35,6 +36,17 @@ def two_levels(seed, n_students, n_teachers, n_classes=6, **limits):
     rng = np.random.default_rng(seed)
     p = rng.dirichlet(np.full(n_classes, 0.3), size=n_students + n_teachers)
     return rng.multinomial(100, p), Paths([1] * n_students + [2] * n_teachers, **limits)
+
+
+def greedy_edges(counts, paths, personality):
+    """What the rule "coverage" chooses before its swap pass."""
+    edges, nothing = np.zeros((len(counts), len(counts)), dtype=bool), np.zeros((len(counts), len(counts)))
+    these = list(parts(admissible(paths), paths))
+    values = [group_values(counts, part, personality, nothing, 0.0) for part in these]
+    for part, (groups, _, _) in zip(these, fill(values, these, paths.fan_in)):
+        s, slot = np.nonzero(groups >= 0)
+        edges[part.students[s], part.teachers[groups[s, slot]]] = True
+    return edges
 
 
 def best_subset(weight, cost, fan_in, fan_out, budget):
@@ -129,14 +141,7 @@ def test_fed_cbs_uniform_triple_is_reached_by_the_swap_pass_only():
     # The student is uniform, so every class is covered and only the trend to uniformity decides. Greedy takes client 1
     # (union 11,11,11,11,11,5), then 2 or 3, and ends at {0,1,2}; swapping 1 for 3 gives 15 of each class: {0,2,3}.
     paths = Paths([1, 2, 2, 2], fan_in=2)
-    values, everyone = _values(FED_CBS, 0.0, np.zeros((4, 4)), 0.0), np.arange(4)
-
-    def gains(edges):
-        now, after = values(everyone, edges)
-        return after - now[:, None]
-
-    greedy = fill(gains, admissible(paths), paths, 2)
-    assert np.flatnonzero(greedy[0]).tolist() == [1, 2]
+    assert np.flatnonzero(greedy_edges(FED_CBS, paths, 0.0)[0]).tolist() == [1, 2]
     assert np.flatnonzero(match(FED_CBS, paths, "coverage", personality=0).edges[0]).tolist() == [2, 3]
 
 
@@ -175,9 +180,7 @@ def test_the_swap_pass_never_loses_value_and_sometimes_wins(limits):
     won = []
     for seed in range(12):
         counts, paths = federation(seed, **limits)
-        values, everyone, allowed = _values(counts, 0.25, np.zeros((14, 14)), 0.0), np.arange(14), admissible(paths)
-        greedy = fill(lambda e, v=values: np.subtract(v(everyone, e)[1], v(everyone, e)[0][:, None]), allowed, paths,
-                      paths.fan_in)
+        greedy = greedy_edges(counts, paths, 0.25)
         after = group_value(counts, match(counts, paths).edges).sum()
         won.append(after - group_value(counts, greedy).sum())
     assert min(won) > -1e-5  # the tie-break of 1e-6 may cost that much

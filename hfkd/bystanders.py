@@ -1,0 +1,11 @@
+"""Modules that choose, store or draw numbers but make none: a change in them makes no result a different one.
+
+All others count in the digest of the code: a new module is never forgotten. Source: ours.
+"""
+
+BYSTANDERS = set("""
+    __init__ bystanders bench bench_match benchmarks cells claims cli commands compat config curves download endpoints
+    exhibits experiments explaining floor grids journals limits listing needs notebooks overhead overview
+    pairing parallel parameters paths peaks progress provenance ranking rendering results statistics stories
+    sweep workloads
+""".split())
