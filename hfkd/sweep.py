@@ -36,7 +36,7 @@ def plan(only: str, device: str) -> list:
     if only in ("fml-round", "fedavg-round"):
         return [partial(published_round, only)]
     if only == "hfkd-round":
-        return [partial(profile_round, profile) for profile in ("smoke", "lite", "paper")]
+        return [partial(profile_round, profile, None) for profile in ("smoke", "lite", "paper")]
     if only == "methods":
         return [partial(method_round, method) for method in METHODS]
     kinds = [("mlp", level, 32) for level in (1, 2, 3)] + [("cnn", level, 32) for level in (1, 2, 3)]
@@ -63,7 +63,7 @@ def level_round(family, level, batch, device, threads, repeats, members=60, mean
     return bench.measured(f"{family} level {level}, batch {batch}, {members} members", [job], device, repeats)
 
 
-def profile_round(profile, seeds=None, device="cpu", threads=1, repeats=1):
+def profile_round(profile, seeds, device, threads, repeats):
     """The HFKD round of a profile; on a processor `paper` takes one seed."""
     every = seeds_of(profile)
     count = seeds or (1 if profile == "paper" and device == "cpu" else len(every))

@@ -1,5 +1,6 @@
 """The bench: counted arithmetic against a formula, every table's work really runs, and the JSON is what was printed."""
 
+import inspect
 import json
 
 import pytest
@@ -59,6 +60,11 @@ def test_every_table_has_work_and_a_small_one_runs():
     crowd = sweep.crowd_round(6)
     assert crowd.seconds > 0 and crowd.sequential > 0 and crowd.flops > 0
     assert sweep.method_round("local", seeds=(0,)).flops is None
+    names = {"device": "cpu", "threads": 1, "repeats": 1}
+    for table in sweep.TABLES:  # the three that the bench hands over stand where each work expects them
+        for work in sweep.plan(table, "cuda"):
+            bound = inspect.signature(work).bind(*names.values()).arguments
+            assert {name: bound[name] for name in names} == names
     assert training.train is not sweep._in_turn  # the sequential path is put away again
 
 
