@@ -88,7 +88,8 @@ def _convolution(layer, weights, x):
     """Every member's kernels on its own images."""
     w, bias = weights["weight"], weights.get("bias")
     if len(x) == 1:
-        return F.conv2d(x.squeeze(0), w.squeeze(0), None if bias is None else bias.squeeze(0), layer.stride, layer.padding)[None]
+        own, w, bias = (None if each is None else each.squeeze(0) for each in (x, w, bias))
+        return F.conv2d(own, w, bias, layer.stride, layer.padding)[None]
     side_by_side = x.transpose(0, 1).flatten(1, 2)
     bias = None if bias is None else bias.flatten()
     y = F.conv2d(side_by_side, w.flatten(0, 1), bias, layer.stride, layer.padding, groups=len(x))

@@ -63,7 +63,8 @@ def _look(which, cohort, images, at):
 
     def answers(rows):
         weights = {name: w[rows] for name, w in cohort.weights.items()}
-        return torch.cat([seen(cohort.module, weights, pick(images, part))[which] for part in at[rows].split(CHUNK, 1)], 1)
+        some = [seen(cohort.module, weights, pick(images, part))[which] for part in at[rows].split(CHUNK, dim=1)]
+        return torch.cat(some, dim=1)
 
     return torch.cat([answers(rows) for rows in blocks.slices(len(at), each, images.device)])
 

@@ -1,11 +1,12 @@
 """How much memory a run takes, predicted before it starts, and refused in one sentence where it does not fit."""
 
 import os
+from functools import lru_cache
 from pathlib import Path
 
 import torch
 
-from hfkd import blocks, levels
+from hfkd import blocks, data, levels
 
 LIBRARY = 400e6  # bytes of Python, torch and the scientific packages, measured
 
@@ -63,6 +64,24 @@ def check(config, dataset, seeds: int, public=None) -> float:
             f"them for {most}, and {free / 1e9:.1f} GB are free; take {ways}"
         )
     return total
+
+
+def room(cells, jobs) -> str:
+    """What the cells of a grid need, in words, before any of them starts.
+
+    Args:
+        cells: each with a config and its seeds. jobs: how many run at once.
+
+    Raises:
+        ValueError: as `check`, or what `data.load` refuses.
+    """
+    load = lru_cache(data.load)
+    largest = 0.0
+    for cell in cells:
+        config = cell.config
+        public = None if config.public in ("same", "none") else load(config.public)
+        largest = max(largest, check(config, load(config.dataset), len(cell.seeds), public))
+    return f"{len(cells)} cells, at most {jobs} at once, each takes up to {largest / 1e9:.2f} GB beside the libraries"
 
 
 def available(device: str = "cpu") -> float:

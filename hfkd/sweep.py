@@ -38,7 +38,8 @@ def plan(only: str, device: str) -> list:
     if only == "hfkd-round":
         return [partial(profile_round, profile, None) for profile in ("smoke", "lite", "paper")]
     if only == "methods":
-        return [partial(method_round, method) for method in METHODS]
+        fit = [name for name, method in METHODS.items() if "depths" not in method.NEEDS]  # lite's levels are of width
+        return [partial(method_round, name) for name in fit]
     kinds = [("mlp", level, 32) for level in (1, 2, 3)] + [("cnn", level, 32) for level in (1, 2, 3)]
     kinds += [("mlp", 2, batch) for batch in (8, 128)]
     return [
@@ -55,7 +56,7 @@ def published_round(what, device, threads, repeats):
 
 
 def level_round(family, level, batch, device, threads, repeats, members=60, mean_size=400):
-    """One joint round of a level: clients of skewed sizes (Dirichlet 1, as under label skew), public batch as private."""
+    """One joint round of a level, by clients of skewed sizes (Dirichlet 1, as under label skew)."""
     torch.set_num_threads(threads)
     shares = np.sort(stream(0, "bench sizes").dirichlet(np.ones(members)))[::-1]
     sizes = [max(8, int(share * members * mean_size)) for share in shares]
@@ -93,10 +94,8 @@ def _round(what, config, dataset, seeds, repeats):
     times = [round_seconds(config, dataset, seeds) for _ in range(repeats)]
     with patch.object(training, "train", _in_turn):
         one_by_one = round_seconds(config, dataset, seeds)
-    many, few = (
-        floor.flops(lambda r=r: federation.run(replace(config, rounds=r, eval_every=r, threads=1), hfkd, dataset, seeds))
-        for r in (3, 2)
-    )
+    shorter = [replace(config, rounds=rounds, eval_every=rounds, threads=1) for rounds in (3, 2)]
+    many, few = (floor.flops(lambda own=own: federation.run(own, hfkd, dataset, seeds)) for own in shorter)
     torch.set_num_threads(config.threads)
     return floor.Figure(what, min(times), one_by_one, many - few, floor.matmul_rate(config.device))
 

@@ -36,7 +36,8 @@ def networks() -> list[nn.Module]:
         return nn.Conv2d(before, after, 5), nn.MaxPool2d(2), nn.ReLU()  # HtFLlib's order reversed: the same function
 
     def network(*body):
-        return nn.Sequential(OrderedDict(body=nn.Sequential(*body, nn.ReLU()), head=nn.Linear(body[-1].out_features, 10)))
+        head = nn.Linear(body[-1].out_features, 10)
+        return nn.Sequential(OrderedDict(body=nn.Sequential(*body, nn.ReLU()), head=head))
 
     with torch.device("meta"):
         return [

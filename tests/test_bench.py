@@ -9,6 +9,8 @@ from torch import nn
 
 from hfkd import bench, benchmarks, blocks, floor, levels, sweep, training, workloads
 from hfkd.cli import main
+from hfkd.config import configure
+from hfkd.needs import check_needs
 
 
 def test_flops_of_a_perceptron_by_hand():
@@ -59,6 +61,8 @@ def test_every_table_has_work_and_a_small_one_runs():
     assert figure.what == "mlp level 1, batch 8, 3 members" and figure.flops > 0
     crowd = sweep.crowd_round(6)
     assert crowd.seconds > 0 and crowd.sequential > 0 and crowd.flops > 0
+    for method in sweep.plan("methods", "cpu"):
+        check_needs(configure("lite", method=method.args[0]))
     assert sweep.method_round("local", seeds=(0,)).flops is None
     names = {"device": "cpu", "threads": 1, "repeats": 1}
     for table in sweep.TABLES:  # the three that the bench hands over stand where each work expects them

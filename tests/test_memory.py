@@ -2,11 +2,12 @@
 
 import multiprocessing
 import os
+import re
 
 import pytest
 import torch
 
-from hfkd import blocks, cohorts, federation, levels, memory, peaks, training
+from hfkd import blocks, cohorts, experiments, federation, levels, memory, peaks, training
 from hfkd.bench import rehearsal
 from hfkd.config import configure
 from hfkd.methods import hfkd
@@ -91,3 +92,12 @@ def test_side_by_side_does_all_work_and_hands_on_errors(threads):
             blocks.side_by_side(lambda part: 1 / part, [1, 0], torch.device("cpu"))
     finally:
         torch.set_num_threads(before)
+
+
+def test_a_grid_tells_its_memory_before_it_starts(tmp_path):
+    said = []
+    experiments.run_one(seeds=(0,), out=tmp_path / "X.csv", report=said.append, method="local", rounds=1)
+    assert re.fullmatch(r"1 cells, at most 1 at once, each takes up to 0\.\d\d GB beside the libraries", said[0])
+    said.clear()
+    experiments.run_one(seeds=(0,), out=tmp_path / "X.csv", report=said.append, method="local", rounds=1)
+    assert not said  # nothing is left to run
