@@ -114,17 +114,17 @@ def fig_scale(rounds: pd.DataFrame, matched: pd.DataFrame) -> Figure:
     crowd = crowds(rounds)
     if matched.empty:
         raise ValueError("the record has no matching; `hfkd bench --json FILE` without --only measures it")
-    figure, ((left, middle, right),) = new(1, 3, PAGE, 2.3, width_ratios=[1.2, .8, 1])
+    figure, ((left, middle, right),) = new(1, 3, PAGE, 2.5, width_ratios=[1.2, .8, 1])
     ends = crowd["clients"].iloc[[0, -1]].to_numpy()
     left.plot(ends, crowd["seconds"].iloc[0] * ends / ends[0], color=PALE, label="in proportion to clients")
     left.plot(crowd["clients"], crowd["sequential"], color=PLAIN, marker="o", mfc="white", label="one after the other")
     left.plot(crowd["clients"], crowd["seconds"], color=BATCHED, marker="o", label="one program")
-    left.legend(loc="lower right", handlelength=1.8)
+    figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=3, handlelength=1.8)
     left.set(ylabel="seconds of a round", title="a round of HFKD")
     middle.plot(crowd["clients"], crowd["memory"], color=BATCHED, marker="o")
     middle.set(ylabel="peak memory", title="its memory")
     right.axhline(MATCHING_LIMIT, color=INK, linewidth=.7, linestyle=":", zorder=1)
-    right.annotate(f"{MATCHING_LIMIT} s", (0, MATCHING_LIMIT), (3, 2), ("axes fraction", "data"), "offset points",
+    right.annotate(f"{MATCHING_LIMIT} s", (0, MATCHING_LIMIT), (3, -8), ("axes fraction", "data"), "offset points",
                    fontsize=7)
     groups = list(matched.sort_values("clients").groupby("case", sort=False))
     colours = [CYCLE[k % len(CYCLE)] for k in range(len(groups))]
@@ -137,9 +137,10 @@ def fig_scale(rounds: pd.DataFrame, matched: pd.DataFrame) -> Figure:
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.yaxis.set_major_formatter(EngFormatter("B" if axes is middle else "s"))
         axes.yaxis.set_minor_locator(NullLocator())
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.grid(axis="both")
     middle.set_ylim(crowd["memory"].min() / 1.5, crowd["memory"].max() * 1.5)
-    middle.yaxis.set_major_locator(LogLocator(10, (1, 2, 5)))
+    middle.yaxis.set_major_locator(LogLocator(10, (1, 2, 5), numticks=9))
     last = [tuple(group[["clients", "seconds"]].iloc[-1]) for _, group in groups]
     label_ends(right, last, [case for case, _ in groups], colours)
     return finish(figure)

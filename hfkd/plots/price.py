@@ -58,7 +58,7 @@ def fig_price(frame: pd.DataFrame, rounds: pd.DataFrame, methods: Sequence[str] 
     figure, grid = new(1, 2, PAGE, 4.2, sharey=True)
     nothing = bytes_axis(grid[:, :1], sent)
     spent = took[[run[0] for run in runs]].to_numpy()
-    grid[0, 1].set(xscale="log", xlim=(spent.min() / 1.4, spent.max() * 1.4), xlabel="seconds of a round")
+    grid[0, 1].set(xscale="log", xlim=(spent.min() / 1.4, spent.max() * 1.4), xlabel="seconds of a round\nof all clients, two seeds")
     grid[0, 1].axhline(0, color=INK, linewidth=.7, zorder=1)
     grid[0, 1].grid(axis="both")
     grid[0, 1].xaxis.set_major_locator(LogLocator(10, (1, 2, 5)))
