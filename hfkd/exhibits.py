@@ -3,7 +3,7 @@
 Notebooks and `hfkd render` draw from the same tables, so a figure in figures/ shows what the notebook shows.
 """
 
-from hfkd import explaining, journals, overview, paths, plots
+from hfkd import costs, explaining, journals, overview, paths, plots
 from hfkd.grids import BASE
 from hfkd.results import load
 
@@ -47,6 +47,23 @@ def shapley(frame):
     return plots.fig_effects(frame, f"{BASE}[{SMALL}none]", variants=[SMALL + "labelled", SMALL + "shapley"])
 
 
+def price(comparison, rounds):
+    """What a point costs at Dirichlet 0.1, each method by the better of its losses and readouts.
+
+    comparison: rows of grid 40; rounds: as `costs.read` returns them.
+    """
+    main, best = _best(comparison)
+    sharp = main[main["partition"].eq("dirichlet") & main["skew"].eq(0.1)]
+    return plots.fig_price(sharp, rounds, best)
+
+
+def _best(comparison):
+    """Rows without the matching controls, and the better run of each method on validation data."""
+    main = comparison[~comparison["variant"].str.contains("rule=|pooling=")]
+    found = overview.chosen_runs(main, over=("hard_loss", "readout"))
+    return main, [run for run in found if "weighting" not in run]
+
+
 def committed() -> dict:
     """Name -> figure, all drawn from the committed results.
 
@@ -57,9 +74,9 @@ def committed() -> dict:
     weighting, groups, comparison, depth, ablations = (load(paths.RESULTS / f"{name}.csv") for name in names)
     ledger = paths.RESULTS / "30_group_distillation.csv"
     controls = comparison["variant"].str.contains("rule=|pooling=")
-    main = comparison[~controls]
+    main, best = _best(comparison)
     own = (comparison["method"] == "hfkd") & (comparison["variant"] == "") & (comparison["partition"] == "dirichlet")
-    best = [run for run in overview.chosen_runs(main, over=("hard_loss", "readout")) if "weighting" not in run]
+    cost = costs.read()
     return {
         "fig20_curve": plots.fig_curve(weighting),
         "fig20_alpha": plots.fig_alpha(weighting),
@@ -78,4 +95,7 @@ def committed() -> dict:
         "fig50_knowledge": effects("fig50_knowledge", ablations),
         "fig50_teaching": effects("fig50_teaching", ablations),
         "fig50_transport": plots.fig_transport(ablations, BASE),
+        "fig60_floor": plots.fig_floor(cost.rounds),
+        "fig60_scale": plots.fig_scale(cost.rounds, cost.matched),
+        "fig60_price": price(comparison, cost.rounds),
     }

@@ -23,7 +23,7 @@ ORDER = """
     constraints rounds coverage solvers matching knowledge weighting revenue limits config batched blocks cohorts training
     memory state measure transport networks earning signals learning ledger federation averaging methods needs
     floor bench bench_match overhead workloads sweep parallel provenance endpoints compat pairing curves results journals
-    statistics overview ranking claims plots stories explaining
+    statistics overview ranking claims costs plots stories explaining
     cells grids experiments benchmarks exhibits rendering notebooks listing commands hfkd cli
 """.split()
 # Closer than the order: these may import only what is named.
@@ -38,7 +38,7 @@ ONLY = {name: set() for name in ("paths", "streams", "tables", "losses", "levels
     "cohorts": {"batched", "blocks", "levels"},
     "training": {"batched", "blocks", "cohorts", "losses"},
 }
-WITHOUT_TORCH = {"results", "statistics", "overview", "ranking", "claims", "compat", "plots", "explaining"}
+WITHOUT_TORCH = {"results", "statistics", "overview", "ranking", "claims", "costs", "compat", "plots", "explaining"}
 JUPYTER = {"papermill", "nbclient", "nbformat"}  # in notebooks.py alone, inside functions
 NEVER = {"nbval", "IPython"}
 

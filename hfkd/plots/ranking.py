@@ -118,12 +118,10 @@ def fig_bytes(frame: pd.DataFrame, methods: Sequence[str] | None = None, baselin
               for panel in scenes]
     sent = [traffic(panel.rows, list(map(key, runs)), **panel.where).to_numpy()
             for panel, runs in zip(scenes, chosen, strict=True)]
-    if not (some := np.concatenate([each[each > 0] for each in sent])).size:
-        raise ValueError("nobody sends anything; a log scale of bytes cannot show it")
     every, crowded = [run for runs in chosen for run in runs], max(map(len, chosen)) > CROWD
     height = .8 + 1.1 * crowded + 2 * len(metrics)
     figure, grid = new(len(metrics), len(scenes), PAGE, height, sharex=True, sharey="row")
-    left = _bytes_axis(grid, some)
+    left = bytes_axis(grid, np.concatenate(sent))
     drawn = []
     for row, metric in zip(grid, metrics, strict=True):
         for panel, runs, each in zip(scenes, chosen, sent, strict=True):
@@ -158,8 +156,23 @@ def _note(axes: Axes, runs: list[tuple[str, str]], values: np.ndarray) -> list[t
     return [(left, y, right, y) for y in np.linspace(low, high, 6)]
 
 
-def _bytes_axis(grid: np.ndarray, some: np.ndarray) -> float:
-    """A log scale of bytes for all panels; returns where those stand who send nothing."""
+def bytes_axis(grid: np.ndarray, sent: np.ndarray) -> float:
+    """A log scale of bytes for all panels (rows, columns); returns where those stand who send nothing, left of a break.
+
+    Args:
+        sent: bytes of each run.
+
+    Raises:
+        ValueError: all of them are 0.
+
+    Source: *ours*.
+
+    >>> from hfkd.plots.canvas import new
+    >>> round(bytes_axis(new(1, 1, 2, 2)[1], np.array([0, 1000, 8000])))  # 0.6 of a decade below 1000
+    251
+    """
+    if not (some := sent[sent > 0]).size:
+        raise ValueError("nobody sends anything; a log scale of bytes cannot show it")
     left = 10 ** (np.log10(some.min()) - NOTHING)
     grid[0, 0].set(xscale="log", xlim=(left / 10 ** .3, some.max() * 10 ** .4))
     powers = 10.0 ** np.arange(np.ceil(np.log10(some.min())), np.log10(some.max()) + .4)
