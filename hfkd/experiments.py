@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from hfkd import data, endpoints, journals, memory, paths, progress, provenance, results, state
+from hfkd import data, endpoints, journals, paths, progress, provenance, results, state
 from hfkd.config import configure, seeds_of
 from hfkd.cells import OWN_COLUMNS, cells, check_names
 from hfkd.grids import GRIDS
@@ -101,8 +101,6 @@ def _run_cells(note, cells, seeds, out, shared, fresh, report, jobs, kept) -> pd
     commands = sorted({*before["commands"], note["command"]})
     own = before["methods"] | _resolved(cells)
     failed = []
-    if todo:
-        report(memory.room(todo, min(len(todo), jobs or _jobs(shared))))
     for cell, outcome, read in finished(todo, jobs or _jobs(shared), report):
         if isinstance(outcome, ValueError):
             failed.append(outcome)

@@ -66,22 +66,22 @@ def check(config, dataset, seeds: int, public=None) -> float:
     return total
 
 
-def room(cells, jobs) -> str:
-    """What the cells of a grid need, in words, before any of them starts.
+def tell(cells, jobs, report) -> None:
+    """What the cells of a grid need, before any of them starts, where together they take a gigabyte or more.
 
     Args:
-        cells: each with a config and its seeds. jobs: how many run at once.
+        cells: each with a config and its seeds. jobs: how many run at once. report: called with one line of text.
 
     Raises:
         ValueError: as `check`, or what `data.load` refuses.
     """
-    load = lru_cache(data.load)
-    largest = 0.0
+    load, largest, jobs = lru_cache(data.load), 0.0, min(jobs, len(cells))
     for cell in cells:
         config = cell.config
         public = None if config.public in ("same", "none") else load(config.public)
         largest = max(largest, check(config, load(config.dataset), len(cell.seeds), public))
-    return f"{len(cells)} cells, at most {jobs} at once, each takes up to {largest / 1e9:.2f} GB beside the libraries"
+    if jobs * largest >= 1e9:
+        report(f"{len(cells)} cells, {jobs} at once, each takes up to {largest / 1e9:.1f} GB beside the libraries")
 
 
 def available(device: str = "cpu") -> float:
@@ -92,6 +92,8 @@ def available(device: str = "cpu") -> float:
     >>> available() > 0
     True
     """
+    if device == "cuda" and not torch.cuda.is_available():
+        return float("inf")  # who asks for one that is not there is told so elsewhere
     if device == "cuda":
         return float(torch.cuda.mem_get_info()[0])
     found = [float("inf")]

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from hfkd import data, federation
+from hfkd import data, federation, memory
 from hfkd.config import Config
 from hfkd.methods import METHODS
 
@@ -36,6 +36,7 @@ def finished(cells: list[Cell], jobs: int, report: Callable[[str], None]) -> Ite
     Raises:
         whatever else a cell raises; the others are stopped then.
     """
+    memory.tell(cells, jobs, report)
     start = time.monotonic()
     context = multiprocessing.get_context("spawn")  # a forked child would inherit torch's threads in an unknown state
     rounds = context.Array("l", len(cells))
