@@ -10,7 +10,9 @@ from hfkd.experiments import device_name
 
 HEAD = f"{'':44}{'seconds':>9}{'floor':>9}{'ratio':>7}{'one by one':>12}{'faster':>8}{'GFLOP':>10}{'MB':>8}"
 LEGEND = """floor: its floating point operations at the rate of a 2048 x 2048 matrix product on this machine, same run
-ratio: seconds over floor; one by one: one client after the other, plain autograd and SGD, the same threads"""
+ratio: seconds over floor; one by one: one client after the other, autograd and torch's SGD, the same threads, for FML through
+the engine's layers. The best of the repeats counts, but the published rounds on a CPU and HFKD one by one run once.
+MB: the peak of the process that measured all of it"""
 
 
 def show(only: str | None, device: str, threads: int | None, repeats: int, out: Path | None) -> None:
@@ -66,7 +68,7 @@ def line(row: dict) -> str:
 
 def _match() -> list[dict]:
     """The table of matching at scale, as it is measured."""
-    print("match, one thread, 100 classes")
+    print("match, 100 classes")
     print(f"{'clients':>10}  {'rule':12}{'fan_out':>8}{'seconds':>10}{'MB':>8}{'edges':>8}")
     found = []
     for row in bench_match.costs():

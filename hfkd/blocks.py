@@ -32,7 +32,8 @@ def activations(module: torch.nn.Module, shape: tuple[int, ...]) -> int:
     for layer in twin.modules():
         if not list(layer.children()):
             layer.register_forward_hook(lambda _, __, y: written.append(y.numel()))
-    twin(torch.zeros(1, *shape))
+    for network in (twin, *(own for name, own in twin.named_children() if name == "small")):  # FML's second network
+        network(torch.zeros(1, *shape))
     return sum(written) + torch.Size(shape).numel()
 
 
@@ -50,6 +51,12 @@ def footprint(module, weights: dict, shape: tuple[int, ...], images: int) -> int
     return size * (3 * own + 2 * images * activations(module, shape))
 
 
+def free(device: torch.device) -> float:
+    """Bytes of a GPU that torch may still use: what nobody has, and what torch keeps but does not use."""
+    unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return float(torch.cuda.mem_get_info(device)[0] + unused)
+
+
 def slices(count: int, each: int, device: torch.device) -> list[slice]:
     """Consecutive rows of a cohort that go together.
 
@@ -59,7 +66,7 @@ def slices(count: int, each: int, device: torch.device) -> list[slice]:
     >>> slices(5, 6 * 2**20, torch.device("cpu"))
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
-    room = CACHE if device.type == "cpu" else SHARE * torch.cuda.mem_get_info(device)[0]
+    room = CACHE if device.type == "cpu" else SHARE * free(device)
     size = max(1, int(room // each))
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
@@ -74,7 +81,9 @@ def side_by_side(work: Callable, parts: list, device: torch.device) -> None:
         for part in parts:
             work(part)
         return
-    with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        for done in [pool.submit(work, part) for part in parts]:
-            done.result()
-    torch.set_num_threads(threads)
+    try:
+        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            for done in [pool.submit(work, part) for part in parts]:
+                done.result()
+    finally:
+        torch.set_num_threads(threads)

@@ -82,7 +82,7 @@ def _experiment_commands(command):
         explain(f"--{name}", type=kind, help="only needed where the file holds journals of several runs")
     command("list", listing.show, "what there is, a line each")("what", choices=sorted(listing.LISTS))
     bench = command("bench", commands.bench, "time rounds against their arithmetic and against one client at a time")
-    bench("--only", choices=TABLES, help="one table (default: all but rules, 12 minutes on 2 cores)")
+    bench("--only", choices=TABLES, help="one table (default: all but rules, 14 minutes on 2 cores)")
     bench("--json", type=Path, metavar="FILE", help="write the figures there as well, for programs")
     bench("--device", default="cpu", help="cpu or cuda (default: cpu)")
     bench("--threads", type=int, help="CPU threads (default: as many as there are processors)")

@@ -24,7 +24,6 @@ class Figure(NamedTuple):
     sequential: float | None  # of one client after the other, plain autograd and SGD; None: not asked
     flops: int | None  # counted by torch, of forward and backward; None: not counted
     rate: float  # FLOP/s of the matrix product
-    memory: int | None = None  # peak bytes of the process, or of the GPU
 
     @property
     def floor(self) -> float | None:

@@ -95,8 +95,8 @@ def train(cohort: Cohort, images, labels, private, steps, prior, optimiser, less
         _block(some, images, labels, private[rows], steps[rows], prior[rows], optimiser, heard, own)
         put_back(cohort, some, rows)
 
-    batch = private.shape[-1] + (0 if lesson is None else lesson.rows.shape[-1])
-    each = blocks.footprint(cohort.module, cohort.weights, images.shape[1:], batch)
+    # of two batches even where there is one: blocks, and with them last bits of convolutions, do not depend on a lesson
+    each = blocks.footprint(cohort.module, cohort.weights, images.shape[1:], 2 * private.shape[-1])
     blocks.side_by_side(work, blocks.slices(len(cohort.members), each, images.device), images.device)
 
 

@@ -1,6 +1,6 @@
 """Two published rounds as workloads for `hfkd bench`.
 
-They have the client sizes of the MNIST partition that HtFLlib ships (20 clients, Dirichlet .1, 52,500
+They have the client sizes of the MNIST partition that HtFLlib ships (20 clients, Dirichlet .1, 52,492
 training images) and its networks; images are made up, because time does not depend on what they show.
 
     fml-round      batch 10: every client trains the large CNN that all share, and beside it one of four of its own

@@ -13,6 +13,15 @@ from hfkd.config import configure
 from hfkd.needs import check_needs
 
 
+@pytest.fixture(autouse=True)
+def one_thread():
+    """torch counts operations in the thread that asks, so the engine has to stay in it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def test_flops_of_a_perceptron_by_hand():
     # a private and a public batch, forward and twice backward, but nobody needs the gradient by the image
     job = bench.rehearsal("mlp", 1, (1, 8, 8), [40, 24], public=30, batch=8)
@@ -35,7 +44,7 @@ def test_flops_of_a_convolution_by_hand_grouped_or_not(members):
 
 
 def test_the_published_rounds_have_the_published_sizes():
-    assert len(workloads.SIZES) == 20 and 47_000 < sum(workloads.SIZES) <= 52_500
+    assert len(workloads.SIZES) == 20 and sum(workloads.SIZES) == 52_492
     four, (one,) = workloads.published("fml-round"), workloads.published("fedavg-round")
     assert [len(job[4]) for job in four] == [5, 5, 5, 5] and len(one[4]) == 20
     steps = sorted(k for job in four for k in job[4])
@@ -69,7 +78,6 @@ def test_every_table_has_work_and_a_small_one_runs():
         for work in sweep.plan(table, "cuda"):
             bound = inspect.signature(work).bind(*names.values()).arguments
             assert {name: bound[name] for name in names} == names
-    assert training.train is not sweep._in_turn  # the sequential path is put away again
 
 
 def test_a_round_counts_its_arithmetic_once(monkeypatch):
@@ -95,7 +103,7 @@ def test_bench_prints_and_writes_the_same(monkeypatch, capsys, tmp_path):
         "2.000", "1.000", "2.0", "8.000", "4.0", "1000.0"]  # fmt: skip
     record = json.loads(out.read_text())
     assert record["figures"] == [{"table": "fml-round", "what": "some round", "seconds": 2.0, "sequential": 8.0,
-                                  "flops": 10**12, "rate": 1e12, "memory": 10**9, "floor": 1.0}]  # fmt: skip
+                                  "flops": 10**12, "rate": 1e12, "floor": 1.0, "memory": 10**9}]  # fmt: skip
     assert record["threads"] == 1 and record["parameters"] == {"repeats": 3} and record["versions"]["torch"]
 
 

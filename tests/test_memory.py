@@ -4,13 +4,15 @@ import multiprocessing
 import os
 import re
 
+import numpy as np
 import pytest
 import torch
 
 from hfkd import blocks, cohorts, experiments, federation, levels, memory, peaks, training
 from hfkd.bench import rehearsal
 from hfkd.config import configure
-from hfkd.methods import hfkd
+from hfkd.federation import Signals
+from hfkd.methods import METHODS, hfkd
 from hfkd.overhead import made_up
 
 
@@ -38,7 +40,6 @@ def test_each_part_grows_with_what_it_holds():
     few, many = memory.needed(base, dataset, 1), memory.needed(more, dataset, 3)
     assert all(many[name] > few[name] for name in few.keys() - {"images", "blocks"})
     assert memory.needed(base, made_up(8_000), 1)["images"] == 2 * few["images"] == 2 * 4 * 784 * 4_000
-    assert memory.needed(configure("lite", public="none"), dataset, 1)["answers"] == 0
 
 
 def test_a_run_that_does_not_fit_is_refused_before_it_starts(monkeypatch):
@@ -50,6 +51,28 @@ def test_a_run_that_does_not_fit_is_refused_before_it_starts(monkeypatch):
         federation.run(config, hfkd, dataset, (0, 1))
     monkeypatch.setattr(memory, "available", lambda device: 1e12)
     assert memory.check(config, dataset, 2) == sum(memory.needed(config, dataset, 2).values())
+
+
+def test_methods_without_a_w_are_the_silent_ones():
+    signals = Signals(np.ones((6, 3), int), np.array([1, 1, 1, 2, 2, 3]), np.zeros((6, 6)))
+    for name, method in METHODS.items():
+        lesson = method.teach(signals, configure(method=name, clients=6), np.random.default_rng(0))
+        assert (lesson.weights is None) == (name in memory.SILENT | {"feddf"}), name  # whose server hears answers
+    few = memory.needed(configure("lite", clients=3_000), made_up(4_000), 1, speaks=False)
+    assert few["weights"] == few["answers"] == 0
+
+
+@pytest.mark.parametrize("level", [1, 2, 3])
+def test_weight_zero_is_training_alone_to_the_last_bit_with_convolutions_in_blocks(level, monkeypatch):
+    monkeypatch.setattr(blocks, "CACHE", 3 * 2**20)  # a few members a block
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    *alone, lesson = rehearsal("cnn", level, (1, 28, 28), [64] * 6, public=30, batch=32)
+    twin, *rest = rehearsal("cnn", level, (1, 28, 28), [64] * 6, public=30, batch=32)[:-1]
+    training.train(*alone)
+    training.train(twin, *rest, lesson._replace(weight=torch.zeros(6)))
+    torch.set_num_threads(before)
+    assert all(w.equal(twin.weights[name]) for name, w in alone[0].weights.items())
 
 
 def test_free_memory_is_that_of_the_machine_or_less():
@@ -90,6 +113,7 @@ def test_side_by_side_does_all_work_and_hands_on_errors(threads):
         assert torch.get_num_threads() == threads
         with pytest.raises(ZeroDivisionError):
             blocks.side_by_side(lambda part: 1 / part, [1, 0], torch.device("cpu"))
+        assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(before)
 
