@@ -16,8 +16,9 @@ from hfkd.streams import stream
 
 
 def sequential(cohort, images, labels, private, steps, prior, optimiser, lesson=None, term=None) -> dict:
-    """The round of `training.train`, one client after the other, on a copy of the weights; same arguments. Momentum starts
-    at 0.
+    """The round of `training.train`, one client after the other, on a copy of the weights; same arguments.
+
+    Momentum starts at 0.
 
     Returns:
         name -> (b, ...) weights after the round.

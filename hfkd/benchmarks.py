@@ -10,8 +10,8 @@ from hfkd.experiments import device_name
 
 HEAD = f"{'':44}{'seconds':>9}{'floor':>9}{'ratio':>7}{'one by one':>12}{'faster':>8}{'GFLOP':>10}{'MB':>8}"
 LEGEND = """floor: its floating point operations at the rate of a 2048 x 2048 matrix product on this machine, same run
-ratio: seconds over floor; one by one: one client after the other, autograd and torch's SGD, the same threads, for FML through
-the engine's layers. The best of the repeats counts, but the published rounds on a CPU and HFKD one by one run once.
+ratio: seconds over floor; one by one: one client after the other, autograd and torch's SGD, the same threads, for FML
+through the engine's layers. The best of the repeats counts, but published rounds on a CPU and HFKD one by one run once.
 MB: the peak of the process that measured all of it"""
 
 

@@ -36,7 +36,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"hfkd: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nhfkd: stopped; finished cells are saved, the same command goes on from there", file=sys.stderr)
+        saves = options.act in (commands.run, commands.grid, commands.reproduce)
+        left = "finished cells are saved, the same command goes on from there" if saves else "nothing more is written"
+        print(f"\nhfkd: stopped; {left}", file=sys.stderr)
         return 130
 
 

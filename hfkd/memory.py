@@ -87,8 +87,8 @@ def tell(cells, jobs, report) -> None:
         largest = max(largest, check(config, load(config.dataset), len(cell.seeds), public))
     if jobs > 1 and jobs * largest > available():
         raise ValueError(
-            f"{jobs} cells at once need about {jobs * largest / 1e9:.1f} GB and {available() / 1e9:.1f} GB are free; take "
-            "fewer --jobs"
+            f"{jobs} cells at once need about {jobs * largest / 1e9:.1f} GB and {available() / 1e9:.1f} GB are free; "
+            "take fewer --jobs"
         )
     if jobs * largest >= 1e9:
         report(f"{len(cells)} cells, {jobs} at once, each takes up to {largest / 1e9:.1f} GB beside the libraries")

@@ -13,8 +13,8 @@ def test_targets_by_hand(tmp_path):
     found = costs.read(tmp_path / "a.json")
     assert found.rounds["ratio"][:2].tolist() == [2, 2.5] and found.rounds["faster"][0] == 2.5
     told = costs.targets(found)
-    assert told["measured"].round(9).tolist() == [2, 2.5, 3.5, 1.5, 50, 2, 50, 2]
-    assert told["holds"].tolist() == [True, True, False, False, True, True, True, True]
+    assert told["measured"].round(9).tolist() == [2, 2.5, 8, 3.5, 1.5, 50, 2, 50, 2]
+    assert told["holds"].tolist() == [True, True, True, False, False, True, True, True, True]
     assert "10,000 clients x 100 classes matched by coverage, 8 students each" in told["what"].iloc[-1]
 
 
