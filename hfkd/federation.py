@@ -10,15 +10,16 @@ after (5); see `hfkd.methods` for what a method may say.
 Axes: z seed, s and t client, n image, c class. Flat id of a client: z * N + client.
 """
 
+import time
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 
-from hfkd import training
+from hfkd import checkpoints, training
 from hfkd.config import settled
+from hfkd.course import Course, Outcome, Signals, Teaching, changing, restore
 from hfkd.earning import explore, judge, measure_revenue, measure_shapley, opened, take_losses
 from hfkd.learning import learn, soft_targets
 from hfkd.ledger import close, journals, note, released
@@ -30,33 +31,7 @@ from hfkd.streams import stream
 from hfkd.transport import edge_bytes, link_bytes, speak
 
 
-class Signals(NamedTuple):
-    """What a method may decide by, for one seed, whenever the graph is made anew."""
-
-    counts: np.ndarray  # (N, C) label counts as released by the clients
-    levels: np.ndarray  # (N,) 1..L
-    revenue: np.ndarray  # (N, N) [student, teacher] in [-1, 1]: what each earned each; 0 where nobody has measured it
-
-
-class Teaching(NamedTuple):
-    """What a method decides for one seed: who is heard by whom, and with which say about which class."""
-
-    weights: torch.Tensor | None  # W (student, teacher, class), or None: nobody listens
-    mask: np.ndarray | None = None  # (listener, speaker) bool, who is pooled for whom
-    edges: np.ndarray | None = None  # (student, teacher) bool, the matching; None: everybody heard is a teacher
-    pooling: str = "log"
-
-
-class Outcome(NamedTuple):
-    """What a run leaves behind, all tidy."""
-
-    rows: pd.DataFrame  # one per (seed, evaluated round, client)
-    ledger: pd.DataFrame  # one per (seed, period, edge), columns ledger.LEDGER
-    weights: pd.DataFrame  # one per (seed, round, client), columns ledger.WEIGHTS
-    counts: pd.DataFrame  # one per (seed, client, class): what was released
-
-
-def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
+def run(config, method, dataset, seeds, public=None, report=None, place=None) -> Outcome:
     """Trains all clients of all seeds and measures them.
 
     Args:
@@ -66,6 +41,7 @@ def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
         seeds: repeats, trained as one program.
         public: a Dataset to take the public images from, or None: carved out of `dataset`.
         report: called as report(round, rounds) after each round, or None.
+        place: a checkpoints.Place to go on from and to write to, or None. It changes no number.
 
     Returns:
         An Outcome; its rows have the columns of results.COLUMNS without `experiment` and `variant`.
@@ -76,40 +52,67 @@ def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
     torch.backends.cudnn.deterministic = True  # same command, same machine, same bytes
     loss = method.LOSS if config.hard_loss == "own" else config.hard_loss
     config = settled(config, method.OWN | method.CHOSEN.get(loss, method.CHOSEN[method.LOSS]))
-    state, books, rows = start(config, dataset, seeds, public), opened(seeds, config.clients), []
+    course = _begun(config, method, dataset, seeds, public)
+    if place and (kept := checkpoints.load(place)):
+        restore(course, kept)
+    saved = time.monotonic()
+    while course.round < config.rounds:
+        _round(course, config, method, seeds, loss == "balanced")
+        if report:
+            report(course.round, config.rounds)
+        if place and course.round < config.rounds and time.monotonic() - saved >= place.seconds:
+            checkpoints.save(place, changing(course))
+            saved = time.monotonic()
+    return _ended(course, config, seeds)
+
+
+def _begun(config, method, dataset, seeds, public) -> Course:
+    """Before the first round: the same start for every method, what the method adds to it, and who hears whom."""
+    state, books = start(config, dataset, seeds, public), opened(seeds, config.clients)
     if hasattr(method, "begin"):
         method.begin(state, config, seeds)
     lessons = [_decide(state, books, z, seed, config, method) for z, seed in enumerate(seeds)]
     check_memory(config, state, lessons)
-    answers = partial(method.answers, state) if config.readout == "prototype" else training.logits
-    for round in range(1, config.rounds + 1):
-        ears, said, fresh = listens(config, lessons, round), None, None
-        if ears.any():
-            said = speak(state, config, round)
-            fresh = _earn(state, books, config, lessons, said, ears, loss == "balanced", round)
-        if config.refresh and round > 1 and (round - 1) % config.refresh == 0:
-            if config.revenue == "shapley" and said is not None:
-                measure_shapley(books, config, state, lessons, said, ears, round)
-            close(books, seeds, lessons, round - 1)
-            lessons = [_decide(state, books, z, seed, config, method) for z, seed in enumerate(seeds)]
-            ears = listens(config, lessons, round)
-            said = speak(state, config, round) if ears.any() and said is None else said if ears.any() else None
-        targets = _hear(state, books, config, method, lessons, said, ears) if ears.any() else None
-        weight, signals = _weigh(state, books, config, loss, lessons, said, targets, fresh, round)
-        note(books, seeds, weight, signals, round)
-        learn(state, books, config, method, lessons, said, targets, weight, loss == "balanced", round)
-        _check_finite(state, config, round)
-        if hasattr(method, "exchange"):
-            method.exchange(state, config, round)
-        if round % config.eval_every == 0 or round == config.rounds:
-            measured = measure(state, loss == "balanced", answers)
-            rows.append(_rows(state, config, seeds, lessons, weight, round, measured))
-        if report:
-            report(round, config.rounds)
+    return Course(state, books, lessons)
+
+
+def _round(course, config, method, seeds, balanced) -> None:
+    """One round, (1) to (6) of the above, in place."""
+    state, books, round = course.state, course.books, course.round + 1
+    ears, said, fresh = listens(config, course.lessons, round), None, None
+    if ears.any():
+        said = speak(state, config, round)
+        fresh = _earn(state, books, config, course.lessons, said, ears, balanced, round)
+    if config.refresh and round > 1 and (round - 1) % config.refresh == 0:
+        if config.revenue == "shapley" and said is not None:
+            measure_shapley(books, config, state, course.lessons, said, ears, round)
+        close(books, seeds, course.lessons, round - 1)
+        course.lessons = [_decide(state, books, z, seed, config, method) for z, seed in enumerate(seeds)]
+        ears = listens(config, course.lessons, round)
+        said = speak(state, config, round) if ears.any() and said is None else said if ears.any() else None
+    lessons = course.lessons
+    targets = _hear(state, books, config, method, lessons, said, ears) if ears.any() else None
+    weight, signals = _weigh(state, books, config, balanced, lessons, said, targets, fresh, round)
+    note(books, seeds, weight, signals, round)
+    learn(state, books, config, method, lessons, said, targets, weight, balanced, round)
+    _check_finite(state, config, round)
+    if hasattr(method, "exchange"):
+        method.exchange(state, config, round)
+    if round % config.eval_every == 0 or round == config.rounds:
+        answers = partial(method.answers, state) if config.readout == "prototype" else training.logits
+        measured = measure(state, balanced, answers)
+        course.rows.append(_rows(state, config, seeds, lessons, weight, round, measured))
+    course.round = round
+
+
+def _ended(course, config, seeds) -> Outcome:
+    """What is measured and written when the last round is done."""
+    state, books, lessons, last = course.state, course.books, course.lessons, config.rounds
+    ears = listens(config, lessons, last)
     if config.revenue == "shapley" and ears.any():
-        measure_shapley(books, config, state, lessons, speak(state, config, config.rounds), ears, config.rounds)
-    close(books, seeds, lessons, config.rounds)
-    return Outcome(pd.concat(rows, ignore_index=True), *journals(books), released(state, seeds))
+        measure_shapley(books, config, state, lessons, speak(state, config, last), ears, last)
+    close(books, seeds, lessons, last)
+    return Outcome(pd.concat(course.rows, ignore_index=True), *journals(books), released(state, seeds))
 
 
 def _check_finite(state, config, round):
@@ -143,10 +146,10 @@ def _hear(state, books, config, method, lessons, said, ears):
     return soft_targets(state, books, config, method, lessons, said)
 
 
-def _weigh(state, books, config, loss, lessons, said, targets, fresh, round):
+def _weigh(state, books, config, balanced, lessons, said, targets, fresh, round):
     """(z, N) alpha or beta of every client: the rule of RQ2 in its place, and 0 for whom the gate has closed."""
     wanted = reads(config) if said is not None else set()
-    signals = heard(state, config, wanted, books, said, targets, loss == "balanced", round)
+    signals = heard(state, config, wanted, books, said, targets, balanced, round)
     each = [Heard(*(part[z] for part in signals)) for z in range(len(lessons))]
     weight = np.stack([
         weights(config, lesson, round, own, last)

@@ -115,7 +115,7 @@ def test_a_failing_disk_leaves_the_old_files_and_no_temporary_one(tmp_path, monk
 
     def full(*_):
         raise OSError("no space left on device")
-    monkeypatch.setattr(sources.os, "replace", full)
+    monkeypatch.setattr(results.os, "replace", full)
     with pytest.raises(OSError, match="no space"):
         results.save(rows(), tmp_path / "x.csv", record())
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
