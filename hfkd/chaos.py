@@ -1,7 +1,7 @@
-"""`hfkd chaos`: a small grid is killed again and again, and ends with the same bytes as one that is left alone (ours).
+"""`hfkd chaos`: small commands are killed again and again, and end with the same bytes as if left alone (ours).
 
-The grid runs as a command of its own, two cells at once, with a checkpoint after each round. It gets SIGKILL at a random
-moment, or as soon as it writes; either with the processes that run its cells, or alone, which leaves those to themselves.
+They write a checkpoint after each round. A command gets SIGKILL at a random moment, or then as soon as it writes; with
+the processes that run its cells, or alone, which leaves those alone.
 After each kill what lies in the folder has to be true as far as it goes: every line of a CSV is one of the undisturbed
 run. Then the same command is started again, until it ends.
 """
@@ -19,10 +19,14 @@ from typing import NamedTuple
 from hfkd import paths
 from hfkd.streams import stream
 
-SMALL = ("clients=6", "rounds=6", "eval_every=2", "pool_size=400", "public_size=40", "balanced_size=100", "batch=8",
-         "dataset=digits", "method=hfkd", "skew=0.1", "partition=dirichlet")  # fmt: skip
-COMMAND = ("-m", "hfkd.cli", "grid", "40", "--profile", "lite", "--seeds", "0-1", "--jobs", "2", "--checkpoint", "0",
-           *(word for each in SMALL for word in ("--set", each)))  # fmt: skip
+SMALL = ("dataset=digits", "skew=0.1", "partition=dirichlet", "clients=6", "rounds=6", "eval_every=2", "pool_size=400",
+         "public_size=40", "balanced_size=100", "batch=8")  # fmt: skip
+EARNING = ("revenue=realised", "refresh=2", "gate=True", "weighting=revenue", "method=hfkd")
+COMMANDS = {  # one process and journals; two cells side by side
+    name: ("-m", "hfkd.cli", *words, "--profile", "lite", "--seeds", "0-1", "--checkpoint", "0",
+           *(word for each in SMALL + own for word in ("--set", each)))
+    for name, words, own in (("run", ("run",), EARNING), ("grid", ("grid", "40", "--jobs", "2"), ("method=feddf",)))
+}  # fmt: skip
 
 
 class Kill(NamedTuple):
@@ -31,9 +35,10 @@ class Kill(NamedTuple):
     seconds: float
     writing: bool  # a file or folder with a temporary name lay there
     alone: bool  # the processes that run cells were left to themselves
+    kept: bool  # there was a checkpoint to go on from
 
 
-def disturbed(folder: Path, kills: int, seed: int, command=COMMAND) -> list[Kill]:
+def disturbed(folder: Path, kills: int, seed: int, command=COMMANDS["run"]) -> list[Kill]:
     """Kills the command that many times, over as many runs from nothing to the end as it takes.
 
     Args:
@@ -76,12 +81,14 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def show(kills: int, seed: int) -> None:
-    """Print what came of it, a line for all."""
-    with tempfile.TemporaryDirectory() as home:
-        done = disturbed(Path(home), kills, seed)
-    writing, alone = sum(kill.writing for kill in done), sum(kill.alone for kill in done)
-    print(f"killed {len(done)} times ({writing} while it wrote, {alone} without the processes that run its cells); "
-          "every time the same command went on, and all files ended with the bytes of an undisturbed run")  # fmt: skip
+    """Print what came of it for both commands, each with half of the kills."""
+    for name, share in zip(COMMANDS, (kills - kills // 2, kills // 2)):
+        with tempfile.TemporaryDirectory() as home:
+            done = disturbed(Path(home), share, seed, COMMANDS[name])
+        writing, alone, kept = (sum(getattr(kill, what) for kill in done) for what in ("writing", "alone", "kept"))
+        print(f"hfkd {name}: killed {len(done)} times, {writing} while it wrote, {alone} without the processes that run "
+              f"its cells, {kept} with a checkpoint to go on from; all files have the bytes of an undisturbed run",
+              flush=True)  # fmt: skip
 
 
 def _started(folder, command):
@@ -107,7 +114,8 @@ def _killed(process, folder, rng, whole) -> Kill | None:
         late = time.monotonic() - start - moment
         if late > 0 and (writing or not patient or late > whole):
             (os.kill if alone else os.killpg)(process.pid, signal.SIGKILL)
-            return Kill(time.monotonic() - start, writing, bool(alone)) if process.wait() < 0 else None
+            kept = any(folder.rglob("*.safetensors"))
+            return Kill(time.monotonic() - start, writing, bool(alone), kept) if process.wait() < 0 else None
         time.sleep(0.0005)
     _finish(process)
     return None

@@ -111,7 +111,7 @@ def unpack(outline, arrays: dict):
         flat = torch.from_numpy(arrays[held["at"]]).to(held["device"], copy=True)  # into torch's own, aligned memory
         return flat.as_strided(held["shape"], held["strides"])
     if kind == "text":
-        return np.array(held["words"], dtype=object)[unpack(held["codes"], arrays)]
+        return pd.Series(np.array(held["words"], dtype=object)[unpack(held["codes"], arrays)], dtype=held["type"])
     if kind == "frame":
         return pd.DataFrame({name: unpack(each, arrays) for name, each in held.items()})
     stream = np.random.default_rng()
@@ -161,7 +161,7 @@ def _column(column, at, arrays):
     if column.dtype.kind in "biuf":
         return _outline(column.to_numpy(), at, arrays)
     words, codes = np.unique(column.to_numpy(dtype=str), return_inverse=True)
-    return {"text": {"words": words.tolist(), "codes": _outline(codes, at, arrays)}}
+    return {"text": {"words": words.tolist(), "codes": _outline(codes, at, arrays), "type": str(column.dtype)}}
 
 
 def _digest(text, arrays) -> str:

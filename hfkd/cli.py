@@ -88,7 +88,7 @@ def _experiment_commands(command):
     bench("--device", default="cpu", help="cpu or cuda (default: cpu)")
     bench("--threads", type=int, default=1, help="CPU threads (default: 1, as in the profiles)")
     bench("--repeats", type=int, default=5, help="timed pairs of rounds (default: 5)")
-    chaos = command("chaos", commands.chaos, "kill a small grid again and again: it ends with the same bytes all the same")
+    chaos = command("chaos", commands.chaos, "kill a small grid again and again: it ends with the same bytes")
     chaos("--kills", type=int, default=50, help="SIGKILLs in all (default: 50)")
     chaos("--seed", type=int, default=0, help="of moments and ways (default: 0)")
     data = command("data", commands.data, "fetch a data set through OpenML into the data folder")

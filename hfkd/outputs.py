@@ -34,7 +34,10 @@ def alone(out: Path, fresh: bool = False) -> Iterator[Path]:
     with writing(out):
         lock = _locked(folder / "lock", out)
     try:
-        finish(out)
+        with writing(out):
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, str(os.getpid()).encode(), 0)
+            finish(out)
         for left in [*out.parent.glob(f".{escape(out.name)}.*.tmp"), *folder.glob(".*.tmp")]:
             shutil.rmtree(left) if left.is_dir() else left.unlink()
         for kept in folder.glob("*.safetensors") if fresh else ():
@@ -59,8 +62,6 @@ def _locked(path, out):
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 if os.path.samestat(os.fstat(file), os.stat(path)):
-                    os.ftruncate(file, 0)
-                    os.write(file, str(os.getpid()).encode())
                     return file
             except BlockingIOError:
                 who = os.pread(file, 20, 0).decode() or "unknown"

@@ -1,0 +1,134 @@
+"""Commands as processes of their own: killed, interrupted, out of disk, started twice; the rows are the same all the same."""
+
+import functools
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from hfkd import chaos, paths
+
+WORDS = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cwd": paths.ROOT}
+
+
+def started(out, name="run", **how):
+    """A command of the harness, in a group of its own."""
+    words = [sys.executable, *chaos.COMMANDS[name], "--out", str(out)]
+    return subprocess.Popen(words, start_new_session=True, **WORDS, **how)
+
+
+@pytest.fixture(scope="module")
+def calm(tmp_path_factory):
+    """What undisturbed commands leave."""
+    found = {}
+    for name in chaos.COMMANDS:
+        folder = tmp_path_factory.mktemp(name)
+        out, err = (process := started(folder / "x.csv", name)).communicate()
+        assert process.returncode == 0 and "rows in" in out and "Traceback" not in err
+        found[name] = chaos.contents(folder)
+    return found
+
+
+def ends_as(whole, folder, name="run"):
+    """Whether the same command again ends with the files of an undisturbed one."""
+    process = started(folder / "x.csv", name)
+    process.communicate()
+    return process.returncode == 0 and chaos.contents(folder) == whole[name]
+
+
+def until(process, true):
+    """Wait for something to become true while the process runs."""
+    while not true():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.001)
+
+
+def running(group):
+    """Number -> command line of every process of a group that has not ended."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            state, _, of = path.read_text("utf-8").rpartition(") ")[2].split()[:3]
+            if int(of) == group and state != "Z":
+                found[int(path.parent.name)] = path.with_name("cmdline").read_bytes()
+    return found
+
+
+def ended(process):
+    """(status, lines on stderr that are no progress); nothing else was printed, no traceback, no process is left."""
+    out, err = process.communicate(timeout=60)
+    late = time.monotonic() + 10
+    while running(process.pid) and time.monotonic() < late:
+        time.sleep(0.01)
+    assert not running(process.pid) and not out and "Traceback" not in err
+    return process.returncode, [line for line in err.splitlines() if line and "cells done" not in line]
+
+
+def test_three_kills_and_the_same_bytes(tmp_path):
+    kills = chaos.disturbed(tmp_path, 3, 0)
+    assert len(kills) == 3 and any(kill.writing for kill in kills) and any(kill.kept for kill in kills)
+    with pytest.raises(ValueError, match="kills is -1; expected 0 or more"):
+        chaos.disturbed(tmp_path, -1, 0)
+
+
+def test_the_harness_notices_other_bytes(tmp_path, monkeypatch):
+    # a command that writes what time it is, and one that fails
+    clock = "import sys, time; open(sys.argv[2], 'w').write(f'{time.time()}\\n')"
+    with pytest.raises(ValueError, match=r"x\.csv differ from those of an undisturbed run, after \[\]"):
+        chaos.disturbed(tmp_path / "a", 0, 0, ("-c", clock))
+    with pytest.raises(ValueError, match="the command ended with 3; expected 0"):
+        chaos.disturbed(tmp_path / "b", 0, 0, ("-c", "raise SystemExit(3)"))
+    half = "import os, sys, time; f = open(sys.argv[2], 'w'); f.write('a,b'); f.flush(); time.sleep(1); f.write('\\n')"
+    with pytest.raises(ValueError, match=r"x\.csv is not part of the undisturbed one, after Kill"):
+        chaos.disturbed(tmp_path / "c", 1, 0, ("-c", half))
+
+
+@pytest.mark.parametrize("moment", ["as its processes start", "in the middle of two cells"])
+def test_ctrl_c_is_one_sentence_and_what_is_done_is_kept(moment, calm, tmp_path):
+    process = started(tmp_path / "x.csv", "grid")
+    sign = "lock" if moment == "as its processes start" else "*.safetensors"
+    until(process, lambda: any(tmp_path.rglob(sign)))
+    if sign == "lock":
+        time.sleep(0.7)  # the processes that run cells are there, and import torch
+    os.killpg(process.pid, signal.SIGINT)  # as a terminal does: all of them hear it
+    assert ended(process) == (130, ["hfkd: stopped; what is done is kept, the same command goes on from there"])
+    kept = [path.name for path in tmp_path.rglob("*")]
+    assert not any(name.endswith(".tmp") or name == "lock" for name in kept)
+    assert any(name.endswith(".safetensors") for name in kept) == (sign != "lock")
+    assert ends_as(calm, tmp_path, "grid")
+
+
+def test_a_cell_that_is_killed_ends_the_command_in_one_sentence(calm, tmp_path):
+    process = started(tmp_path / "x.csv", "grid")
+    until(process, lambda: any(tmp_path.rglob("*.safetensors")))
+    os.kill(next(pid for pid, line in running(process.pid).items() if b"spawn_main" in line), signal.SIGKILL)
+    status, said = ended(process)
+    assert status == 2 and len(said) == 1 and said[0].startswith("hfkd: a process that ran cells died, most often for")
+    assert ends_as(calm, tmp_path, "grid")
+
+
+@pytest.mark.parametrize("size", [0, 5_000])
+def test_where_no_file_may_grow_the_command_says_so_and_goes_on_later(size, calm, tmp_path):
+    # 0: not even the lock; 5 000: no checkpoint
+    limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))
+    status, said = ended(started(tmp_path / "x.csv", preexec_fn=limit))
+    assert status == 2 and len(said) == 1
+    assert said[0].startswith("hfkd: ") and said[0].endswith(" cannot be written (File too large); what is done is kept, "
+                                                             "the same command goes on there")  # fmt: skip
+    assert not list(tmp_path.rglob("*"))
+    assert ends_as(calm, tmp_path)
+
+
+def test_the_second_of_two_commands_at_one_file_stops(calm, tmp_path):
+    first = started(tmp_path / "x.csv")
+    until(first, lambda: any(tmp_path.rglob("lock")))
+    status, said = ended(started(tmp_path / "x.csv"))
+    assert status == 2 and len(said) == 1 and f"is taken: another run (process {first.pid}) is writing to it" in said[0]
+    first.communicate()
+    assert first.returncode == 0 and chaos.contents(tmp_path) == calm["run"]
