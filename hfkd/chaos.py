@@ -20,7 +20,7 @@ from hfkd import paths
 from hfkd.streams import stream
 
 SMALL = ("dataset=digits", "skew=0.1", "partition=dirichlet", "clients=6", "rounds=6", "eval_every=2", "pool_size=400",
-         "public_size=40", "balanced_size=100", "batch=8")  # fmt: skip
+         "public_size=40", "balanced_size=100")  # fmt: skip
 EARNING = ("revenue=realised", "refresh=2", "gate=True", "weighting=revenue", "method=hfkd")
 COMMANDS = {  # one process and journals; two cells side by side
     name: ("-m", "hfkd.cli", *words, "--profile", "lite", "--seeds", "0-1", "--checkpoint", "0",
@@ -116,7 +116,7 @@ def _killed(process, folder, rng, whole) -> Kill | None:
             (os.kill if alone else os.killpg)(process.pid, signal.SIGKILL)
             kept = any(folder.rglob("*.safetensors"))
             return Kill(time.monotonic() - start, writing, bool(alone), kept) if process.wait() < 0 else None
-        time.sleep(0.0005)
+        time.sleep(0.001)
     _finish(process)
     return None
 
