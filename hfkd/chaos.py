@@ -27,6 +27,7 @@ COMMANDS = {  # one process and journals; two cells side by side
            *(word for each in SMALL + own for word in ("--set", each)))
     for name, words, own in (("run", ("run",), EARNING), ("grid", ("grid", "40", "--jobs", "2"), ("method=feddf",)))
 }  # fmt: skip
+PATIENCE = 600.0  # seconds for a command that takes a few
 
 
 class Kill(NamedTuple):
@@ -80,15 +81,21 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): b"" if path.suffix == ".json" else path.read_bytes() for path in files}
 
 
+def lying(folder: Path) -> list[str]:
+    """Names of all that lies in a folder, at whatever depth, while others write there."""
+    return [name for _, *names in os.walk(folder) for each in names for name in each]
+
+
 def show(kills: int, seed: int) -> None:
     """Print what came of it for both commands, each with half of the kills."""
     for name, share in zip(COMMANDS, (kills - kills // 2, kills // 2)):
         with tempfile.TemporaryDirectory() as home:
             done = disturbed(Path(home), share, seed, COMMANDS[name])
         writing, alone, kept = (sum(getattr(kill, what) for kill in done) for what in ("writing", "alone", "kept"))
-        print(f"hfkd {name}: killed {len(done)} times, {writing} while it wrote, {alone} without the processes that run "
-              f"its cells, {kept} with a checkpoint to go on from; all files have the bytes of an undisturbed run",
-              flush=True)  # fmt: skip
+        longest = max((kill.seconds for kill in done), default=0.0)
+        print(f"hfkd {name}: killed {len(done)} times, after at most {longest:.0f} s, {writing} while it wrote, {alone} "
+              f"without the processes that run its cells, {kept} with a checkpoint to go on from; all files have the "
+              "bytes of an undisturbed run", flush=True)  # fmt: skip
 
 
 def _started(folder, command):
@@ -100,7 +107,11 @@ def _started(folder, command):
 
 
 def _finish(process):
-    """Wait for it; it has to end well."""
+    """Wait for it; it has to end well, and at all."""
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
     if process.wait():
         raise ValueError(f"the command ended with {process.returncode}; expected 0: {' '.join(process.args)}")
 
@@ -110,11 +121,11 @@ def _killed(process, folder, rng, whole) -> Kill | None:
     start, moment = time.monotonic(), rng.uniform(0.1, 1.0) * whole
     patient, alone = rng.random(2) < 0.5
     while process.poll() is None:
-        writing = any(folder.rglob(".x.*")) or any(folder.rglob(".*.tmp"))
+        writing = any(name.startswith(".") for name in lying(folder))
         late = time.monotonic() - start - moment
         if late > 0 and (writing or not patient or late > whole):
             (os.kill if alone else os.killpg)(process.pid, signal.SIGKILL)
-            kept = any(folder.rglob("*.safetensors"))
+            kept = any(name.endswith(".safetensors") for name in lying(folder))
             return Kill(time.monotonic() - start, writing, bool(alone), kept) if process.wait() < 0 else None
         time.sleep(0.001)
     _finish(process)

@@ -12,12 +12,17 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import NamedTuple
 
 from hfkd import checkpoints, data, federation
 from hfkd.config import Config
 from hfkd.methods import METHODS
+
+
+DIED = ("a process that ran cells died, most often for want of memory; what is done is kept, the same command goes on "
+        "from there, with --jobs 1 in less memory")  # fmt: skip
 
 
 class Cell(NamedTuple):
@@ -46,7 +51,7 @@ def finished(cells: list[Cell], jobs: int, report: Callable[[str], None], place=
     """
     start = time.monotonic()
     context = multiprocessing.get_context("spawn")  # a forked child would inherit torch's threads in an unknown state
-    rounds = context.Array("l", len(cells))
+    rounds = context.RawArray("l", len(cells))  # each cell writes its own place; a lock could die with who holds it
     work = [(position, cell, place) for position, cell in enumerate(cells)]
     if jobs == 1 or len(cells) < 2:
         _share(rounds, lambda: report(_line(cells, rounds, start)))
@@ -66,14 +71,11 @@ def finished(cells: list[Cell], jobs: int, report: Callable[[str], None], place=
             yield result
 
 
-DIED = ("a process that ran cells died, most often for want of memory; what is done is kept, the same command goes on "
-        "from there, with --jobs 1 in less memory")  # fmt: skip
-
-
 @contextmanager
 def _pool(context, jobs, rounds):
     """(pool, whole): processes that never hear of Ctrl-C, not even while they start; whether all of them still live."""
     before = set(multiprocessing.active_children())
+    resource_tracker.ensure_running()  # whose start would undo the next line
     heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # what is started now inherits it
     try:
         pool = context.Pool(jobs, _join, (rounds,))
