@@ -21,6 +21,7 @@ class Signals(NamedTuple):
     counts: np.ndarray  # (N, C) label counts as released by the clients
     levels: np.ndarray  # (N,) 1..L
     revenue: np.ndarray  # (N, N) [student, teacher] in [-1, 1]: what each earned each; 0 where nobody has measured it
+    silent: np.ndarray | None = None  # (N,) bool, whom nobody can hear in this round; None: everybody can be heard
 
 
 class Teaching(NamedTuple):

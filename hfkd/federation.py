@@ -17,18 +17,18 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hfkd import checkpoints, training
+from hfkd import checkpoints, faults, training
 from hfkd.config import settled
 from hfkd.course import Course, Outcome, Signals, Teaching, changing, restore
-from hfkd.earning import explore, judge, measure_revenue, measure_shapley, opened, take_losses
+from hfkd.earning import explore, judge, measure_revenue, measure_shapley, opened, reach, take_losses
 from hfkd.learning import learn, soft_targets
-from hfkd.ledger import close, journals, note, released
-from hfkd.measure import measure
+from hfkd.ledger import close, count_bytes, journals, note, released
+from hfkd.measure import measure, rows
 from hfkd.networks import check_memory
 from hfkd.signals import Heard, heard, listens, reads, own_losses, weights
 from hfkd.state import start
 from hfkd.streams import stream
-from hfkd.transport import edge_bytes, link_bytes, speak
+from hfkd.transport import speak
 
 
 def run(config, method, dataset, seeds, public=None, report=None, place=None) -> Outcome:
@@ -79,38 +79,42 @@ def _begun(config, method, dataset, seeds, public) -> Course:
 def _round(course, config, method, seeds, balanced) -> None:
     """One round, (1) to (6) of the above, in place."""
     state, books, round = course.state, course.books, course.round + 1
-    ears, said, fresh = listens(config, course.lessons, round), None, None
-    if ears.any():
-        said = speak(state, config, round)
-        fresh = _earn(state, books, config, course.lessons, said, ears, balanced, round)
+    fault, fresh = faults.of_round(config, seeds, round), None
+    lessons = _today(course, config, method, seeds, fault)
+    ears, said = _speak(state, books, config, seeds, lessons, fault, round)
+    if said is not None:
+        fresh = _earn(state, books, config, lessons, said, ears, balanced, round)
     if config.refresh and round > 1 and (round - 1) % config.refresh == 0:
         if config.revenue == "shapley" and said is not None:
-            measure_shapley(books, config, state, course.lessons, said, ears, round)
+            measure_shapley(books, config, state, lessons, said, ears, round)
         close(books, seeds, course.lessons, round - 1)
         course.lessons = [_decide(state, books, z, seed, config, method) for z, seed in enumerate(seeds)]
-        ears = listens(config, course.lessons, round)
-        said = speak(state, config, round) if ears.any() and said is None else said if ears.any() else None
-    lessons = course.lessons
-    targets = _hear(state, books, config, method, lessons, said, ears) if ears.any() else None
-    weight, signals = _weigh(state, books, config, balanced, lessons, said, targets, fresh, round)
+        lessons = _today(course, config, method, seeds, fault)
+        ears, said = _speak(state, books, config, seeds, lessons, fault, round, said)
+    targets = _hear(state, books, config, method, lessons, said, ears) if said is not None else None
+    weight, signals = _weigh(state, books, config, balanced, lessons, said, targets, fresh, ears, round)
     note(books, seeds, weight, signals, round)
+    before = faults.networks(state) if fault else None
     learn(state, books, config, method, lessons, said, targets, weight, balanced, round)
+    if fault:
+        faults.settle(state, before, fault)
     _check_finite(state, config, round)
     if hasattr(method, "exchange"):
         method.exchange(state, config, round)
     if round % config.eval_every == 0 or round == config.rounds:
         answers = partial(method.answers, state) if config.readout == "prototype" else training.logits
         measured = measure(state, balanced, answers)
-        course.rows.append(_rows(state, config, seeds, lessons, weight, round, measured))
+        course.rows.append(rows(state, config, seeds, lessons, weight, round, measured))
     course.round = round
 
 
 def _ended(course, config, seeds) -> Outcome:
     """What is measured and written when the last round is done."""
     state, books, lessons, last = course.state, course.books, course.lessons, config.rounds
-    ears = listens(config, lessons, last)
-    if config.revenue == "shapley" and ears.any():
-        measure_shapley(books, config, state, lessons, speak(state, config, last), ears, last)
+    if config.revenue == "shapley":
+        ears, said = _speak(state, books, config, seeds, lessons, faults.of_round(config, seeds, last + 1), last)
+        if said is not None:
+            measure_shapley(books, config, state, lessons, said, ears, last)
     close(books, seeds, lessons, last)
     return Outcome(pd.concat(course.rows, ignore_index=True), *journals(books), released(state, seeds))
 
@@ -125,10 +129,38 @@ def _check_finite(state, config, round):
             )
 
 
-def _decide(state, books, z, seed, config, method) -> Teaching:
+def _decide(state, books, z, seed, config, method, silent=None) -> Teaching:
     """The graph of one seed: what the method makes of the released counts and of what everybody has earned so far."""
-    signals = Signals(state.released[z], state.splits[z].levels, books.revenue[z])
+    signals = Signals(state.released[z], state.splits[z].levels, books.revenue[z], silent)
     return method.teach(signals, config, stream(seed, "matching"))
+
+
+def _today(course, config, method, seeds, fault) -> list[Teaching]:
+    """Who hears whom in this round: as decided, or where clients are offline anew among the others."""
+    if not config.offline:
+        return course.lessons
+    return [_decide(course.state, course.books, z, seed, config, method, fault.offline[z])
+            for z, seed in enumerate(seeds)]  # fmt: skip
+
+
+def _speak(state, books, config, seeds, lessons, fault, round, said=None):
+    """(ears, said): (z, N) bool who may learn from others in this round, and what arrives of what was said, or None.
+
+    Args:
+        said: what has been said in this round already.
+    """
+    ears = listens(config, lessons, round)
+    if not ears.any():
+        return ears, None
+    if said is None:
+        said = speak(state, config, round)
+        if fault:
+            own, before = said, books.own
+            said, books.silent, books.broken = faults.arrive(own, before, fault, config, seeds, round)
+            books.own = own
+    if fault:
+        ears &= ~fault.absent & np.stack([reach(books, lesson, z).any(1) for z, lesson in enumerate(lessons)])
+    return ears, said
 
 
 def _earn(state, books, config, lessons, said, ears, balanced, round):
@@ -142,11 +174,11 @@ def _hear(state, books, config, method, lessons, said, ears):
     """(z * N, n, c) soft targets of this round, or None where networks travel; what was sent for them is counted."""
     if config.revenue == "realised":
         explore(books, lessons)
-    _count_bytes(state, books, config, lessons, ears)
+    count_bytes(state, books, config, lessons, ears)
     return soft_targets(state, books, config, method, lessons, said)
 
 
-def _weigh(state, books, config, balanced, lessons, said, targets, fresh, round):
+def _weigh(state, books, config, balanced, lessons, said, targets, fresh, ears, round):
     """(z, N) alpha or beta of every client: the rule of RQ2 in its place, and 0 for whom the gate has closed."""
     wanted = reads(config) if said is not None else set()
     signals = heard(state, config, wanted, books, said, targets, balanced, round)
@@ -159,31 +191,6 @@ def _weigh(state, books, config, balanced, lessons, said, targets, fresh, round)
         books.weight = np.where(weight > 0, weight, books.weight)
         if config.gate:
             judge(books, config, lessons, fresh, signals)
-    weight = weight * (books.strikes < 2)
+    weight = weight * ears * (books.strikes < 2)
     books.listened = weight > 0
     return weight, signals
-
-
-def _count_bytes(state, books, config, lessons, ears):
-    """What travels in this round, link by link and edge by edge; whom the gate has closed hears nobody."""
-    masks = np.stack([np.asarray(lesson.mask, bool) & ~np.eye(state.clients, dtype=bool) for lesson in lessons])
-    heard_from = masks & (ears & (books.strikes < 2))[:, :, None]
-    for z, s in np.argwhere(books.alone_with >= 0):  # who explores hears one partner
-        heard_from[z, s] &= np.arange(state.clients) == books.alone_with[z, s]
-    state.sent += link_bytes(state, config, heard_from)
-    books.bytes += edge_bytes(state, config) * heard_from
-
-
-def _rows(state, config, seeds, lessons, weight, round, measured) -> pd.DataFrame:
-    """One row per seed and client."""
-    n = config.clients
-    seed, client = np.repeat(seeds, n), np.tile(np.arange(n), len(seeds))
-    teachers = [(0 if t.edges is None else t.edges.sum(1)) * np.ones(n, int) for t in lessons]
-    return pd.DataFrame({
-        "method": config.method, "dataset": config.dataset, "public": config.public, "partition": config.partition,
-        "skew": config.skew, "seed": seed, "round": round, "client": client,
-        "level": np.concatenate([fed.levels for fed in state.splits]),
-        "samples": np.concatenate([fed.counts.sum(1) for fed in state.splits]),
-        **measured, "alpha": weight.reshape(-1), "teachers": np.concatenate(teachers),
-        "bytes_up": state.sent[..., 0].reshape(-1), "bytes_down": state.sent[..., 1].reshape(-1),
-    })  # fmt: skip

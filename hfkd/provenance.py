@@ -20,7 +20,7 @@ from hfkd import paths
 
 # Modules that choose, store or draw numbers but make none. All others count: a new module is never forgotten.
 BYSTANDERS = {"__init__", "bench", "cells", "chaos", "claims", "cli", "commands", "compat", "config", "curves",
-              "download", "endpoints", "exhibits", "experiments", "explaining", "grids", "journals", "limits",
+              "download", "endpoints", "exhibits", "experiments", "explaining", "given", "grids", "journals", "limits",
               "listing", "needs", "notebooks", "outputs", "overhead", "overview", "pairing", "parallel", "parameters",
               "paths", "progress", "provenance", "ranking", "rendering", "results", "running", "statistics", "stories"}
 NEXT = "choose another --out, or start over with --fresh (make reproduce FRESH=1)"

@@ -18,7 +18,7 @@ LONGEST_FILE, LONGEST_FUNCTION = 200, 40  # lines; of a function the docstring i
 
 # From the ground up: a module may import those before it. `methods` and `plots` are folders, `hfkd` is hfkd/__init__.py.
 ORDER = """
-    paths streams assess losses levels shares progress parameters provenance outputs checkpoints
+    paths streams assess losses levels shares progress parameters provenance outputs checkpoints given faults
     formats download data schemes partition
     constraints coverage solvers matching knowledge weighting revenue limits config training
     state measure transport networks earning course signals learning ledger federation averaging methods needs bench overhead
