@@ -35,7 +35,7 @@ class Books:
     weights: list = field(default_factory=list)  # see `ledger.note`
     own: torch.Tensor | None = None  # what everybody thinks of its last answers, where faults change what arrives
     silent: np.ndarray | None = None  # (z, N) bool, whom nobody hears in this round; None: no faults
-    broken: np.ndarray | None = None  # (z, N) bool, who is quarantined: its answers are not finite
+    shut: np.ndarray | None = None  # (z, N) bool, who is quarantined: its answers are not finite, or are doubted
 
 
 def opened(seeds, clients) -> Books:

@@ -20,15 +20,15 @@ import torch
 from hfkd import checkpoints, faults, training
 from hfkd.config import settled
 from hfkd.course import Course, Outcome, Signals, Teaching, changing, restore
-from hfkd.earning import explore, judge, measure_revenue, measure_shapley, opened, reach, take_losses
+from hfkd.earning import explore, judge, measure_revenue, measure_shapley, opened, take_losses
+from hfkd.hearing import hearing
 from hfkd.learning import learn, soft_targets
 from hfkd.ledger import close, count_bytes, journals, note, released
 from hfkd.measure import measure, rows
 from hfkd.networks import check_memory
-from hfkd.signals import Heard, heard, listens, reads, own_losses, weights
+from hfkd.signals import Heard, heard, reads, own_losses, weights
 from hfkd.state import start
 from hfkd.streams import stream
-from hfkd.transport import speak
 
 
 def run(config, method, dataset, seeds, public=None, report=None, place=None) -> Outcome:
@@ -81,7 +81,7 @@ def _round(course, config, method, seeds, balanced) -> None:
     state, books, round = course.state, course.books, course.round + 1
     fault, fresh = faults.of_round(config, seeds, round), None
     lessons = _today(course, config, method, seeds, fault)
-    ears, said = _speak(state, books, config, seeds, lessons, fault, round)
+    ears, said = hearing(state, books, config, seeds, lessons, fault, round)
     if said is not None:
         fresh = _earn(state, books, config, lessons, said, ears, balanced, round)
     if config.refresh and round > 1 and (round - 1) % config.refresh == 0:
@@ -90,7 +90,7 @@ def _round(course, config, method, seeds, balanced) -> None:
         close(books, seeds, course.lessons, round - 1)
         course.lessons = [_decide(state, books, z, seed, config, method) for z, seed in enumerate(seeds)]
         lessons = _today(course, config, method, seeds, fault)
-        ears, said = _speak(state, books, config, seeds, lessons, fault, round, said)
+        ears, said = hearing(state, books, config, seeds, lessons, fault, round, said)
     targets = _hear(state, books, config, method, lessons, said, ears) if said is not None else None
     weight, signals = _weigh(state, books, config, balanced, lessons, said, targets, fresh, ears, round)
     note(books, seeds, weight, signals, round)
@@ -112,7 +112,7 @@ def _ended(course, config, seeds) -> Outcome:
     """What is measured and written when the last round is done."""
     state, books, lessons, last = course.state, course.books, course.lessons, config.rounds
     if config.revenue == "shapley":
-        ears, said = _speak(state, books, config, seeds, lessons, faults.of_round(config, seeds, last + 1), last)
+        ears, said = hearing(state, books, config, seeds, lessons, faults.of_round(config, seeds, last + 1), last)
         if said is not None:
             measure_shapley(books, config, state, lessons, said, ears, last)
     close(books, seeds, lessons, last)
@@ -141,26 +141,6 @@ def _today(course, config, method, seeds, fault) -> list[Teaching]:
         return course.lessons
     return [_decide(course.state, course.books, z, seed, config, method, fault.offline[z])
             for z, seed in enumerate(seeds)]  # fmt: skip
-
-
-def _speak(state, books, config, seeds, lessons, fault, round, said=None):
-    """(ears, said): (z, N) bool who may learn from others in this round, and what arrives of what was said, or None.
-
-    Args:
-        said: what has been said in this round already.
-    """
-    ears = listens(config, lessons, round)
-    if not ears.any():
-        return ears, None
-    if said is None:
-        said = speak(state, config, round)
-        if fault:
-            own, before = said, books.own
-            said, books.silent, books.broken = faults.arrive(own, before, fault, config, seeds, round)
-            books.own = own
-    if fault:
-        ears &= ~fault.absent & np.stack([reach(books, lesson, z).any(1) for z, lesson in enumerate(lessons)])
-    return ears, said
 
 
 def _earn(state, books, config, lessons, said, ears, balanced, round):

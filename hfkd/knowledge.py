@@ -12,7 +12,7 @@ import torch
 
 POOLINGS = ("log", "arithmetic", "median", "trimmed")
 TRIM = 0.2  # share of the weight that a trimmed mean leaves out at either end
-BLOCK = 4_000_000  # numbers (student, teacher, image, class) sorted in one go: bounds the memory, changes nothing
+BLOCK = 4_000_000  # numbers (student, teacher, image, class) sorted in one go: bounds the memory
 
 
 def log_prior(counts):

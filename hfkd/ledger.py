@@ -22,14 +22,15 @@ def close(books, seeds, lessons, round) -> None:
     it, bytes what would have travelled over the edge in it if nobody relayed. `from` speaks and `to` listens; kind says
     what the speaker is to the listener. The weights of a listener sum to 1, its own row (kind self) included.
 
-    Faults leave their trace: a speaker that is quarantined has the kind "quarantined" and weight 0, and an edge that
-    carried answers while a teacher was offline, and is not in the graph as decided, the kind "fallback" and weight 0.
+    Faults leave their trace: a speaker that is quarantined when the period is closed has the kind "quarantined" and
+    weight 0; an edge that is not in the graph as decided and carried answers while a teacher was offline has the kind
+    "fallback" and weight 0.
     """
     for z, lesson in enumerate(lessons):
         if lesson.mask is not None:
             weights, mask, kinds = torch.as_tensor(lesson.weights), np.asarray(lesson.mask, bool), edge_kinds(lesson)
-            if books.broken is not None:
-                lost = np.broadcast_to(books.broken[z], mask.shape) & ~np.eye(len(mask), dtype=bool)
+            if books.shut is not None:
+                lost = np.broadcast_to(books.shut[z], mask.shape) & ~np.eye(len(mask), dtype=bool)
                 weights, kinds = without(weights, mask, lost), np.where(lost, "quarantined", kinds)
                 kinds, mask = np.where(mask, kinds, "fallback"), mask | (books.bytes[z] > 0)
             weight = weights.mean(-1).cpu().numpy()

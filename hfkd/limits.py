@@ -69,6 +69,7 @@ def _check_validation(config):
 def _check_labels(config):
     """Rules that read labels of public images have some."""
     asks = [f"revenue={config.revenue}"] if config.revenue in ("labelled", "shapley") else []
+    asks += ["doubt=True"] * config.doubt
     asks += [f"{n}=loss_ratio" for n in ("weighting", "beta_weighting") if getattr(config, n) == "loss_ratio"]
     if asks and config.spoken:
         raise ValueError(f"{asks[0]} needs images of every class each round; spoken is {config.spoken}, expected None")
@@ -98,7 +99,8 @@ def _check_public(config):
 
 def _check_faults(config):
     """Faults are those of answers on public images, once a round."""
-    asks = [name for name in SHARES if getattr(config, name)] + [config.pooling] * (config.pooling in ROBUST)
+    asks = [name for name in SHARES if getattr(config, name)]
+    asks += [config.pooling] * (config.pooling in ROBUST) + ["doubt"] * config.doubt
     for name, wanted in (("transport", "public"), ("schedule", "simultaneous")):
         if asks and getattr(config, name) != wanted:
             raise ValueError(f"{name} is {getattr(config, name)!r} with {asks[0]}; expected {wanted}")

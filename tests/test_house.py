@@ -21,7 +21,7 @@ ORDER = """
     paths streams assess losses levels shares progress parameters provenance outputs checkpoints given faults
     formats download data schemes partition
     constraints coverage solvers matching knowledge weighting revenue limits config training
-    state measure transport networks earning course signals learning ledger federation averaging methods needs bench overhead
+    state measure transport networks earning course signals hearing learning ledger federation averaging methods needs bench overhead
     parallel endpoints compat pairing curves results journals statistics overview ranking claims plots
     stories explaining
     running cells grids experiments chaos exhibits rendering notebooks listing commands hfkd cli
