@@ -22,7 +22,8 @@ from hfkd import paths
 BYSTANDERS = {"__init__", "bench", "cells", "chaos", "claims", "cli", "commands", "compat", "config", "curves",
               "download", "endpoints", "exhibits", "experiments", "explaining", "given", "grids", "journals", "limits",
               "listing", "needs", "notebooks", "outputs", "overhead", "overview", "pairing", "parallel", "parameters",
-              "paths", "progress", "provenance", "ranking", "rendering", "results", "running", "statistics", "stories"}
+              "paths", "progress", "provenance", "ranking", "rendering", "results", "running", "statistics", "stories",
+              "tunings"}
 NEXT = "choose another --out, or start over with --fresh (make reproduce FRESH=1)"
 
 

@@ -24,7 +24,7 @@ ORDER = """
     state measure transport networks earning course signals hearing learning ledger federation averaging methods needs bench overhead
     parallel endpoints compat pairing curves results journals statistics overview ranking claims plots
     stories explaining
-    running cells grids experiments chaos exhibits rendering notebooks listing commands hfkd cli
+    running cells tunings grids experiments chaos exhibits rendering notebooks listing commands hfkd cli
 """.split()
 # Closer than the order: these may import only what is named.
 ONLY = {name: set() for name in ("paths", "streams", "assess", "losses", "levels")} | {
