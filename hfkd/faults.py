@@ -1,4 +1,4 @@
-"""Faults as a model: who is absent, late, offline, lying or broken in a round, and what of their answers arrives (ours).
+"""Faults as a model: who is absent, late, offline, lying or broken in a round, and what of that arrives (ours).
 
     dropout     a client neither trains, speaks nor listens in this round; its network waits
     straggling  what others hear of a client is what it thought in the round before

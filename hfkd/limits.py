@@ -17,7 +17,8 @@ RANGES = {  # (lowest, highest) of every number, both allowed; None: open
     "strength": (0.0, None), "test_share": (0.01, 0.9), "val_share": (0.0, 0.9),
     "temperature": (1e-3, None), "personality": (0.0, 1.0), "fan_in": (1, None), "fan_out": (1, None),
     "max_gap": (1, None), "revenue_matching": (0.0, 1.0), "revenue_personality": (0.0, 1.0), "power": (0.0, None),
-    "dropout": (0.0, 1.0), "straggling": (0.0, 1.0), "offline": (0.0, 1.0), "liars": (0.0, 1.0), "exploding": (0.0, 1.0),
+    "dropout": (0.0, 1.0), "straggling": (0.0, 1.0), "offline": (0.0, 1.0), "liars": (0.0, 1.0),
+    "exploding": (0.0, 1.0),
     "spoken": (1, None), "client_memory": (1e-3, None), "eval_every": (1, None), "threads": (1, None),
 }  # fmt: skip
 WEIGHTINGS = ("fixed", "ramp", "loss_ratio", "revenue", "gradient", "uncertainty")
@@ -105,7 +106,8 @@ def _check_faults(config):
         if asks and getattr(config, name) != wanted:
             raise ValueError(f"{name} is {getattr(config, name)!r} with {asks[0]}; expected {wanted}")
     if config.straggling and config.spoken:
-        raise ValueError(f"spoken is {config.spoken} with straggling: late answers are about other images; expected None")
+        raise ValueError(f"spoken is {config.spoken} with straggling: late answers are about other images; "
+                         "expected None")
 
 
 def _check_revenue(config):

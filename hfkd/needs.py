@@ -51,8 +51,9 @@ def check_needs(config) -> None:
                          f"{config.wire!r}, expected fp32")
     faults = [fault for fault in (*SHARES, "doubt") if getattr(config, fault)]
     if faults and (hasattr(method, "hear") or hasattr(method, "exchange")):
-        raise ValueError(f"{faults[0]} is {getattr(config, faults[0]):g} and method {name!r} does more than pool answers by "
-                         "a W, which faults are not modelled for; expected 0")
+        value = getattr(config, faults[0])
+        raise ValueError(f"{faults[0]} is {value} and method {name!r} does more than pool answers by a W, which faults "
+                         f"are not modelled for; expected {type(value)()}")
     if config.readout == "prototype" and not hasattr(method, "answers"):
         keeps = ", ".join(other for other, module in METHODS.items() if hasattr(module, "answers"))
         raise ValueError(f"method {name!r} has no prototypes to predict by; set readout=head, or take one of {keeps}")

@@ -222,7 +222,7 @@ def test_faults_that_are_not_modelled_are_refused(fault, sentence):
 
 
 def test_a_seed_does_not_depend_on_the_seeds_beside_it_nor_on_time():
-    several = dict(dropout=.2, straggling=.2, offline=.2, liars=.2, exploding=.2, doubt=True, public_labels=True, rounds=5)
+    several = dict.fromkeys(faults.SHARES, .2) | dict(doubt=True, public_labels=True, rounds=5)
     both, alone, again = run(seeds=(1, 0), **several), run(seeds=(0,), **several), run(seeds=(0,), **several)
     mine = both.rows[both.rows["seed"] == 0].reset_index(drop=True)
     assert mine.equals(alone.rows) and alone.rows.equals(again.rows) and alone.ledger.equals(again.ledger)

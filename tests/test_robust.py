@@ -13,7 +13,7 @@ S, T, M, C = 3, 6, 4, 5
 
 
 def group(seed=0, copies=10):
-    """Whole numbers of copies (S, T, C) that sum to `copies` for each student and class, zeros among them, and answers."""
+    """Whole numbers of copies (S, T, C) that sum to `copies` for each student and class, and answers."""
     rng = np.random.default_rng(seed)
     times = rng.multinomial(copies, [.3, .3, .2, .1, .1, 0], (S, C)).transpose(0, 2, 1)
     return times, torch.from_numpy(rng.dirichlet(np.ones(C), (T, M))).log()
