@@ -85,8 +85,8 @@ def measure_revenue(books, config, state, lessons, said, ears, round) -> np.ndar
 
 
 def spoken(books, lesson, ears, z) -> np.ndarray:
-    """(N,) bool: who has been heard by anybody else in this round."""
-    mask = reach(books, lesson, z)
+    """(N,) bool: who has spoken to anybody else in this round, those included whose answers are quarantined."""
+    mask = reach(books, lesson, z, refused=True)
     return (mask & (ears & (books.strikes[z] < 2))[:, None]).any(0)
 
 
@@ -96,11 +96,11 @@ def measure_shapley(books, config, state, lessons, said, ears, round) -> None:
     Pooled by label counts alone, without the revenue that it is to become, and with the listener's own answers.
     """
     for z, lesson in enumerate(lessons):
-        sent = spoken(books, lesson, ears[z], z)
+        sent, within = spoken(books, lesson, ears[z], z), reach(books, lesson, z)
         labels, part = public_labels(state, config, z, round), shares(state, config, z)
         answers, mine = (each[z * state.clients : (z + 1) * state.clients] for each in (said, truth(books, said)))
         for s in range(state.clients):
-            partners = [t for t in np.flatnonzero(lesson.mask[s] & sent).tolist() if t != s]
+            partners = [t for t in np.flatnonzero(within[s] & sent).tolist()]
             if not partners:
                 continue
             members = [s, *partners]
@@ -151,12 +151,16 @@ def heard_weights(books, lesson, z):
     return weights
 
 
-def reach(books, lesson, z) -> np.ndarray:
-    """(N, N) bool [listener, speaker]: whom else everybody can hear in this round; nobody where W is None."""
+def reach(books, lesson, z, refused=False) -> np.ndarray:
+    """(N, N) bool [listener, speaker]: whom else everybody can hear in this round; nobody where W is None.
+
+    Args:
+        refused: whether those count whose answers arrive and are quarantined.
+    """
     if lesson.mask is None:
         return np.zeros((books.revenue.shape[1],) * 2, bool)
     mask = np.asarray(lesson.mask, bool) & ~np.eye(len(lesson.mask), dtype=bool)
-    return mask if books.silent is None else mask & ~books.silent[z]
+    return mask if books.silent is None else mask & ~(books.silent[z] & ~(refused & books.shut[z]))
 
 
 def truth(books, said):

@@ -10,7 +10,7 @@ from matplotlib.ticker import FixedLocator
 from hfkd.faults import honest, liars
 from hfkd.overview import PRIMARY, gains, key
 from hfkd.plots.canvas import CYCLE, INK, PAGE, finish, new, styled
-from hfkd.plots.margins import draw_means
+from hfkd.plots.margins import draw_means, limits
 from hfkd.plots.panels import Panel, panels, words
 
 FAULT = re.compile(r"(?:^|,)(?:(?:dropout|straggling|offline|exploding|liars)=[^,]*(?:,lie=[^,]*)?)")
@@ -66,7 +66,7 @@ def fig_faults(frame: pd.DataFrame, method: str = "hfkd", share: float = 0.2) ->
     if len(rows) < 2:
         raise ValueError(f"no variant of {method} has a fault; `hfkd grid faults` makes them")
     shown = [defence for defence in DEFENCES if any(found[1] == defence for found in parts.values())]
-    figure, grid = new(len(scenes), 2, PAGE, .9 + .42 * len(rows) * len(scenes), sharey=True, sharex="col")
+    figure, grid = new(len(scenes), 2, PAGE, .9 + .42 * len(rows) * len(scenes), sharey=True)
     for panel, row in zip(scenes, grid, strict=True):
         for axes, metric in zip(row, PRIMARY, strict=True):
             _forest(axes, panel, metric, method, parts, rows, shown)
@@ -74,7 +74,7 @@ def fig_faults(frame: pd.DataFrame, method: str = "hfkd", share: float = 0.2) ->
     for axes, metric in zip(grid[0], PRIMARY, strict=True):
         axes.set_title(words(metric))
     figure.supxlabel("difference to no fault and no defence (points)", fontsize=8)
-    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=3)
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return finish(figure)
 
 
@@ -92,6 +92,7 @@ def _forest(axes: Axes, panel: Panel, metric: str, method: str, parts: dict, row
         axes.plot([], [], STYLES[defence][1], color=STYLES[defence][0], markersize=3.8, label=DEFENCES[defence])
     runs = {found: key(run) for run, found in parts.items() if run[1] and run in panel.runs and found[1] in shown}
     table = gains(panel.rows, list(runs.values()), method, [(metric, None)], **panel.where).set_index("method")
+    axes.set_xlim(limits(*table.loc[list(runs.values()), ["difference", "low", "high"]].to_numpy().T))
     for (fault, defence), run in runs.items():
         beside = [each for each in shown if (fault, each) in runs or (not fault and not each)]
         y = rows.index(fault) + .8 * ((beside.index(defence) + .5) / len(beside) - .5)
@@ -144,20 +145,20 @@ def fig_trust(ledger: pd.DataFrame, share: float = 0.2) -> Figure:
     for panel, column in zip(scenes, grid.T, strict=True):
         column[0].set_title(panel.title)
         column[0].axhline(0, color=INK, linewidth=.7, zorder=1)
-        for (_, variant), style in zip(panel.runs, ("-", "--", ":"), strict=False):
+        for (_, variant), style, marker in zip(panel.runs, ("-", "--", ":"), "osD", strict=False):
             for lying, colour, who in ((False, CYCLE[0], "honest"), (True, CYCLE[1], "liars")):
                 tables = _told(panel.rows[panel.rows["variant"] == variant], share, lying)
                 for axes, table in zip(column, tables, strict=True):
                     if len(table):
                         label = f"{who}: {DEFENCES.get(parted(variant)[1], parted(variant)[1])}"
-                        draw_means(axes, table, colour, marker="o", linestyle=style, label=label)
+                        draw_means(axes, table, colour, marker=marker, linestyle=style, label=label)
         for axes in column:
             axes.grid(axis="both")
             axes.xaxis.set_major_locator(FixedLocator(sorted(panel.rows["round"].unique()), nbins=8))
         column[1].set(xlabel="round", ylim=(0, None))
     grid[0, 0].set_ylabel("revenue of an edge")
     grid[1, 0].set_ylabel("say of one client")
-    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2)
+    figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, handlelength=3)
     return finish(figure)
 
 
