@@ -118,7 +118,7 @@ def _finish(process):
 
 def _killed(process, folder, rng, whole) -> Kill | None:
     """Kill it at a random moment, or from there on as soon as it writes; None if it has ended before."""
-    start, moment = time.monotonic(), rng.uniform(0.1, 1.0) * whole
+    start, moment = time.monotonic(), rng.uniform(0.3, 1.0) * whole
     patient, alone = rng.random(2) < 0.5
     while process.poll() is None:
         writing = any(name.startswith(".") for name in lying(folder))
