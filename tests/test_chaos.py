@@ -1,4 +1,4 @@
-"""Commands as processes of their own: killed, interrupted, out of disk, started twice; the rows are the same all the same."""
+"""Commands as processes of their own: killed, interrupted, out of disk, started twice; the rows end the same."""
 
 import functools
 import os
@@ -138,7 +138,7 @@ def test_a_grid_that_is_stopped_in_one_way_after_the_other_ends_with_the_same_by
     process = begun(tmp_path)  # and now one of those that run cells dies
     os.kill(next(pid for pid, line in running(process.pid).items() if b"spawn_main" in line), signal.SIGKILL)
     status, (said,) = ended(process)
-    assert status == 2 and said.startswith("hfkd: a process that ran cells died, most often for want of memory; what is")
+    assert status == 2 and said.startswith("hfkd: a process that ran cells died, most often for want of memory; what")
     assert ends_as(calm("grid"), tmp_path, "grid")
 
 
@@ -148,8 +148,8 @@ def test_where_no_file_may_grow_the_command_says_so_and_goes_on_later(size, calm
     limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))
     status, said = ended(started(tmp_path / "x.csv", preexec_fn=limit))
     assert status == 2 and len(said) == 1
-    assert said[0].startswith("hfkd: ") and said[0].endswith(" cannot be written (File too large); what is done is kept, "
-                                                             "the same command goes on there")  # fmt: skip
+    sentence = " cannot be written (File too large); what is done is kept, the same command goes on there"
+    assert said[0].startswith("hfkd: ") and said[0].endswith(sentence)
     assert not list(tmp_path.rglob("*"))
     assert ends_as(calm("run"), tmp_path)
 
@@ -158,6 +158,7 @@ def test_the_second_of_two_commands_at_one_file_stops(calm, tmp_path):
     first = started(tmp_path / "x.csv")
     until(first, lambda: "lock" in chaos.lying(tmp_path))
     status, said = ended(started(tmp_path / "x.csv"))
-    assert status == 2 and len(said) == 1 and f"is taken: another run (process {first.pid}) is writing to it" in said[0]
+    assert status == 2 and len(said) == 1
+    assert f"is taken: another run (process {first.pid}) is writing to it" in said[0]
     first.communicate()
     assert first.returncode == 0 and chaos.contents(tmp_path) == calm("run")
