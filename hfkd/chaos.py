@@ -93,9 +93,9 @@ def show(kills: int, seed: int) -> None:
             done = disturbed(Path(home), share, seed, COMMANDS[name])
         writing, alone, kept = (sum(getattr(kill, what) for kill in done) for what in ("writing", "alone", "kept"))
         longest = max((kill.seconds for kill in done), default=0.0)
-        print(f"hfkd {name}: killed {len(done)} times, after at most {longest:.0f} s, {writing} while it wrote, {alone} "
-              f"without the processes that run its cells, {kept} with a checkpoint to go on from; all files have the "
-              "bytes of an undisturbed run", flush=True)  # fmt: skip
+        print(f"hfkd {name}: killed {len(done)} times, after at most {longest:.0f} s, {writing} while it wrote, "
+              f"{alone} without the processes that run its cells, {kept} with a checkpoint to go on from; all files "
+              "have the bytes of an undisturbed run", flush=True)  # fmt: skip
 
 
 def _started(folder, command):
@@ -118,7 +118,7 @@ def _finish(process):
 
 def _killed(process, folder, rng, whole) -> Kill | None:
     """Kill it at a random moment, or from there on as soon as it writes; None if it has ended before."""
-    start, moment = time.monotonic(), rng.uniform(0.1, 1.0) * whole
+    start, moment = time.monotonic(), rng.uniform(0.3, 1.0) * whole
     patient, alone = rng.random(2) < 0.5
     while process.poll() is None:
         writing = any(name.startswith(".") for name in lying(folder))

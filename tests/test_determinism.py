@@ -1,4 +1,4 @@
-"""The same command gives the same bytes; seeds, methods and jobs beside a run change none of them; clients have no rank."""
+"""The same command gives the same bytes; seeds and methods beside a run change none of them; clients have no rank."""
 
 import json
 from dataclasses import replace
@@ -53,7 +53,7 @@ def test_a_method_is_untouched_by_those_beside_it_in_a_grid(tmp_path, monkeypatc
 
 
 def shuffled(state, order):
-    """The same federation, but client j is who was client order[j]; a cohort's rows are sorted as `start` sorts them."""
+    """The same federation, but client j is who was order[j]; a cohort's rows are sorted as `start` sorts them."""
     (fed,) = state.splits
     new = np.argsort(order)  # of old numbers
     parts = {name: tuple(getattr(fed, name)[i] for i in order) for name in ("train", "val", "test")}
@@ -114,5 +114,6 @@ def test_clients_in_another_order_learn_the_same(method, monkeypatch):
     for round in (2, 4):
         one, two = rows.loc[round].loc[order].reset_index(drop=True), moved.loc[round].reset_index(drop=True)
         assert np.allclose(one["val_consistency"], two["val_consistency"], rtol=0, atol=1e-12) or not alone  # a mean
-        exact = list(one.drop(columns="val_consistency")) if alone else ["level", "samples", "teachers", "bytes_up", "bytes_down"]
+        counted = ["level", "samples", "teachers", "bytes_up", "bytes_down"]
+        exact = list(one.drop(columns="val_consistency")) if alone else counted
         assert one[exact].equals(two[exact])
