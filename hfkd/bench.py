@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch.func import functional_call
 from torch.utils._pytree import tree_map
 
-from hfkd import cohorts, floor, levels, training
+from hfkd import cohorts, floor, training
 from hfkd.losses import distillation_loss, soft_loss
 from hfkd.streams import stream
 

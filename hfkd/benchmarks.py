@@ -6,7 +6,8 @@ import time
 from pathlib import Path
 
 from hfkd import bench_match, floor, overhead, provenance, sweep
-from hfkd.experiments import device_name
+from hfkd.outputs import write_files
+from hfkd.running import device_name
 
 HEAD = f"{'':44}{'seconds':>9}{'floor':>9}{'ratio':>7}{'one by one':>12}{'faster':>8}{'GFLOP':>10}{'MB':>8}"
 LEGEND = """floor: its floating point operations at the rate of a 2048 x 2048 matrix product on this machine, same run
@@ -46,7 +47,7 @@ def show(only: str | None, device: str, threads: int | None, repeats: int, out: 
             {"repeats": repeats}, seconds=time.monotonic() - start, device=device_name(device), threads=threads,
             checksums={}, figures=found, match=matched,
         )  # fmt: skip
-        provenance.write_files({out: json.dumps(record, indent=1) + "\n"})
+        write_files({out: json.dumps(record, indent=1) + "\n"})
 
 
 def line(row: dict) -> str:

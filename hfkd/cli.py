@@ -37,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         saves = options.act in (commands.run, commands.grid, commands.reproduce)
-        left = "finished cells are saved, the same command goes on from there" if saves else "nothing more is written"
+        left = "what is done is kept, the same command goes on from there" if saves else "nothing more is written"
         print(f"\nhfkd: stopped; {left}", file=sys.stderr)
         return 130
 
@@ -61,7 +61,7 @@ def _parser():
 
 
 def _experiment_commands(command):
-    """run, grid, explain, list, bench, data."""
+    """run, grid, explain, list, bench, chaos, data."""
     run = command("run", commands.run, "run one method: a row per client and measured round")
     run("--method", help="see `hfkd list methods` (default: hfkd)")
     run("--dataset", help="see `hfkd list datasets`, or a path to an npz (default: the profile's)")
@@ -74,6 +74,8 @@ def _experiment_commands(command):
         option("--out", type=Path, help="the CSV (default: under runs/<profile>/)")
         option("--set", action="append", default=[], metavar="NAME=VALUE", help="any field of `hfkd list settings`")
         option("--jobs", type=int, help="cells that run at once (default: as many as there are processors)")
+        option("--checkpoint", type=float, default=30, metavar="SECONDS",
+               help="seconds of work between two checkpoints of a cell, 0: after each round (default: 30)")  # fmt: skip
         option("--fresh", action="store_true", help="replace the file instead of adding to it")
     explain = command("explain", _explain, "one client's story from a result file: its teachers, its alpha, its gains")
     explain("run", type=Path, help="X.csv with its journals beside it, as `hfkd run` writes them, or their folder")
@@ -89,6 +91,9 @@ def _experiment_commands(command):
     bench("--device", default="cpu", help="cpu or cuda (default: cpu)")
     bench("--threads", type=int, help="CPU threads (default: as many as there are processors)")
     bench("--repeats", type=int, default=3, help="timed rounds, of which the best counts (default: 3)")
+    chaos = command("chaos", commands.chaos, "kill a small grid again and again: it ends with the same bytes")
+    chaos("--kills", type=int, default=50, help="SIGKILLs in all (default: 50)")
+    chaos("--seed", type=int, default=0, help="of moments and ways (default: 0)")
     data = command("data", commands.data, "fetch a data set through OpenML into the data folder")
     data("verb", choices=("fetch",))
     data("name", help="see `hfkd list datasets`")

@@ -2,6 +2,7 @@
 should not wait for torch, and only `reproduce` and `refresh` need Jupyter.
 """
 
+import shutil
 import sys
 import time
 
@@ -42,7 +43,7 @@ def _experiment(options, act, **named):
         raise ValueError(f"{sorted(twice)[0]} is given by --set and by its own option; expected one of the two")
     seeds = config.parse_seeds(options.seeds) if options.seeds else None
     how = dict(profile=options.profile, seeds=seeds, out=options.out, fresh=options.fresh, jobs=options.jobs)
-    frame = act(**how, report=_reporter(), **given, **named)
+    frame = act(**how, checkpoint=options.checkpoint, report=_reporter(), **given, **named)
     if sys.stderr.isatty():
         print("\r\033[K", end="", file=sys.stderr)
     print(endpoints.summary(frame).to_string())
@@ -74,6 +75,13 @@ def bench(options):
     benchmarks.show(options.only, options.device, options.threads, options.repeats, options.json)
 
 
+def chaos(options):
+    """`hfkd chaos`."""
+    from hfkd import chaos as harness
+
+    harness.show(options.kills, options.seed)
+
+
 def data(options):
     """`hfkd data fetch`."""
     from hfkd import data as sources
@@ -101,6 +109,8 @@ def reproduce(options):
     if options.fresh:
         for old in [*folder.glob("*.csv"), *folder.glob("*.json")]:
             old.unlink()
+        for old in folder.glob("*.csv.checkpoints"):
+            shutil.rmtree(old)
     for at, (book, values) in enumerate(plan.items(), 1):
         limit = notebooks.LIMITS[options.profile]
         seconds = notebooks.execute(book, folder / book.name, values, progress=f"[{at}/{len(plan)}]", limit=limit)

@@ -4,11 +4,11 @@ A profile is a set of values for the same experiment: `smoke` proves that everyt
 reference that the claims rest on, `paper` is the full size for a GPU.
 """
 
-import ast
 import inspect
 import re
 from dataclasses import dataclass, fields, replace
 
+from hfkd.given import parse_seeds, parse_set
 from hfkd.limits import CHOICES, RANGES, check
 
 __all__ = ["CHOICES", "PROFILES", "RANGES", "Config", "configure", "parse_seeds", "parse_set", "seeds_of", "settings"]
@@ -61,7 +61,7 @@ class Config:
     feedback: bool = True  # students teach their teachers back
     peers: bool = True  # students of one level that share a teacher teach each other
     include_self: bool = True  # one's own answers are part of the pooled target
-    pooling: str | None = None  # log or arithmetic; None: the method's
+    pooling: str | None = None  # log, arithmetic, median or trimmed; None: the method's
     power: float = 1.0  # a, how much more say a teacher with more samples of a class has
     refresh: int | None = None  # rounds between two decisions who hears whom; None: once, before the first round
     revenue: str = "none"  # what a partner earns: none, labelled, realised, shapley
@@ -75,6 +75,13 @@ class Config:
     spoken: int | None = None  # public images answered each round, in turn; None: all
     wire: str = "fp32"  # precision of what travels: fp32 or fp16
     client_memory: float | None = None  # largest guest network a client can hold, in sizes of its own; None: any
+    dropout: float = 0.0  # share of clients absent in a round: they neither train, speak nor listen
+    straggling: float = 0.0  # share of clients in a round whose answers are those of the round before
+    offline: float = 0.0  # share of clients in a round that nobody hears: students look for other teachers
+    liars: float = 0.0  # share of clients that lie, the same in all rounds
+    lie: str = "flip"  # what they send: flip, random, constant, collude
+    exploding: float = 0.0  # share of clients that from a round of their own on send what is not finite; quarantined
+    doubt: bool = False  # answers that do worse on labelled public images than uniform ones are not pooled
     eval_every: int = 2  # rounds between two measurements; the last round is always measured
     device: str = "cpu"  # cpu or cuda
     threads: int = 1  # CPU threads of one run: with 1, mlp rows do not depend on which seeds run beside
@@ -149,40 +156,6 @@ def settings() -> dict[str, str]:
     lines = inspect.getsource(Config).splitlines()
     found = (re.match(r"    (\w+): .+? = (.+?)  # (.+)", line) for line in lines)
     return {match[1]: f"{match[2]}  {match[3]}" for match in found if match}
-
-
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """Seeds from text: single numbers and ranges with both ends, "0-4" or "0,3,7-9".
-
-    >>> parse_seeds("0-2,7")
-    (0, 1, 2, 7)
-    """
-    try:
-        spans = [part.split("-") for part in str(text).split(",")]
-        seeds = [seed for span in spans for seed in range(int(span[0]), int(span[-1]) + 1)]
-        if any(len(span) > 2 or int(span[-1]) < int(span[0]) for span in spans) or len(set(seeds)) < len(seeds):
-            raise ValueError
-    except ValueError:
-        raise ValueError(f"seeds is {text!r}; expected numbers and ranges such as 0-4 or 0,3,7-9, each once") from None
-    return tuple(seeds)
-
-
-def parse_set(assignments: list[str]) -> dict:
-    """`name=value` texts (the command's --set) as overrides for `configure`; values are read as Python literals.
-
-    >>> parse_set(["alpha=0.5", "rule=random", "fan_out=None"])
-    {'alpha': 0.5, 'rule': 'random', 'fan_out': None}
-    """
-    overrides = {}
-    for text in assignments:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise ValueError(f"--set {text!r} has no '='; expected name=value, such as alpha=0.5")
-        try:
-            overrides[name.strip()] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            overrides[name.strip()] = value.strip()
-    return overrides
 
 
 def _typed(name, value):

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from hfkd import revenue
-from hfkd.knowledge import pool, teaching_weights
+from hfkd.knowledge import pool, teaching_weights, without
 from hfkd.streams import stream
 from hfkd.transport import asked_about
 
@@ -33,6 +33,9 @@ class Books:
     bytes: np.ndarray | None = None  # (z, N, N) over each edge since the graph was made
     ledger: list = field(default_factory=list)  # see `ledger.close`
     weights: list = field(default_factory=list)  # see `ledger.note`
+    own: torch.Tensor | None = None  # what everybody thinks of its last answers, where faults change what arrives
+    silent: np.ndarray | None = None  # (z, N) bool, whom nobody hears in this round; None: no faults
+    shut: np.ndarray | None = None  # (z, N) bool, who is quarantined: its answers are not finite, or are doubted
 
 
 def opened(seeds, clients) -> Books:
@@ -68,7 +71,9 @@ def measure_revenue(books, config, state, lessons, said, ears, round) -> np.ndar
     for z, lesson in enumerate(lessons):
         if config.revenue == "labelled":
             losses = losses_of(state, config, z, said[z * state.clients : (z + 1) * state.clients], round)
-            fresh[z] = revenue.labelled(losses, np.diagonal(losses)) * others
+            answers = truth(books, said)[z * state.clients : (z + 1) * state.clients]
+            mine = losses if books.own is None else losses_of(state, config, z, answers, round)
+            fresh[z] = revenue.labelled(losses, np.diagonal(mine)) * others
             fresh[z] *= spoken(books, lesson, ears[z], z)
             known = others & spoken(books, lesson, ears[z], z)
         else:
@@ -80,8 +85,8 @@ def measure_revenue(books, config, state, lessons, said, ears, round) -> np.ndar
 
 
 def spoken(books, lesson, ears, z) -> np.ndarray:
-    """(N,) bool: who has been heard by anybody else in this round."""
-    mask = np.asarray(lesson.mask, bool) & ~np.eye(len(lesson.mask), dtype=bool)
+    """(N,) bool: who has spoken to anybody else in this round, those included whose answers are quarantined."""
+    mask = reach(books, lesson, z, refused=True)
     return (mask & (ears & (books.strikes[z] < 2))[:, None]).any(0)
 
 
@@ -91,17 +96,17 @@ def measure_shapley(books, config, state, lessons, said, ears, round) -> None:
     Pooled by label counts alone, without the revenue that it is to become, and with the listener's own answers.
     """
     for z, lesson in enumerate(lessons):
-        sent = spoken(books, lesson, ears[z], z)
+        sent, within = spoken(books, lesson, ears[z], z), reach(books, lesson, z)
         labels, part = public_labels(state, config, z, round), shares(state, config, z)
-        answers = said[z * state.clients : (z + 1) * state.clients]
+        answers, mine = (each[z * state.clients : (z + 1) * state.clients] for each in (said, truth(books, said)))
         for s in range(state.clients):
-            partners = [t for t in np.flatnonzero(lesson.mask[s] & sent).tolist() if t != s]
+            partners = [t for t in np.flatnonzero(within[s] & sent).tolist()]
             if not partners:
                 continue
             members = [s, *partners]
             with_self = np.insert(revenue.coalitions(len(partners)), 0, True, axis=1)
             w = teaching_weights(with_self, state.released[z][members], config.power)
-            targets = pool(answers[members], w, config.pooling or lesson.pooling)
+            targets = pool(torch.cat([mine[s : s + 1], answers[partners]]), w, config.pooling or lesson.pooling)
             by_class = revenue.class_losses(targets.clamp_min(1e-30).log(), labels)
             losses = revenue.weighed(by_class.cpu(), part[s : s + 1])[0]
             earned = np.clip(revenue.shapley(losses[0] - losses) / max(losses[0], 1e-12), -1, 1)
@@ -126,20 +131,41 @@ def explore(books, lessons) -> None:
     for z, lesson in enumerate(lessons):
         for s, rng in enumerate(books.streams[z]):
             chance, choice = rng.random(2)  # both drawn each round, so that later draws do not depend on the outcome
-            partners = [t for t in np.flatnonzero(lesson.mask[s]).tolist() if t != s]
+            partners = np.flatnonzero(reach(books, lesson, z)[s]).tolist()
             tries = partners and chance < revenue.EXPLORATION
             books.alone_with[z, s] = partners[int(choice * len(partners))] if tries else -1
 
 
 def heard_weights(books, lesson, z):
-    """W (s, t, c) as it is heard in this round: that of the lesson, or one partner alone for those who explore."""
-    explorers = np.flatnonzero(books.alone_with[z] >= 0)
+    """W (s, t, c) as it is heard in this round: that of the lesson among those who can be heard, or one partner alone
+    for those who explore.
+    """
+    explorers, weights = np.flatnonzero(books.alone_with[z] >= 0), lesson.weights
+    if books.silent is not None and books.silent[z].any() and weights is not None:
+        weights = without(weights, lesson.mask, books.silent[z] & ~np.eye(len(lesson.mask), dtype=bool))
     if not len(explorers):
-        return lesson.weights
-    weights = lesson.weights.clone()
+        return weights
+    weights = weights.clone()
     weights[explorers] = 0.0
     weights[explorers, books.alone_with[z, explorers]] = 1.0
     return weights
+
+
+def reach(books, lesson, z, refused=False) -> np.ndarray:
+    """(N, N) bool [listener, speaker]: whom else everybody can hear in this round; nobody where W is None.
+
+    Args:
+        refused: whether those count whose answers arrive and are quarantined.
+    """
+    if lesson.mask is None:
+        return np.zeros((books.revenue.shape[1],) * 2, bool)
+    mask = np.asarray(lesson.mask, bool) & ~np.eye(len(lesson.mask), dtype=bool)
+    return mask if books.silent is None else mask & ~(books.silent[z] & ~(refused & books.shut[z]))
+
+
+def truth(books, said):
+    """(z * N, n, c) what everybody thinks, where that is not what it said: its own view of its own answers."""
+    return said if books.own is None else books.own
 
 
 def say(books, lesson, z) -> np.ndarray:

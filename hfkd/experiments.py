@@ -1,29 +1,27 @@
 """Experiments: a grid of runs -> one result file. The same code behind `hfkd run`, `hfkd grid` and the notebooks.
 
 Every cell of a grid is one configuration, and all seeds of a cell train as one program. Rows that the file already
-holds are skipped, so an interrupted grid goes on where it stopped.
+holds are skipped, so an interrupted grid goes on where it stopped, and a long cell from its last checkpoint.
 """
 
 import os
-import platform
 import shlex
-import time
 from dataclasses import asdict
 from pathlib import Path
 
 import pandas as pd
-import torch
 
-from hfkd import data, endpoints, journals, paths, progress, provenance, results, state
-from hfkd.config import configure, seeds_of
+from hfkd import data, paths, progress, state
 from hfkd.cells import OWN_COLUMNS, cells, check_names
+from hfkd.checkpoints import EVERY
+from hfkd.config import configure, seeds_of
 from hfkd.grids import GRIDS
-from hfkd.methods import METHODS
-from hfkd.parallel import Cell, finished
+from hfkd.outputs import write_files
+from hfkd.running import run_cells
 
 
 def run_grid(
-    name, profile="smoke", seeds=None, out=None, fresh=False, report=None, jobs=None, **overrides
+    name, profile="smoke", seeds=None, out=None, fresh=False, report=None, jobs=None, checkpoint=EVERY, **overrides
 ) -> pd.DataFrame:
     """Runs what is missing of a grid and returns all its rows.
 
@@ -36,6 +34,7 @@ def run_grid(
         report: called with one line of text as the run goes on; None: the line goes to the file that the environment
             variable HFKD_PROGRESS names, if it is set.
         jobs: cells that run at once; None: as many as the processor has room for. It changes the time, not the numbers.
+        checkpoint: seconds of work between two checkpoints of a cell, 0: after each round. Nor does this.
         overrides: any field of Config. method, skew and other fields with a column of their own narrow an axis to
             that value.
 
@@ -43,7 +42,8 @@ def run_grid(
         The rows asked for, of those in the file, with endpoints.COLUMNS and sorted as there.
 
     Raises:
-        ValueError: bad parameters, another configuration in the way; nothing is run then.
+        ValueError: bad parameters, another configuration in the way, another run at the same file; nothing is run then.
+        OSError: something cannot be written; what is done is kept.
 
     Source: ours.
     """
@@ -56,10 +56,13 @@ def run_grid(
     seeds = tuple(seeds if seeds is not None else grid.seeds or seeds_of(profile))
     note = {"experiment": grid.name, "command": _command(f"grid {name}", profile, overrides)}
     kept = {variant for variant, _ in todo if variant in grid.journals}
-    return _run_cells(note, todo, seeds, out, shared, fresh or profile == "smoke", report or _to_file, jobs, kept)
+    fresh = fresh or profile == "smoke"
+    return run_cells(note, todo, seeds, out, shared, fresh, kept, report or _to_file, jobs, checkpoint)
 
 
-def run_one(profile="smoke", seeds=None, out=None, fresh=False, report=None, jobs=None, **overrides) -> pd.DataFrame:
+def run_one(
+    profile="smoke", seeds=None, out=None, fresh=False, report=None, jobs=None, checkpoint=EVERY, **overrides
+) -> pd.DataFrame:
     """Runs a single configuration; arguments as `run_grid`. Runs of other methods, data or skews may share the file."""
     config = configure(profile, **overrides)
     check_names(config)
@@ -67,7 +70,7 @@ def run_one(profile="smoke", seeds=None, out=None, fresh=False, report=None, job
     seeds = tuple(seeds if seeds is not None else seeds_of(profile))
     out = Path(out) if out else paths.RUNS / profile / "run.csv"
     note = {"experiment": "run", "command": _command("run", profile, overrides)}
-    return _run_cells(note, [("", config)], seeds, out, shared, fresh, report or _to_file, jobs, {""})
+    return run_cells(note, [("", config)], seeds, out, shared, fresh, {""}, report or _to_file, jobs, checkpoint)
 
 
 def tested(profile="smoke", seeds=None, **overrides) -> pd.Series:
@@ -81,79 +84,9 @@ def tested(profile="smoke", seeds=None, **overrides) -> pd.Series:
     return pd.Series(sizes, name="tested").rename_axis(["seed", "client"])
 
 
-def _run_cells(note, cells, seeds, out, shared, fresh, report, jobs, kept) -> pd.DataFrame:
-    """What is missing of the cells; the file is saved after each, so nothing is lost when a long grid is stopped.
-
-    Args:
-        kept: variants whose journals are kept.
-    """
-    results.check_out(out)
-    if jobs is not None and jobs < 1:
-        raise ValueError(f"jobs is {jobs}; expected at least 1")
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise ValueError(f"seeds are {list(seeds)}; expected integers >= 0, each once")
-    there, before, books, done = _found(None if fresh else out, shared)
-    todo = []
-    for variant, config in cells:
-        missing = tuple(seed for seed in seeds if (*_where(variant, config), seed) not in done)
-        todo += [Cell(variant, config, missing)] if missing else []
-    start, checksums = time.monotonic(), dict(before["checksums"])
-    commands = sorted({*before["commands"], note["command"]})
-    own = before["methods"] | _resolved(cells)
-    failed = []
-    for cell, outcome, read in finished(todo, jobs or _jobs(shared), report):
-        if isinstance(outcome, ValueError):
-            failed.append(outcome)
-            continue
-        if other := [name for name in read if checksums.get(name, read[name]) != read[name]]:
-            raise ValueError(f"{out} was made from another version of {other[0]}; {provenance.NEXT}")
-        checksums |= read
-        if cell.variant in kept:
-            books = journals.joined(books, journals.of_run(outcome, _where(cell.variant, cell.config)))
-        rows = outcome.rows.assign(experiment=note["experiment"], variant=cell.variant)[endpoints.COLUMNS]
-        there = rows if there.empty else pd.concat([there, rows], ignore_index=True)
-        record = provenance.provenance(
-            shared, seconds=before["seconds"] + time.monotonic() - start, device=device_name(shared["device"]),
-            threads=shared["threads"], checksums=checksums,
-            experiment=note["experiment"], commands=commands, methods=own,
-        )  # fmt: skip
-        results.save(there, out, record, journals.texts(out, books))
-    if failed:
-        kept = f"; the other {len(todo) - len(failed)} of {len(todo)} are saved in {out}" if len(todo) > 1 else ""
-        raise ValueError(f"{failed[0]}{kept}") from failed[0]
-    frame = results.load(out)
-    asked = {(*_where(variant, config), seed) for variant, config in cells for seed in seeds}
-    frame = frame[pd.MultiIndex.from_frame(frame[endpoints.CELL]).isin(asked)].reset_index(drop=True)
-    frame.attrs["path"] = str(out)
-    return frame
-
-
-def _found(out, shared):
-    """(rows, record, journals, complete runs) of the file, if it is there and may be added to; else all empty."""
-    if out is None or not out.exists():
-        record = {"seconds": 0.0, "checksums": {}, "commands": [], "methods": {}}
-        return pd.DataFrame(columns=endpoints.COLUMNS), record, {}, set()
-    provenance.in_the_way(out, shared, provenance.code_digest())
-    rows, record = results.load(out), provenance.read_record(out)
-    done = results.done(rows)
-    rows = rows[pd.MultiIndex.from_frame(rows[endpoints.CELL]).isin(done)]  # a run cut off halfway is run again
-    return rows, record, journals.there(out, done), done
-
-
 def _shared(config) -> dict:
     """The parameters that all rows of a file have in common: all but those with a column of their own."""
     return {field: value for field, value in asdict(config).items() if field not in OWN_COLUMNS}
-
-
-def _where(variant, config):
-    """A cell as endpoints.CELL names it, the seed aside."""
-    return config.method, config.dataset, config.public, config.partition, config.skew, variant
-
-
-def _resolved(cells) -> dict:
-    """Method -> what its own choices are, where the configuration leaves them to it."""
-    methods = {config.method: METHODS[config.method] for _, config in cells}
-    return {name: {"loss": m.LOSS, "own": m.OWN, "chosen": m.CHOSEN} for name, m in methods.items()}
 
 
 def _command(what, profile, overrides):
@@ -162,23 +95,8 @@ def _command(what, profile, overrides):
     return " ".join([f"hfkd {what} --profile {profile}", *(f"--set {each}" for each in given)])
 
 
-def _jobs(shared):
-    """As many cells at once as the processor has room for; one on a GPU."""
-    return 1 if shared["device"] == "cuda" else max(1, (os.cpu_count() or 1) // shared["threads"])
-
-
 def _to_file(line):
     """Progress for whoever runs the notebook: one line in the file that HFKD_PROGRESS names."""
     target = os.environ.get(progress.VARIABLE)
     if target:
-        provenance.write_files({Path(target): line + "\n"})
-
-
-def device_name(name):
-    """The device as torch names it, or the processor as Linux does."""
-    if name == "cuda":
-        return torch.cuda.get_device_name()
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return " ".join([*models[:1], f"{os.cpu_count()} cores {platform.machine()}"])
+        write_files({Path(target): line + "\n"})

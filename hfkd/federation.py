@@ -10,53 +10,28 @@ after (5); see `hfkd.methods` for what a method may say.
 Axes: z seed, s and t client, n image, c class. Flat id of a client: z * N + client.
 """
 
+import time
 from functools import partial
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 import torch
 
-from hfkd import cohorts
+from hfkd import checkpoints, cohorts, faults
 from hfkd.config import settled
+from hfkd.course import Course, Outcome, Signals, Teaching, changing, restore
 from hfkd.earning import explore, judge, measure_revenue, measure_shapley, opened, take_losses
+from hfkd.hearing import hearing
 from hfkd.learning import learn, soft_targets
-from hfkd.ledger import close, journals, note, released
-from hfkd.measure import measure
+from hfkd.ledger import close, count_bytes, journals, note, released
+from hfkd.measure import measure, rows
 from hfkd.networks import check_memory
-from hfkd.signals import Heard, heard, listens, reads, own_losses, weights
+from hfkd.signals import Heard, heard, reads, own_losses, weights
 from hfkd.state import start
 from hfkd.streams import stream
-from hfkd.transport import edge_bytes, link_bytes, speak
 
 
-class Signals(NamedTuple):
-    """What a method may decide by, for one seed, whenever the graph is made anew."""
-
-    counts: np.ndarray  # (N, C) label counts as released by the clients
-    levels: np.ndarray  # (N,) 1..L
-    revenue: np.ndarray  # (N, N) [student, teacher] in [-1, 1]: what each earned each; 0 where nobody has measured it
-
-
-class Teaching(NamedTuple):
-    """What a method decides for one seed: who is heard by whom, and with which say about which class."""
-
-    weights: torch.Tensor | None  # W (student, teacher, class), or None: nobody listens
-    mask: np.ndarray | None = None  # (listener, speaker) bool, who is pooled for whom
-    edges: np.ndarray | None = None  # (student, teacher) bool, the matching; None: everybody heard is a teacher
-    pooling: str = "log"
-
-
-class Outcome(NamedTuple):
-    """What a run leaves behind, all tidy."""
-
-    rows: pd.DataFrame  # one per (seed, evaluated round, client)
-    ledger: pd.DataFrame  # one per (seed, period, edge), columns ledger.LEDGER
-    weights: pd.DataFrame  # one per (seed, round, client), columns ledger.WEIGHTS
-    counts: pd.DataFrame  # one per (seed, client, class): what was released
-
-
-def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
+def run(config, method, dataset, seeds, public=None, report=None, place=None) -> Outcome:
     """Trains all clients of all seeds and measures them.
 
     Args:
@@ -66,6 +41,7 @@ def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
         seeds: repeats, trained as one program.
         public: a Dataset to take the public images from, or None: carved out of `dataset`.
         report: called as report(round, rounds) after each round, or None.
+        place: a checkpoints.Place to go on from and to write to, or None. It changes no number.
 
     Returns:
         An Outcome; its rows have the columns of results.COLUMNS without `experiment` and `variant`.
@@ -76,40 +52,71 @@ def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
     torch.backends.cudnn.deterministic = True  # same command, same machine, same bytes
     loss = method.LOSS if config.hard_loss == "own" else config.hard_loss
     config = settled(config, method.OWN | method.CHOSEN.get(loss, method.CHOSEN[method.LOSS]))
-    state, books, rows = start(config, dataset, seeds, public), opened(seeds, config.clients), []
+    course = _begun(config, method, dataset, seeds, public)
+    if place and (kept := checkpoints.load(place)):
+        restore(course, kept)
+    saved = time.monotonic()
+    while course.round < config.rounds:
+        _round(course, config, method, seeds, loss == "balanced")
+        if report:
+            report(course.round, config.rounds)
+        if place and course.round < config.rounds and time.monotonic() - saved >= place.seconds:
+            checkpoints.save(place, changing(course))
+            saved = time.monotonic()
+    return _ended(course, config, seeds)
+
+
+def _begun(config, method, dataset, seeds, public) -> Course:
+    """Before the first round: the same start for every method, what the method adds to it, and who hears whom."""
+    state, books = start(config, dataset, seeds, public), opened(seeds, config.clients)
     if hasattr(method, "begin"):
         method.begin(state, config, seeds)
     lessons = [_decide(state, books, z, seed, config, method) for z, seed in enumerate(seeds)]
     check_memory(config, state, lessons)
-    answers = partial(method.answers, state) if config.readout == "prototype" else cohorts.logits
-    for round in range(1, config.rounds + 1):
-        ears, said, fresh = listens(config, lessons, round), None, None
-        if ears.any():
-            said = speak(state, config, round)
-            fresh = _earn(state, books, config, lessons, said, ears, loss == "balanced", round)
-        if config.refresh and round > 1 and (round - 1) % config.refresh == 0:
-            if config.revenue == "shapley" and said is not None:
-                measure_shapley(books, config, state, lessons, said, ears, round)
-            close(books, seeds, lessons, round - 1)
-            lessons = [_decide(state, books, z, seed, config, method) for z, seed in enumerate(seeds)]
-            ears = listens(config, lessons, round)
-            said = speak(state, config, round) if ears.any() and said is None else said if ears.any() else None
-        targets = _hear(state, books, config, method, lessons, said, ears) if ears.any() else None
-        weight, signals = _weigh(state, books, config, loss, lessons, said, targets, fresh, round)
-        note(books, seeds, weight, signals, round)
-        learn(state, books, config, method, lessons, said, targets, weight, loss == "balanced", round)
-        _check_finite(state, config, round)
-        if hasattr(method, "exchange"):
-            method.exchange(state, config, round)
-        if round % config.eval_every == 0 or round == config.rounds:
-            measured = measure(state, loss == "balanced", answers)
-            rows.append(_rows(state, config, seeds, lessons, weight, round, measured))
-        if report:
-            report(round, config.rounds)
-    if config.revenue == "shapley" and ears.any():
-        measure_shapley(books, config, state, lessons, speak(state, config, config.rounds), ears, config.rounds)
-    close(books, seeds, lessons, config.rounds)
-    return Outcome(pd.concat(rows, ignore_index=True), *journals(books), released(state, seeds))
+    return Course(state, books, lessons)
+
+
+def _round(course, config, method, seeds, balanced) -> None:
+    """One round, (1) to (6) of the above, in place."""
+    state, books, round = course.state, course.books, course.round + 1
+    fault, fresh = faults.of_round(config, seeds, round), None
+    lessons = _today(course, config, method, seeds, fault)
+    ears, said = hearing(state, books, config, seeds, lessons, fault, round)
+    if said is not None:
+        fresh = _earn(state, books, config, lessons, said, ears, balanced, round)
+    if config.refresh and round > 1 and (round - 1) % config.refresh == 0:
+        if config.revenue == "shapley" and said is not None:
+            measure_shapley(books, config, state, lessons, said, ears, round)
+        close(books, seeds, course.lessons, round - 1)
+        course.lessons = [_decide(state, books, z, seed, config, method) for z, seed in enumerate(seeds)]
+        lessons = _today(course, config, method, seeds, fault)
+        ears, said = hearing(state, books, config, seeds, lessons, fault, round, said)
+    targets = _hear(state, books, config, method, lessons, said, ears) if said is not None else None
+    weight, signals = _weigh(state, books, config, balanced, lessons, said, targets, fresh, ears, round)
+    note(books, seeds, weight, signals, round)
+    before = faults.networks(state) if fault else None
+    learn(state, books, config, method, lessons, said, targets, weight, balanced, round)
+    if fault:
+        faults.settle(state, before, fault)
+    _check_finite(state, config, round)
+    if hasattr(method, "exchange"):
+        method.exchange(state, config, round)
+    if round % config.eval_every == 0 or round == config.rounds:
+        answers = partial(method.answers, state) if config.readout == "prototype" else cohorts.logits
+        measured = measure(state, balanced, answers)
+        course.rows.append(rows(state, config, seeds, lessons, weight, round, measured))
+    course.round = round
+
+
+def _ended(course, config, seeds) -> Outcome:
+    """What is measured and written when the last round is done."""
+    state, books, lessons, last = course.state, course.books, course.lessons, config.rounds
+    if config.revenue == "shapley":
+        ears, said = hearing(state, books, config, seeds, lessons, faults.of_round(config, seeds, last + 1), last)
+        if said is not None:
+            measure_shapley(books, config, state, lessons, said, ears, last)
+    close(books, seeds, lessons, last)
+    return Outcome(pd.concat(course.rows, ignore_index=True), *journals(books), released(state, seeds))
 
 
 def _check_finite(state, config, round):
@@ -122,10 +129,18 @@ def _check_finite(state, config, round):
             )
 
 
-def _decide(state, books, z, seed, config, method) -> Teaching:
+def _decide(state, books, z, seed, config, method, silent=None) -> Teaching:
     """The graph of one seed: what the method makes of the released counts and of what everybody has earned so far."""
-    signals = Signals(state.released[z], state.splits[z].levels, books.revenue[z])
+    signals = Signals(state.released[z], state.splits[z].levels, books.revenue[z], silent)
     return method.teach(signals, config, stream(seed, "matching"))
+
+
+def _today(course, config, method, seeds, fault) -> list[Teaching]:
+    """Who hears whom in this round: as decided, or where clients are offline anew among the others."""
+    if not config.offline:
+        return course.lessons
+    return [_decide(course.state, course.books, z, seed, config, method, fault.offline[z])
+            for z, seed in enumerate(seeds)]  # fmt: skip
 
 
 def _earn(state, books, config, lessons, said, ears, balanced, round):
@@ -139,14 +154,14 @@ def _hear(state, books, config, method, lessons, said, ears):
     """(z * N, n, c) soft targets of this round, or None where networks travel; what was sent for them is counted."""
     if config.revenue == "realised":
         explore(books, lessons)
-    _count_bytes(state, books, config, lessons, ears)
+    count_bytes(state, books, config, lessons, ears)
     return soft_targets(state, books, config, method, lessons, said)
 
 
-def _weigh(state, books, config, loss, lessons, said, targets, fresh, round):
+def _weigh(state, books, config, balanced, lessons, said, targets, fresh, ears, round):
     """(z, N) alpha or beta of every client: the rule of RQ2 in its place, and 0 for whom the gate has closed."""
     wanted = reads(config) if said is not None else set()
-    signals = heard(state, config, wanted, books, said, targets, loss == "balanced", round)
+    signals = heard(state, config, wanted, books, said, targets, balanced, round)
     each = [Heard(*(part[z] for part in signals)) for z in range(len(lessons))]
     weight = np.stack([
         weights(config, lesson, round, own, last)
@@ -156,31 +171,6 @@ def _weigh(state, books, config, loss, lessons, said, targets, fresh, round):
         books.weight = np.where(weight > 0, weight, books.weight)
         if config.gate:
             judge(books, config, lessons, fresh, signals)
-    weight = weight * (books.strikes < 2)
+    weight = weight * ears * (books.strikes < 2)
     books.listened = weight > 0
     return weight, signals
-
-
-def _count_bytes(state, books, config, lessons, ears):
-    """What travels in this round, link by link and edge by edge; whom the gate has closed hears nobody."""
-    masks = np.stack([np.asarray(lesson.mask, bool) & ~np.eye(state.clients, dtype=bool) for lesson in lessons])
-    heard_from = masks & (ears & (books.strikes < 2))[:, :, None]
-    for z, s in np.argwhere(books.alone_with >= 0):  # who explores hears one partner
-        heard_from[z, s] &= np.arange(state.clients) == books.alone_with[z, s]
-    state.sent += link_bytes(state, config, heard_from)
-    books.bytes += edge_bytes(state, config) * heard_from
-
-
-def _rows(state, config, seeds, lessons, weight, round, measured) -> pd.DataFrame:
-    """One row per seed and client."""
-    n = config.clients
-    seed, client = np.repeat(seeds, n), np.tile(np.arange(n), len(seeds))
-    teachers = [(0 if t.edges is None else t.edges.sum(1)) * np.ones(n, int) for t in lessons]
-    return pd.DataFrame({
-        "method": config.method, "dataset": config.dataset, "public": config.public, "partition": config.partition,
-        "skew": config.skew, "seed": seed, "round": round, "client": client,
-        "level": np.concatenate([fed.levels for fed in state.splits]),
-        "samples": np.concatenate([fed.counts.sum(1) for fed in state.splits]),
-        **measured, "alpha": weight.reshape(-1), "teachers": np.concatenate(teachers),
-        "bytes_up": state.sent[..., 0].reshape(-1), "bytes_down": state.sent[..., 1].reshape(-1),
-    })  # fmt: skip

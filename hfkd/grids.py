@@ -1,13 +1,9 @@
-"""The grids of the experiments, by notebook; the grids of tuning use seeds that no table uses."""
+"""The grids of the experiments, by notebook, and those of tuning."""
 
 from hfkd.cells import Grid
 from hfkd.methods import METHODS
+from hfkd.tunings import ALPHAS, BOTH, LABELLED, TUNINGS
 
-ALPHAS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
-STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-RATES = (0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05)
-LOSSES = {"hard_loss": ("own", "balanced")}
-ADAPTIVE = ("loss_ratio", "revenue", "gradient", "uncertainty")
 BASE = "hfkd_ramp"  # what notebooks 30 and 50 vary: the method of the highest validation score in `tuning`
 RULED = (  # every rule at its best value on validation data (tuning_rules)
     {"weighting": "ramp", "ramp_length": 10, "alpha": 0.35},
@@ -19,13 +15,19 @@ RULED = (  # every rule at its best value on validation data (tuning_rules)
 )
 ONE_SCENE = {"skew": (0.1,), "partition": ()}
 SMALL_GROUPS = {"peers": (False,), "fan_in": (3,), "fan_out": (3,)}  # at most 6 partners: 2^6 coalitions
-LABELLED = {"public_labels": True, "refresh": 5}  # what rules of weight and revenue read; changes nothing by itself
-
-
-BOTH = {"skew": (0.1, 0.5)}
 OWN = {"method": ("local", "balanced_local"), **BOTH}
 HFKD = {"method": (BASE,), **BOTH}
+FIXED = {"method": ("hfkd",), **BOTH}
 BALANCED = {"hard_loss": ("balanced",)}
+LYING = {"liars": (0.2,), "lie": ("flip", "random", "constant", "collude")}
+DEFENCES = (  # beside none; the revenue that listens to all classes alike and sharply is one of notebook 30
+    {"revenue": ("labelled",)},
+    {"revenue": ("labelled",), "gate": (True,)},
+    {"revenue": ("labelled",), "revenue_temperature": (0.2,), "revenue_personality": (0.0,)},
+    {"pooling": ("median", "trimmed")},
+    {"doubt": (True,)},
+    {"doubt": (True,), "revenue": ("labelled",)},
+)
 BASELINES = tuple(name for name, method in METHODS.items() if method.LOSS == "plain" and name != "local")
 GRIDS = {
     "20": Grid(
@@ -113,77 +115,19 @@ GRIDS = {
         ),
         "what each part is worth: knowledge, matching, paths, schedule, transport, divergence",
     ),
-    "tuning": Grid(
-        "tuning",
+    "faults": Grid(
+        "70_faults",
         (
-            {"method": ("local", "balanced_local"), **BOTH, "lr": (0.003, 0.01, 0.02, 0.05)},
-            {"method": ("fedmd", "expertise_mean", "hfkd", "hfkd_ramp"), **BOTH, "alpha": ALPHAS},
-            {"method": ("fedmd", "expertise_mean"), **BOTH, "hard_loss": ("balanced",), "alpha": ALPHAS},
+            OWN,
+            FIXED,
+            *({**FIXED, fault: (0.3,)} for fault in ("dropout", "straggling", "offline")),
+            {**FIXED, "exploding": (0.2,)},
+            {**FIXED, **LYING},
+            *({**FIXED, **liars, **defence} for defence in DEFENCES for liars in ({}, LYING)),
         ),
-        "learning rate, then alpha of every method, the same values each; seeds that no table uses",
-        seeds=(100, 101, 102, 103, 104),
-    ),
-    "tuning_answers": Grid(
-        "tuning_answers",
-        ({"method": ("dsfl", "ktpfl", "rhfl", "dml"), **BOTH, **LOSSES, "alpha": ALPHAS},),
-        "alpha of the other methods that answer about public images",
-        seeds=(100, 101, 102),
-    ),
-    "tuning_weights": Grid(
-        "tuning_weights",
-        (
-            {"method": ("fedavg", "heterofl"), **BOTH, **LOSSES, "lr": RATES},
-            {"method": ("lg_fedavg",), **BOTH, **LOSSES, "lr": (0.001, *RATES[:-1])},  # it diverges at the largest
-            {"method": ("feddf",), **BOTH, **LOSSES, "strength": (0.001, *RATES[1:-1], 0.1)},
-            {"method": ("fedprox",), **BOTH, **LOSSES, "strength": STRENGTHS},
-        ),
-        "the one setting of methods that average weights: learning rate, that of the server, or mu",
-        seeds=(100, 101, 102),
-    ),
-    "tuning_prototypes": Grid(
-        "tuning_prototypes",
-        (
-            {"method": ("fd", "fedproto", "fedtgp", "fedgh"), **BOTH, **LOSSES, "strength": STRENGTHS},
-        ),
-        "the one setting of methods that exchange class means",
-        seeds=(100, 101, 102),
-    ),
-    "tuning_pairs": Grid(
-        "tuning_pairs",
-        (
-            {"method": ("fedkd",), **BOTH, **LOSSES, "strength": STRENGTHS},
-            {"method": ("fml",), **BOTH, **LOSSES, "strength": ALPHAS},
-        ),
-        "the one setting of methods that share a small network",
-        seeds=(100, 101, 102),
-    ),
-    "tuning_avg": Grid(
-        "tuning_avg",
-        ({"method": ("hfkd_avg",), **BOTH, "alpha": ALPHAS},),
-        "alpha of HFKD whose levels average their weights",
-        seeds=(100, 101, 102),
-    ),
-    "tuning_rates": Grid(
-        "tuning_rates",
-        ({"method": ("hfkd_ramp", "hfkd_avg"), **BOTH, "lr": RATES},),
-        "what a learning rate of its own would give HFKD: averaging methods are tuned by theirs; chooses nothing",
-        seeds=(100, 101, 102),
-    ),
-    "tuning_depth": Grid(
-        "tuning_depth",
-        ({"method": ("inclusivefl",), **BOTH, **LOSSES, "strength": ALPHAS},),
-        "beta of InclusiveFL, whose levels differ in depth",
-        seeds=(100, 101, 102),
-        base={"levels": "depth"},
-    ),
-    "tuning_rules": Grid(
-        "tuning_rules",
-        (
-            {"method": ("hfkd",), **BOTH, "weighting": ADAPTIVE, "alpha": ALPHAS},
-            {"method": ("hfkd",), **BOTH, "weighting": ("ramp",), "ramp_length": (10, 20), "alpha": ALPHAS},
-        ),
-        "RQ2: alpha of every weighting rule, the same values each; the seeds of tuning",
-        seeds=(100, 101, 102, 103, 104),
+        "who is absent, late, offline, broken or lying, and what revenue, the gate, robust pooling and doubt save",
         base=LABELLED,
+        journals=("liars=0.2,lie=flip,revenue=labelled", "liars=0.2,lie=flip,doubt=True,revenue=labelled"),
+        smoke=ONE_SCENE,
     ),
-}  # fmt: skip
+} | TUNINGS  # fmt: skip

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 
 from hfkd import cohorts, networks, training
-from hfkd.earning import heard_weights
+from hfkd.earning import heard_weights, truth
 from hfkd.state import stack
+from hfkd.knowledge import pool
 from hfkd.transport import material, pooled, speak, wired
 from hfkd.weighting import prior_weight
 
@@ -30,7 +31,14 @@ def soft_targets(state, books, config, method, lessons, said):
     if hasattr(method, "hear"):
         return method.hear(state, config, lessons, said)
     weights = [heard_weights(books, lesson, z) for z, lesson in enumerate(lessons)]
-    return pooled(said, weights, config, [config.pooling or lesson.pooling for lesson in lessons])
+    kinds = [config.pooling or lesson.pooling for lesson in lessons]
+    targets, own = pooled(said, weights, config, kinds), truth(books, said)
+    for i in () if own is said else (own != said).flatten(1).any(1).nonzero().flatten().tolist():
+        z, s = divmod(i, state.clients)  # others heard something else of it than it thinks
+        group = said[z * state.clients : (z + 1) * state.clients].clone()
+        group[s] = own[i]
+        targets[i] = pool(group, weights[z][s : s + 1], kinds[z])[0]
+    return targets
 
 
 def learn(state, books, config, method, lessons, said, targets, weight, balanced, round) -> None:

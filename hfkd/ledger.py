@@ -7,6 +7,10 @@ import numpy as np
 import pandas as pd
 import torch
 
+from hfkd.earning import reach
+from hfkd.knowledge import without
+from hfkd.transport import edge_bytes, link_bytes
+
 LEDGER = ["seed", "round", "from", "to", "kind", "revenue", "weight", "bytes"]
 WEIGHTS = ["seed", "round", "client", "weight", "closed", "hard", "soft", "own", "other", "cosine"]
 
@@ -17,17 +21,41 @@ def close(books, seeds, lessons, round) -> None:
     A row: revenue is the running mean at the end of the period, weight the mean over classes of the pooling weight W in
     it, bytes what would have travelled over the edge in it if nobody relayed. `from` speaks and `to` listens; kind says
     what the speaker is to the listener. The weights of a listener sum to 1, its own row (kind self) included.
+
+    Faults leave their trace: a speaker that is quarantined when the period is closed has the kind "quarantined" and
+    weight 0; an edge that is not in the graph as decided and carried answers while a teacher was offline has the kind
+    "fallback" and weight 0.
     """
     for z, lesson in enumerate(lessons):
         if lesson.mask is not None:
-            weight = torch.as_tensor(lesson.weights).mean(-1).cpu().numpy()
-            to, of = np.nonzero(np.asarray(lesson.mask, bool))
+            weights, mask, kinds = torch.as_tensor(lesson.weights), np.asarray(lesson.mask, bool), edge_kinds(lesson)
+            if books.shut is not None:
+                lost = np.broadcast_to(books.shut[z], mask.shape) & ~np.eye(len(mask), dtype=bool)
+                weights, kinds = without(weights, mask, lost), np.where(lost, "quarantined", kinds)
+                kinds, mask = np.where(mask, kinds, "fallback"), mask | (books.bytes[z] > 0)
+            weight = weights.mean(-1).cpu().numpy()
+            to, of = np.nonzero(mask)
             books.ledger.append(pd.DataFrame({
-                "seed": seeds[z], "round": round, "from": of, "to": to, "kind": edge_kinds(lesson)[to, of],
+                "seed": seeds[z], "round": round, "from": of, "to": to, "kind": kinds[to, of],
                 "revenue": books.revenue[z, to, of], "weight": weight[to, of], "bytes": books.bytes[z, to, of],
             }))  # fmt: skip
     books.bytes[:] = 0
     books.strikes[:] = 0
+
+
+def count_bytes(state, books, config, lessons, ears) -> None:
+    """What travels in this round, link by link and edge by edge; whom the gate has closed hears nobody, and what is
+    quarantined has travelled.
+
+    Args:
+        ears: (z, N) bool, who may listen.
+    """
+    masks = np.stack([reach(books, lesson, z, refused=True) for z, lesson in enumerate(lessons)])
+    heard_from = masks & (ears & (books.strikes < 2))[:, :, None]
+    for z, s in np.argwhere(books.alone_with >= 0):  # who explores hears one partner
+        heard_from[z, s] &= np.arange(state.clients) == books.alone_with[z, s]
+    state.sent += link_bytes(state, config, heard_from)
+    books.bytes += edge_bytes(state, config) * heard_from
 
 
 def edge_kinds(lesson) -> np.ndarray:

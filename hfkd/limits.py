@@ -5,6 +5,7 @@ Everything here is checked before anything runs; each refusal is one sentence th
 
 import math
 
+from hfkd.faults import SHARES
 from hfkd.revenue import LARGEST
 
 RANGES = {  # (lowest, highest) of every number, both allowed; None: open
@@ -16,12 +17,16 @@ RANGES = {  # (lowest, highest) of every number, both allowed; None: open
     "strength": (0.0, None), "test_share": (0.01, 0.9), "val_share": (0.0, 0.9),
     "temperature": (1e-3, None), "personality": (0.0, 1.0), "fan_in": (1, None), "fan_out": (1, None),
     "max_gap": (1, None), "revenue_matching": (0.0, 1.0), "revenue_personality": (0.0, 1.0), "power": (0.0, None),
+    "dropout": (0.0, 1.0), "straggling": (0.0, 1.0), "offline": (0.0, 1.0), "liars": (0.0, 1.0),
+    "exploding": (0.0, 1.0),
     "spoken": (1, None), "client_memory": (1e-3, None), "eval_every": (1, None), "threads": (1, None),
 }  # fmt: skip
 WEIGHTINGS = ("fixed", "ramp", "loss_ratio", "revenue", "gradient", "uncertainty")
+ROBUST = ("median", "trimmed")
 CHOICES = {
     "hard_loss": ("own", "plain", "balanced"), "weighting": WEIGHTINGS, "beta_weighting": WEIGHTINGS,
-    "pooling": ("log", "arithmetic"), "kl_direction": ("teacher_first", "student_first"),
+    "pooling": ("log", "arithmetic", "median", "trimmed"), "lie": ("flip", "random", "constant", "collude"),
+    "kl_direction": ("teacher_first", "student_first"),
     "revenue": ("none", "labelled", "realised", "shapley"),
     "schedule": ("simultaneous", "top_down", "bottom_up"), "wire": ("fp32", "fp16"),
     "transport": ("public", "classwise", "private", "visit"),
@@ -49,6 +54,7 @@ def check(config) -> None:
     _check_labels(config)
     _check_public(config)
     _check_revenue(config)
+    _check_faults(config)
 
 
 def _check_validation(config):
@@ -64,6 +70,7 @@ def _check_validation(config):
 def _check_labels(config):
     """Rules that read labels of public images have some."""
     asks = [f"revenue={config.revenue}"] if config.revenue in ("labelled", "shapley") else []
+    asks += ["doubt=True"] * config.doubt
     asks += [f"{n}=loss_ratio" for n in ("weighting", "beta_weighting") if getattr(config, n) == "loss_ratio"]
     if asks and config.spoken:
         raise ValueError(f"{asks[0]} needs images of every class each round; spoken is {config.spoken}, expected None")
@@ -89,6 +96,18 @@ def _check_public(config):
     if asks:
         raise ValueError(f"{asks[0]} needs answers on public images; transport is {config.transport!r}, "
                          "expected public")
+
+
+def _check_faults(config):
+    """Faults are those of answers on public images, once a round."""
+    asks = [name for name in SHARES if getattr(config, name)]
+    asks += [config.pooling] * (config.pooling in ROBUST) + ["doubt"] * config.doubt
+    for name, wanted in (("transport", "public"), ("schedule", "simultaneous")):
+        if asks and getattr(config, name) != wanted:
+            raise ValueError(f"{name} is {getattr(config, name)!r} with {asks[0]}; expected {wanted}")
+    if config.straggling and config.spoken:
+        raise ValueError(f"spoken is {config.spoken} with straggling: late answers are about other images; "
+                         "expected None")
 
 
 def _check_revenue(config):

@@ -5,6 +5,7 @@ only: every choice (round, alpha, rule) is made by them, never by the test colum
 """
 
 import numpy as np
+import pandas as pd
 import torch
 
 from hfkd import cohorts
@@ -75,3 +76,22 @@ def _class_weights(labels, there, classes):
     """(b, n) weights 1 / (samples of that class in the row), 0 for padding: the weighted mean is the mean recall."""
     seen = torch.nn.functional.one_hot(labels, classes).double() * there.unsqueeze(-1)
     return (seen / seen.sum(1, keepdim=True).clamp_min(1)).sum(-1)
+
+
+def rows(state, config, seeds, lessons, weight, round, measured) -> pd.DataFrame:
+    """One row per seed and client: where it stands in a round, as `endpoints.COLUMNS` has it.
+
+    Args:
+        lessons: a course.Teaching per seed. weight: (z, N). measured: from `measure`.
+    """
+    n = config.clients
+    seed, client = np.repeat(seeds, n), np.tile(np.arange(n), len(seeds))
+    teachers = [(0 if t.edges is None else t.edges.sum(1)) * np.ones(n, int) for t in lessons]
+    return pd.DataFrame({
+        "method": config.method, "dataset": config.dataset, "public": config.public, "partition": config.partition,
+        "skew": config.skew, "seed": seed, "round": round, "client": client,
+        "level": np.concatenate([fed.levels for fed in state.splits]),
+        "samples": np.concatenate([fed.counts.sum(1) for fed in state.splits]),
+        **measured, "alpha": weight.reshape(-1), "teachers": np.concatenate(teachers),
+        "bytes_up": state.sent[..., 0].reshape(-1), "bytes_down": state.sent[..., 1].reshape(-1),
+    })  # fmt: skip

@@ -3,6 +3,7 @@
 from functools import cache
 
 from hfkd import levels
+from hfkd.faults import SHARES
 from hfkd.methods import METHODS
 
 NEEDS = {
@@ -48,6 +49,11 @@ def check_needs(config) -> None:
     if config.wire != "fp32" and hasattr(method, "exchange"):
         raise ValueError(f"method {name!r} exchanges more than answers, which is not rounded; wire is "
                          f"{config.wire!r}, expected fp32")
+    faults = [fault for fault in (*SHARES, "doubt") if getattr(config, fault)]
+    if faults and (hasattr(method, "hear") or hasattr(method, "exchange")):
+        value = getattr(config, faults[0])
+        raise ValueError(f"{faults[0]} is {value} and method {name!r} does more than pool answers by a W, which faults "
+                         f"are not modelled for; expected {type(value)()}")
     if config.readout == "prototype" and not hasattr(method, "answers"):
         keeps = ", ".join(other for other, module in METHODS.items() if hasattr(module, "answers"))
         raise ValueError(f"method {name!r} has no prototypes to predict by; set readout=head, or take one of {keeps}")

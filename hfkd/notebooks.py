@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from hfkd.outputs import write_files
 from hfkd.parameters import Parameter, checked, parameters, tags
 from hfkd.paths import ROOT
 from hfkd.progress import VARIABLE, reporting
-from hfkd.provenance import write_files
 
 __all__ = ["Parameter", "checked", "execute", "parameters", "refresh"]
 

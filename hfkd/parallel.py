@@ -1,16 +1,28 @@
 """Cells of a grid side by side: one process per job, one line of progress with an estimate.
 
 Every cell computes with its own fixed number of threads, so how many run at once changes the time and not one number.
+Processes end with the one that started them, whatever ends it, and without a word: Ctrl-C is answered there alone.
 """
 
 import multiprocessing
+import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from multiprocessing import resource_tracker
+from multiprocessing.connection import wait
 from typing import NamedTuple
 
-from hfkd import data, federation, memory
+from hfkd import checkpoints, data, federation, memory
 from hfkd.config import Config
 from hfkd.methods import METHODS
+
+
+DIED = ("a process that ran cells died, most often for want of memory; what is done is kept, the same command goes on "
+        "from there, with --jobs 1 in less memory")  # fmt: skip
 
 
 class Cell(NamedTuple):
@@ -21,31 +33,32 @@ class Cell(NamedTuple):
     seeds: tuple[int, ...]
 
 
-def finished(cells: list[Cell], jobs: int, report: Callable[[str], None]) -> Iterator[tuple]:
+def finished(cells: list[Cell], jobs: int, report: Callable[[str], None], place=None) -> Iterator[tuple]:
     """Runs the cells, at most `jobs` at a time, and yields each as it is done, in any order.
 
     Args:
         cells: what to run.
         jobs: processes; 1 runs in this one.
         report: called with one line of text about every second.
+        place: checkpoints.Place of the grid, or None: no cell writes checkpoints.
 
     Yields:
         (cell, what federation.run returns, name -> checksum of the data sets it read); in place of the outcome a
         ValueError, where a cell ended in one: training that diverges ends its own cell only.
 
     Raises:
-        whatever else a cell raises; the others are stopped then.
+        ChildProcessError: a process died. Whatever else a cell raises. The others are stopped then.
     """
     memory.tell(cells, jobs, report)
     start = time.monotonic()
     context = multiprocessing.get_context("spawn")  # a forked child would inherit torch's threads in an unknown state
-    rounds = context.Array("l", len(cells))
-    work = list(enumerate(cells))
+    rounds = context.RawArray("l", len(cells))  # each cell writes its own place; a lock could die with who holds it
+    work = [(position, cell, place) for position, cell in enumerate(cells)]
     if jobs == 1 or len(cells) < 2:
         _share(rounds, lambda: report(_line(cells, rounds, start)))
         yield from map(_run, work)
         return
-    with context.Pool(min(jobs, len(cells)), _share, (rounds,)) as pool:
+    with _pool(context, min(jobs, len(cells)), rounds) as (pool, whole):
         arriving = pool.imap_unordered(_run, work)
         for _ in cells:
             while True:
@@ -54,7 +67,35 @@ def finished(cells: list[Cell], jobs: int, report: Callable[[str], None]) -> Ite
                     break
                 except multiprocessing.TimeoutError:
                     report(_line(cells, rounds, start))
+                    if not whole():
+                        raise ChildProcessError(DIED) from None
             yield result
+
+
+@contextmanager
+def _pool(context, jobs, rounds):
+    """(pool, whole): processes that never hear of Ctrl-C, not even while they start; whether all of them still live."""
+    before = set(multiprocessing.active_children())
+    resource_tracker.ensure_running()  # whose start would undo the next line
+    heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # what is started now inherits it
+    try:
+        pool = context.Pool(jobs, _join, (rounds,))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, heard)
+    with pool:
+        workers = set(multiprocessing.active_children()) - before
+        yield pool, lambda: workers <= set(multiprocessing.active_children())
+
+
+def _join(rounds):
+    """Begin as one of several processes: end at once when the one that started them has ended."""
+    _share(rounds)
+
+    def follow():
+        wait([multiprocessing.parent_process().sentinel])
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 _progress = {}  # of this process: the shared array, and what to call after each round
@@ -67,7 +108,7 @@ def _share(rounds, after=lambda: None):
 
 def _run(job):
     """One cell, in whichever process."""
-    position, cell = job
+    position, cell, place = job
 
     def tick(round, _):
         _progress["rounds"][position] = round
@@ -76,11 +117,14 @@ def _run(job):
     config = cell.config
     dataset = data.load(config.dataset)
     public = None if config.public in ("same", "none") else data.load(config.public)
+    read = {d.name: d.checksum for d in (dataset, public) if d is not None}
+    if place is not None:
+        place = checkpoints.of_cell(place, cell.variant, asdict(config), seeds=cell.seeds, checksums=read)
     try:
-        outcome = federation.run(config, METHODS[config.method], dataset, cell.seeds, public, tick)
+        outcome = federation.run(config, METHODS[config.method], dataset, cell.seeds, public, tick, place)
     except ValueError as error:
         outcome = error
-    return cell, outcome, {d.name: d.checksum for d in (dataset, public) if d is not None}
+    return cell, outcome, read
 
 
 def _line(cells, rounds, start) -> str:

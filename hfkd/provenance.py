@@ -1,4 +1,4 @@
-"""Where a result file comes from: parameters, code and machine in a JSON beside it, and files that appear whole.
+"""Where a result file comes from: parameters, code and machine, in a JSON beside it.
 
 The CSV of a result holds nothing volatile; what may differ from one machine or day to the next (seconds, versions,
 commit) is in the JSON, together with the resolved parameters and a digest of the code that made the numbers. A file is
@@ -9,7 +9,6 @@ import hashlib
 import importlib.metadata
 import json
 import math
-import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -48,7 +47,7 @@ def provenance(base: Mapping, *, seconds: float, device: str, threads: int, chec
     >>> provenance({"clients": 12}, seconds=1.26, device="cpu", threads=2, checksums={})["seconds"]
     1.3
     """
-    fixed = {"parameters": base, "code": code_digest(), "git": _git(), "versions": _versions(), "threads": threads,
+    fixed = {"parameters": base, "code": code_digest(), "git": _git(), "versions": versions(), "threads": threads,
              "device": device, "checksums": checksums, "seconds": round(seconds, 1)}
     if clash := sorted(fixed.keys() & more.keys()):
         raise ValueError(f"provenance field {clash[0]!r} is filled in already; expected another name")
@@ -135,32 +134,6 @@ def rows_digest(rows: bytes) -> str:
     return hashlib.sha256(rows.replace(b"\r\n", b"\n")).hexdigest()
 
 
-def write_files(texts: Mapping[Path, str]) -> None:
-    """Write every text to a temporary name in its own folder, then rename all: no reader ever sees half a file.
-
-    Raises:
-        OSError: a folder or file cannot be written; no temporary file is left.
-
-    Source: *ours*.
-
-    >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     write_files({Path(folder) / "a.csv": "one", Path(folder) / "a.json": "two"})
-    ...     sorted(p.name for p in Path(folder).iterdir())
-    ['a.csv', 'a.json']
-    """
-    temporary = {path: path.with_name(f".{path.name}.{os.getpid()}.tmp") for path in texts}
-    try:
-        for path, text in texts.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            temporary[path].write_text(text, encoding="utf-8", newline="\n")
-        for path, name in temporary.items():
-            os.replace(name, path)
-    finally:
-        for name in temporary.values():
-            name.unlink(missing_ok=True)
-
-
 def plain(value):
     """`value` as strict JSON can hold it: tuples as lists, numpy numbers as Python's, inf and other objects as text.
 
@@ -190,7 +163,7 @@ def _git() -> dict:
     return {"commit": "unknown", "dirty": "unknown"}
 
 
-def _versions() -> dict:
+def versions() -> dict[str, str]:
     """Python and the packages whose numerics matter, without importing them."""
     packages = ("torch", "numpy", "scipy", "scikit-learn", "pandas")
     return {"python": platform.python_version()} | {name: importlib.metadata.version(name) for name in packages}

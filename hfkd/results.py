@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from hfkd.endpoints import CELL, COLUMNS, KEY, METRICS, POINTS, SCENE, SHARES, at_round, per_seed, summary
+from hfkd.outputs import publish, write_files
 from hfkd.pairing import paired, select, values
-from hfkd.provenance import code_digest, in_the_way, plain, provenance, read_record, rows_digest, write_files
+from hfkd.provenance import code_digest, in_the_way, plain, provenance, read_record, rows_digest
 
 __all__ = ["CELL", "COLUMNS", "KEY", "METRICS", "POINTS", "SCENE", "SHARES", "at_round", "code_digest", "done",
            "in_the_way", "load", "paired", "per_seed", "provenance", "save", "select", "summary", "values",
@@ -56,7 +57,7 @@ def save(frame: pd.DataFrame, path: str | Path, provenance: Mapping, journals: M
     if journals:
         record["journals"] = {name: rows_digest(body.encode()) for name, (_, body) in journals.items()}
     note = json.dumps(record, sort_keys=True, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_files(dict((journals or {}).values()) | {path: text, path.with_suffix(".json"): note})
+    publish(path, dict((journals or {}).values()) | {path: text, path.with_suffix(".json"): note})
 
 
 def check_out(out: Path) -> None:

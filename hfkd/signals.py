@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from hfkd import cohorts, weighting
-from hfkd.earning import losses_of
+from hfkd.earning import losses_of, truth
 from hfkd.state import public_images
 from hfkd.transport import asked_about, own_images
 
@@ -68,7 +68,7 @@ def heard(state, config, wanted, books, said, targets, balanced, round) -> Heard
         said: (z * N, m, c) log-posteriors. targets: (z * N, m, c) pooled.
     """
     shape = (len(state.splits), state.clients)
-    blank = np.full(shape, np.nan)
+    blank, said = np.full(shape, np.nan), truth(books, said)
     soft = own = other = cosine = blank
     if "soft" in wanted:
         apart = (torch.xlogy(targets, targets) - targets * said).sum(-1).mean(-1)

@@ -164,7 +164,7 @@ def test_stopped_by_hand(monkeypatch, capsys):
 
     monkeypatch.setattr(federation, "run", stop)
     assert main(["run", "--seeds", "0", *TINY]) == 130
-    assert "stopped; finished cells are saved, the same command goes on from there" in capsys.readouterr().err
+    assert "stopped; what is done is kept, the same command goes on from there" in capsys.readouterr().err
 
 
 def test_bench_says_what_rules_add(monkeypatch, capsys):

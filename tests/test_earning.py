@@ -7,7 +7,7 @@ import pytest
 import torch
 from sklearn.metrics import log_loss
 
-from hfkd import data, federation, revenue
+from hfkd import data, federation, hearing, revenue
 from hfkd.config import configure
 from hfkd.earning import heard_weights, opened, spoken
 from hfkd.knowledge import pool, teaching_weights
@@ -25,16 +25,16 @@ def run(seeds=(0,), method="hfkd", **more):
     return federation.run(config, METHODS[method], data.load("digits"), seeds)
 
 
-def watched(patch, name, seen):
+def watched(patch, name, seen, of=federation):
     """Keep (arguments, result) of a step of the run."""
-    step = getattr(federation, name)
+    step = getattr(of, name)
 
     def watch(*given):
         found = step(*given)
         seen.append((given, found.clone() if torch.is_tensor(found) else found))
         return found
 
-    patch.setattr(federation, name, watch)
+    patch.setattr(of, name, watch)
 
 
 def asked(fed, config, round):
@@ -63,7 +63,7 @@ def of_edges(ledger, seed, round):
 @pytest.mark.parametrize("more", [{}, dict(revenue_personality=.4)])
 def test_labelled_revenue_of_a_run_is_the_running_mean_of_the_loss_saved(monkeypatch, more):
     spoken = []
-    watched(monkeypatch, "speak", spoken)
+    watched(monkeypatch, "speak", spoken, hearing)
     out = run((0, 1), revenue="labelled", **more)
     dial, value = more.get("revenue_personality", 1), np.zeros((2, 6, 6))
     for (state, config, round), said in spoken:
@@ -141,7 +141,7 @@ def test_who_explores_hears_one_partner_alone():
 
 def test_shapley_values_of_a_run_sum_to_what_the_pooled_target_saves(monkeypatch):
     answers, step, checked = [], federation.measure_shapley, []
-    watched(monkeypatch, "speak", answers)
+    watched(monkeypatch, "speak", answers, hearing)
 
     def measure(books, config, state, lessons, said, ears, round):
         before = books.revenue.copy()

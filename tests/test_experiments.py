@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hfkd import data, experiments, federation, grids, paths, progress, results
+from hfkd import data, federation, grids, paths, progress, provenance, results
 from hfkd.config import configure
 from hfkd.experiments import GRIDS, run_grid, run_one
 from hfkd.ledger import LEDGER, WEIGHTS
@@ -34,7 +34,7 @@ def calls(monkeypatch):
     """Runs are made up, and the list of (method, skew, seeds) that were run; "stop" in it ends the next but one."""
     asked = []
 
-    def run(config, method, dataset, seeds, public=None, report=None):
+    def run(config, method, dataset, seeds, public=None, report=None, place=None):
         if "stop" in asked and len(asked) > 1:
             raise KeyboardInterrupt
         asked.append((config.method, config.skew, tuple(seeds)))
@@ -155,7 +155,7 @@ def test_rows_of_other_code_and_altered_rows_are_in_the_way(calls, tmp_path, mon
     out = tmp_path / "a.csv"
     run_one(seeds=(0,), out=out, jobs=1, **TINY)
     with monkeypatch.context() as other, pytest.raises(ValueError, match="was made by other code"):
-        other.setattr(experiments.provenance, "code_digest", lambda: "0" * 64)
+        other.setattr(provenance, "code_digest", lambda: "0" * 64)
         run_one(seeds=(1,), out=out, jobs=1, **TINY)
     out.write_text(out.read_text("utf-8").replace("0.500000", "0.900000"), "utf-8")
     with pytest.raises(ValueError, match="is not the file that a.json was written for"):

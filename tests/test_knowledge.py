@@ -104,7 +104,7 @@ def test_order_of_teachers_does_not_matter(kind):
 def test_pooling_by_loops():
     mask, counts, log_p = group()
     w = teaching_weights(mask, counts)
-    for kind in POOLINGS:
+    for kind in ("log", "arithmetic"):  # the others: test_robust
         q, said = pool(log_p, w, kind).numpy(), (log_p if kind == "log" else log_p.exp()).numpy()
         for s in range(S):
             for u in range(M):
@@ -167,5 +167,5 @@ def test_bad_input():
     with pytest.raises(ValueError, match=r"students \[1\] listen to nobody"):
         teaching_weights([[1, 1], [0, 0]], [[1, 2], [3, 4]])
     mask, counts, log_p = group()
-    with pytest.raises(ValueError, match="pooling is 'median'; expected one of log, arithmetic"):
-        pool(log_p, teaching_weights(mask, counts), "median")
+    with pytest.raises(ValueError, match="pooling is 'mode'; expected one of log, arithmetic, median, trimmed"):
+        pool(log_p, teaching_weights(mask, counts), "mode")

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hfkd import paths, provenance as sources, results
+from hfkd import paths, results
 from hfkd.results import CELL, COLUMNS, KEY
 
 BASE = {"clients": 6, "rounds": 3, "skew_unit": "alpha", "max_size_ratio": float("inf"), "level_share": (.5, .3, .2)}
@@ -115,7 +115,7 @@ def test_a_failing_disk_leaves_the_old_files_and_no_temporary_one(tmp_path, monk
 
     def full(*_):
         raise OSError("no space left on device")
-    monkeypatch.setattr(sources.os, "replace", full)
+    monkeypatch.setattr(results.os, "replace", full)
     with pytest.raises(OSError, match="no space"):
         results.save(rows(), tmp_path / "x.csv", record())
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before

@@ -23,13 +23,14 @@ def teach(signals: Signals, config, rng) -> Teaching:
     and by revenue.
 
     Args:
-        signals: released counts, levels and revenue.
+        signals: released counts, levels and revenue; who is silent is nobody's teacher.
         config: rule, personality, fan_in, fan_out, max_gap, revenue_matching, feedback, peers, include_self, power and
             revenue_temperature are read.
         rng: for rule = "random" only.
     """
     counts, levels = signals.counts, signals.levels
-    paths = Paths(levels, max_gap=config.max_gap, fan_in=config.fan_in, fan_out=config.fan_out)
+    heard = None if signals.silent is None else np.broadcast_to(~signals.silent, (len(levels),) * 2)
+    paths = Paths(levels, max_gap=config.max_gap, fan_in=config.fan_in, fan_out=config.fan_out, topology=heard)
     edges = match(counts, paths, config.rule, config.personality, rng, signals.revenue, config.revenue_matching).edges
     mask = group(edges, levels, feedback=config.feedback, peers=config.peers, self_=config.include_self)
     mask |= np.diag(~mask.any(1))  # who has nobody listens to itself

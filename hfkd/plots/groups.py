@@ -19,7 +19,8 @@ from hfkd.statistics import compare
 MARGIN = .5  # points: the difference that does not matter (METHOD section 9)
 ROW = .21  # inches
 KINDS = {"teacher": ("teachers", CYCLE[0]), "feedback": ("students' feedback", CYCLE[1]), "peer": ("peers", CYCLE[2]),
-         "self": ("own answers", "#888888")}
+         "self": ("own answers", "#888888"), "fallback": ("fallback", CYCLE[3]),
+         "quarantined": ("quarantined", CYCLE[4])}
 EARNED = {"revenue": "revenue of a member", "weight": "weight of a member"}
 
 

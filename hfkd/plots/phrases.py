@@ -43,6 +43,12 @@ PHRASES = {  # what a variant's text says in words; a pattern fits whole name=va
     "transport=visit": "network on visit",
     "spoken=([^,]+)": r"\1 images a round",
     "wire=fp16": "half precision",
+    "dropout=([^,]+)": r"\1 absent",
+    "straggling=([^,]+)": r"\1 late",
+    "offline=([^,]+)": r"\1 offline",
+    "exploding=([^,]+)": r"\1 not finite",
+    "liars=([^,]+),lie=([^,]+)": r"\1 lie (\2)",
+    "doubt=True": "doubt",
 }
 
 

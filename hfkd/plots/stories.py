@@ -10,7 +10,8 @@ from hfkd.plots.margins import STEP, label_ends
 from hfkd.plots.panels import DATASETS
 
 MOST = 14  # partners that are shown
-KINDS = {"teacher": CYCLE[0], "feedback": CYCLE[1], "peer": CYCLE[2], "self": "#888888"}  # as in `groups`
+KINDS = {"teacher": CYCLE[0], "feedback": CYCLE[1], "peer": CYCLE[2], "self": "#888888",  # as in `groups`
+         "fallback": CYCLE[3], "quarantined": CYCLE[4]}
 LACKING = "#f0f0f0"
 LETTERS = {"similarity": "S", "gain": "G", "coverage": "K"}
 ENDPOINTS = {"personality": "images like its own", "consistency": "all classes alike"}
