@@ -81,6 +81,7 @@ class Config:
     liars: float = 0.0  # share of clients that lie, the same in all rounds
     lie: str = "flip"  # what they send: flip, random, constant, collude
     exploding: float = 0.0  # share of clients that from a round of their own on send what is not finite; quarantined
+    recall: bool = False  # what was last heard of a client that is absent is pooled in its place
     doubt: bool = False  # answers that do worse on labelled public images than uniform ones are not pooled
     eval_every: int = 2  # rounds between two measurements; the last round is always measured
     device: str = "cpu"  # cpu or cuda

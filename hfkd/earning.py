@@ -36,6 +36,8 @@ class Books:
     own: torch.Tensor | None = None  # what everybody thinks of its last answers, where faults change what arrives
     silent: np.ndarray | None = None  # (z, N) bool, whom nobody hears in this round; None: no faults
     shut: np.ndarray | None = None  # (z, N) bool, who is quarantined: its answers are not finite, or are doubted
+    last: torch.Tensor | None = None  # what was last heard of everybody, NaN: nothing; kept with `recall`
+    kept: np.ndarray | None = None  # (z, N) bool, of whom that is pooled in this round
 
 
 def opened(seeds, clients) -> Books:
@@ -73,9 +75,8 @@ def measure_revenue(books, config, state, lessons, said, ears, round) -> np.ndar
             losses = losses_of(state, config, z, said[z * state.clients : (z + 1) * state.clients], round)
             answers = truth(books, said)[z * state.clients : (z + 1) * state.clients]
             mine = losses if books.own is None else losses_of(state, config, z, answers, round)
-            fresh[z] = revenue.labelled(losses, np.diagonal(mine)) * others
-            fresh[z] *= spoken(books, lesson, ears[z], z)
             known = others & spoken(books, lesson, ears[z], z)
+            fresh[z] = revenue.labelled(losses, np.diagonal(mine)) * known
         else:
             credit = revenue.realised(books.before[z], books.loss[z], say(books, lesson, z)) * others
             fresh[z] = credit * books.listened[z][:, None]  # who did not listen owes it to nobody

@@ -143,8 +143,8 @@ def arrive(own, before, fault: Faults, config, seeds, round):
         i = z * config.clients + client
         sent[i] = lie(sent[i], config.lie, seeds[z], client, round)
     sent[np.flatnonzero(fault.broken)] = math.nan
-    broken = ~sent.isfinite().flatten(1).all(1).cpu().numpy().reshape(silent.shape)
-    sent[np.flatnonzero(broken)] = -math.log(own.shape[-1])
+    broken = ~sent.isfinite().flatten(1).all(1).cpu().numpy().reshape(silent.shape) & ~silent
+    sent[~sent.isfinite().flatten(1).all(1)] = -math.log(own.shape[-1])
     return sent, silent | broken, broken
 
 

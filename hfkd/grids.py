@@ -120,6 +120,7 @@ GRIDS = {
         (
             OWN,
             FIXED,
+            {**FIXED, "dropout": (0.3,), "recall": (True,)},
             *({**FIXED, fault: (0.3,)} for fault in ("dropout", "straggling", "offline")),
             {**FIXED, "exploding": (0.2,)},
             {**FIXED, **LYING},

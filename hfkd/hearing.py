@@ -6,6 +6,7 @@ Axes: z seed, s listener, t speaker, n image, c class.
 import math
 
 import numpy as np
+import torch
 
 from hfkd import faults, revenue
 from hfkd.earning import public_labels, reach
@@ -31,13 +32,34 @@ def hearing(state, books, config, seeds, lessons, fault, round, said=None):
             own, before = said, books.own
             said, books.silent, books.shut = faults.arrive(own, before, fault, config, seeds, round)
             books.own = own
+            if config.recall:
+                recall(books, said, fault.absent)
         if config.doubt:
-            worse = doubted(state, config, said, round)
-            books.silent, books.shut = (worse | (0 if kept is None or not fault else kept)
-                                        for kept in (books.silent, books.shut))  # fmt: skip
+            none = np.zeros((len(lessons), state.clients), bool)
+            silent, shut = (books.silent, books.shut) if fault else (none, none)
+            worse = doubted(state, config, said, round) & ~silent
+            books.silent, books.shut = silent | worse, shut | worse
     if books.silent is not None:
         ears &= np.stack([reach(books, lesson, z).any(1) for z, lesson in enumerate(lessons)])
     return ears & ~fault.absent if fault else ears, said
+
+
+def recall(books, said, absent) -> None:
+    """What was last heard of a client that is absent is heard once more, in place; it does not travel again.
+
+    Args:
+        said: (z * N, n, c) what arrives. absent: (z, N) bool. books.silent says who is not heard so far.
+
+    Source: ours.
+    """
+    if books.last is None:
+        books.last = torch.full_like(said, math.nan)
+    known = books.last.flatten(1).isfinite().all(1).cpu().numpy().reshape(absent.shape)
+    books.kept = absent & known
+    back, heard = (np.flatnonzero(who) for who in (books.kept, ~books.silent))
+    said[back] = books.last[back]
+    books.last[heard] = said[heard]
+    books.silent = books.silent & ~books.kept
 
 
 def doubted(state, config, said, round) -> np.ndarray:

@@ -44,13 +44,15 @@ def close(books, seeds, lessons, round) -> None:
 
 
 def count_bytes(state, books, config, lessons, ears) -> None:
-    """What travels in this round, link by link and edge by edge; whom the gate has closed hears nobody, and what is
-    quarantined has travelled.
+    """What travels in this round, link by link and edge by edge; whom the gate has closed hears nobody, what is
+    quarantined has travelled, and what is recalled has not.
 
     Args:
         ears: (z, N) bool, who may listen.
     """
     masks = np.stack([reach(books, lesson, z, refused=True) for z, lesson in enumerate(lessons)])
+    if books.kept is not None:
+        masks &= ~books.kept[:, None]
     heard_from = masks & (ears & (books.strikes < 2))[:, :, None]
     for z, s in np.argwhere(books.alone_with >= 0):  # who explores hears one partner
         heard_from[z, s] &= np.arange(state.clients) == books.alone_with[z, s]

@@ -101,13 +101,13 @@ def _check_public(config):
 def _check_faults(config):
     """Faults are those of answers on public images, once a round."""
     asks = [name for name in SHARES if getattr(config, name)]
-    asks += [config.pooling] * (config.pooling in ROBUST) + ["doubt"] * config.doubt
+    asks += [config.pooling] * (config.pooling in ROBUST) + ["doubt"] * config.doubt + ["recall"] * config.recall
     for name, wanted in (("transport", "public"), ("schedule", "simultaneous")):
         if asks and getattr(config, name) != wanted:
             raise ValueError(f"{name} is {getattr(config, name)!r} with {asks[0]}; expected {wanted}")
-    if config.straggling and config.spoken:
-        raise ValueError(f"spoken is {config.spoken} with straggling: late answers are about other images; "
-                         "expected None")
+    old = "straggling: late" if config.straggling else "recall: old" if config.recall else None
+    if old and config.spoken:
+        raise ValueError(f"spoken is {config.spoken} with {old} answers are about other images; expected None")
 
 
 def _check_revenue(config):

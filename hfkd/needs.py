@@ -49,7 +49,7 @@ def check_needs(config) -> None:
     if config.wire != "fp32" and hasattr(method, "exchange"):
         raise ValueError(f"method {name!r} exchanges more than answers, which is not rounded; wire is "
                          f"{config.wire!r}, expected fp32")
-    faults = [fault for fault in (*SHARES, "doubt") if getattr(config, fault)]
+    faults = [fault for fault in (*SHARES, "recall", "doubt") if getattr(config, fault)]
     if faults and (hasattr(method, "hear") or hasattr(method, "exchange")):
         value = getattr(config, faults[0])
         raise ValueError(f"{faults[0]} is {value} and method {name!r} does more than pool answers by a W, which faults "

@@ -26,7 +26,7 @@ CASES = [(method, dict(levels="depth") if method == "inclusivefl" else {}) for m
         dict(weighting="uncertainty"), dict(weighting="revenue", beta_weighting="ramp"), dict(prior_power=1.0),
         dict(revenue="labelled", refresh=2, gate=True, **LABELS), dict(revenue="realised", refresh=3, gate=True),
         dict(revenue="shapley", refresh=2, gate=True, **LABELS, **ALONE), dict(rule="random", refresh=2),
-        dict(dropout=.3, straggling=.3, liars=.2, doubt=True, **LABELS), dict(offline=.3, exploding=.4, pooling="median"),
+        dict(dropout=.3, straggling=.3, liars=.2, doubt=True, recall=True, **LABELS), dict(offline=.3, exploding=.4, pooling="median"),
         dict(transport="classwise"), dict(transport="private"), dict(transport="visit"), dict(wire="fp16", spoken=15),
         dict(schedule="top_down"), dict(schedule="bottom_up"), dict(levels="cnn"), dict(shuffle=False),
     )

@@ -6,13 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from scenes import SMALL, scene, weights_of
+from scenes import SMALL, run, scene, weights_of
 
-from hfkd import data, faults, federation
+from hfkd import data, faults
 from hfkd.cells import check_names
 from hfkd.config import configure
 from hfkd.course import Signals
-from hfkd.hearing import doubted
 from hfkd.knowledge import pool
 from hfkd.learning import soft_targets
 from hfkd.methods import METHODS
@@ -20,16 +19,6 @@ from hfkd.provenance import plain
 from hfkd.state import start
 
 ONE = [name for name in faults.SHARES if name != "liars"]
-
-
-def run(method="hfkd", seeds=(0, 1), watch=None, **more):
-    """The outcome of a small run, and with `watch` (a pytest monkeypatch) the state that it ended in."""
-    states = []
-    if watch:
-        watch.setattr(federation, "start", lambda *given: states.append(start(*given)) or states[-1])
-    config = configure("smoke", **(SMALL | dict(method=method, eval_every=1) | more))
-    out = federation.run(config, METHODS[method], data.load("digits"), seeds)
-    return (out, states[0]) if watch else out
 
 
 def test_a_share_is_a_share_and_a_smaller_one_is_part_of_it():
@@ -192,19 +181,6 @@ def test_a_network_that_is_not_finite_goes_back_to_what_it_was():
     for now, kept in zip((cohort.weights, cohort.momentum), before[0]):
         for name, w in now.items():
             assert w[1].equal(kept[name][1]) and w[0].equal(kept[name][0] + 1)
-
-
-def test_doubt_by_loops_and_by_gibbs():
-    config, state, _, _, said = scene(public_labels=True)
-    found, labels = doubted(state, config, said, 2), [state.labels[fed.public].numpy() for fed in state.splits]
-    for z, i in np.ndindex(2, 6):
-        p = said[6 * z + i].numpy()
-        loss = np.mean([np.mean([-p[u, c] for u in np.flatnonzero(labels[z] == c)]) for c in set(labels[z].tolist())])
-        assert found[z, i] == (loss >= math.log(10))
-    same = torch.stack([faults.lie(said[0], ("constant", "collude")[i % 2], 0, i, 2) for i in range(12)])
-    assert doubted(state, config, same, 2).all()  # no answer that ignores the image is better than a uniform one
-    right = torch.stack([torch.from_numpy(np.eye(10)[labels[i // 6]] * 5).log_softmax(-1) for i in range(12)])
-    assert not doubted(state, config, right, 2).any()
 
 
 @pytest.mark.parametrize(("fault", "sentence"), [

@@ -20,9 +20,9 @@ DEFENCES = {
     "": "no defence", "revenue=labelled": "revenue", "revenue=labelled,gate=True": "revenue and gate",
     "revenue=labelled,revenue_temperature=0.2,revenue_personality=0.0": "sharp revenue, all classes alike",
     "pooling=median": "median pooling", "pooling=trimmed": "trimmed pooling", "doubt=True": "doubt",
-    "doubt=True,revenue=labelled": "doubt and revenue",
+    "doubt=True,revenue=labelled": "doubt and revenue", "recall=True": "recall of last answers",
 }  # fmt: skip
-STYLES = dict(zip(DEFENCES, zip((INK, *CYCLE), "osD^vPX*"), strict=True))
+STYLES = dict(zip(DEFENCES, zip((INK, *CYCLE, "#8c8c8c"), "osD^vPX*<"), strict=True))
 MARGIN = 1.0  # points: what a fault may cost
 
 

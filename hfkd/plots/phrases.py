@@ -49,6 +49,7 @@ PHRASES = {  # what a variant's text says in words; a pattern fits whole name=va
     "exploding=([^,]+)": r"\1 not finite",
     "liars=([^,]+),lie=([^,]+)": r"\1 lie (\2)",
     "doubt=True": "doubt",
+    "recall=True": "recall",
 }
 
 
