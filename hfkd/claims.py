@@ -7,10 +7,11 @@ A claim names a result file and says in `how` what to read from it:
     hfkd | worst20 | skew=0.1, level=1               one method's level
     hfkd_ramp - hfkd[alpha=*] | consistency          a whole curve, at no less of the other endpoint (`hfkd.curves`)
 
-Conditions: dataset, public, partition, skew, variant, level, round (last or validation). The estimate is the mean over
-seeds, in points for accuracies. Kinds: "above" / "below" (the whole 95 % interval is above / below `expected`),
-"within" (equivalence: the mean is within `tolerance` of `expected`, TOST p < .05), "about" (the estimate itself is
-within `tolerance` of `expected`; for a re-run elsewhere). A negative finding is a claim like any other (*ours*).
+Conditions: dataset, public, partition, skew, variant, level, round (last or validation), honest (without the clients
+that lie where this share does: `faults.honest`). The estimate is the mean over seeds, in points for accuracies. Kinds:
+"above" / "below" (the whole 95 % interval is above / below `expected`), "within" (equivalence: the mean is within
+`tolerance` of `expected`, TOST p < .05), "about" (the estimate itself is within `tolerance` of `expected`; for a re-run
+elsewhere). A negative finding is a claim like any other (*ours*).
 """
 
 import csv
@@ -19,14 +20,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from hfkd import paths
+from hfkd import faults, paths
 from hfkd.curves import over_curve
 from hfkd.results import METRICS, POINTS, load, paired, values
 from hfkd.statistics import Interval, interval, tost
 
 COLUMNS = ["id", "statement", "notebook", "exhibit", "result_file", "kind", "expected", "tolerance", "how"]
 KINDS = ("above", "below", "within", "about")
-CONDITIONS = ("dataset", "public", "partition", "skew", "variant", "level", "round")
+CONDITIONS = ("dataset", "public", "partition", "skew", "variant", "level", "round", "honest")
 WORDS = {True: "holds", False: "fails", None: "open"}
 
 
@@ -83,7 +84,7 @@ def parse(how: str) -> tuple[list[str], str, dict]:
     """Read "method [- baseline] | metric [| name=value, ...]"; nothing is guessed.
 
     Returns:
-        one or two methods, the metric, and the conditions as keyword arguments of `results.paired`.
+        one or two methods, the metric, and the conditions: all but honest are arguments of `results.paired`.
 
     Raises:
         ValueError: anything else: the offending part and what was expected.
@@ -120,7 +121,7 @@ def check(claim: Claim, folder: str | Path = paths.RESULTS) -> Verdict:
     """
     methods, metric, conditions = parse(claim.how)
     try:
-        frame = load(Path(folder) / claim.result_file)
+        frame = faults.honest(load(Path(folder) / claim.result_file), conditions.pop("honest", 0.0))
     except FileNotFoundError:
         return _verdict(claim, None, None, f"no result file {claim.result_file}; REPRODUCE.md has its command")
     try:
@@ -186,7 +187,7 @@ def _condition(word: str) -> tuple[str, str | float | int]:
     if name == "round" and value not in ("last", "validation"):
         raise ValueError(f"how has the round {value!r}; expected last or validation")
     try:
-        return "which" if name == "round" else name, {"skew": float, "level": int}.get(name, str)(value)
+        return "which" if name == "round" else name, {"skew": float, "level": int, "honest": float}.get(name, str)(value)
     except ValueError as error:
         raise ValueError(f"how has {name}={value}; expected a number") from error
 

@@ -72,7 +72,9 @@ def honest(frame, share: float):
     >>> len(honest(pd.DataFrame({"seed": 0, "client": range(10)}), .2))
     8
     """
-    clients = 0 if frame.empty else int(frame["client"].max()) + 1
+    if frame.empty or not share:
+        return frame
+    clients = int(frame["client"].max()) + 1
     lying = {seed: liars(int(seed), clients, share) for seed in frame["seed"].unique()}
     return frame[[not lying[seed][client] for seed, client in zip(frame["seed"], frame["client"])]]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hfkd import claims, rendering, results
+from hfkd import claims, faults, rendering, results
 from hfkd.claims import Claim
 
 LINE = {"id": "C01", "statement": "HFKD gains | on consistency", "notebook": "40_comparison", "exhibit": "fig 4",
@@ -185,3 +185,18 @@ def test_an_altered_file_is_an_error_not_an_open_claim(folder):
     file.write_text(file.read_text("utf-8").replace("0.", "0.0", 1), "utf-8")
     with pytest.raises(ValueError, match="is not the file that 40_comparison.json was written for"):
         claims.check(claim(), folder)
+
+
+def test_liars_can_be_left_out_of_a_claim(folder):
+    """Whoever lies is right about everything: a claim about the honest does not see it."""
+    rows = results.load(folder / "40_comparison.csv")
+    lying = {seed: faults.liars(seed, 6, .2) for seed in range(10)}
+    lucky = [lying[seed][client] and method == "hfkd" for seed, client, method
+             in zip(rows["seed"], rows["client"], rows["method"])]
+    (folder / "other").mkdir()
+    results.save(rows.assign(consistency=rows["consistency"].mask(lucky, 1.0)), folder / "other" / "40_comparison.csv",
+                 {"parameters": {}})
+    how = LINE["how"] + ", honest="
+    among = claims.check(claim(how=how + "0.2"), folder / "other").estimate
+    assert among.mean == pytest.approx(claims.check(claim(), folder).estimate.mean)
+    assert claims.check(claim(how=how + "0"), folder / "other").estimate.mean > among.mean + 5
