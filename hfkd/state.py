@@ -12,6 +12,7 @@ import torch
 from hfkd import training
 from hfkd.knowledge import log_prior
 from hfkd.partition import Federation, split
+from hfkd.privacy import release
 from hfkd.streams import stream
 
 
@@ -23,8 +24,8 @@ class State:
     cohorts: list[training.Cohort]
     images: torch.Tensor  # (n, channel, height, width) standardised; public images of another data set follow
     labels: torch.Tensor  # (n,)
-    prior: torch.Tensor  # (z * N, c) log prior of every client
-    released: np.ndarray  # (z, N, c) counts as the clients release them; today the true ones
+    prior: torch.Tensor  # (z * N, c) log prior of every client by its true counts, for its own loss and readout alone
+    released: np.ndarray  # (z, N, c) counts as the clients release them: all that anybody else knows of their labels
     parameters: np.ndarray  # (z, N) parameters of each client's network
     private_streams: list[np.random.Generator]  # one per flat id; nothing but private batches draws from them
     public_streams: list[np.random.Generator]
@@ -65,12 +66,20 @@ def start(config, dataset, seeds, public=None) -> State:
         cohorts.append(training.cohort(level, config.levels, shape, dataset.n_classes, members, rngs, device))
     flat = [(seed, client) for seed in seeds for client in range(n)]
     return State(
-        splits, cohorts, images, labels, log_prior(counts.reshape(len(flat), -1)).to(device, images.dtype), counts,
-        _parameters(cohorts, len(seeds), n),
+        splits, cohorts, images, labels, log_prior(counts.reshape(len(flat), -1)).to(device, images.dtype),
+        _released(counts, config.epsilon, seeds), _parameters(cohorts, len(seeds), n),
         [stream(seed, "batches", client) for seed, client in flat],
         [stream(seed, "public batches", client) for seed, client in flat],
         np.zeros((len(seeds), n, 2), dtype=np.int64),
     )  # fmt: skip
+
+
+def _released(counts, epsilon, seeds):
+    """(z, N, c) what the clients release, each once, with noise of its own stream; epsilon = None: the true counts."""
+    if epsilon is None:
+        return counts
+    return np.stack([[release(own, epsilon, stream(seed, "histogram", client)) for client, own in enumerate(each)]
+                     for seed, each in zip(seeds, counts)])  # fmt: skip
 
 
 def _parameters(cohorts, seeds, n):

@@ -20,7 +20,7 @@ LONGEST_FILE, LONGEST_FUNCTION = 200, 40  # lines; of a function the docstring i
 ORDER = """
     paths streams assess losses levels shares progress parameters
     formats download data schemes partition
-    constraints coverage solvers matching knowledge weighting revenue limits config training
+    constraints coverage solvers matching knowledge weighting privacy revenue limits config training
     state measure transport networks earning signals learning ledger federation averaging methods needs bench overhead
     parallel provenance endpoints compat pairing curves results journals statistics overview ranking claims plots
     stories explaining
