@@ -29,7 +29,7 @@ def strength(state, config, cohort) -> torch.Tensor:
 
 
 def held(state, cohort) -> torch.Tensor:
-    """(b,) float64 training samples of each member as it released them, at least 1: how much it counts in an average."""
+    """(b,) float64 training samples of each member as it released them, at least 1: what it counts in an average."""
     return torch.as_tensor(np.maximum(state.released.sum(-1), 1).reshape(-1), dtype=torch.float64)[cohort.members]
 
 

@@ -60,7 +60,7 @@ class Config:
     max_gap: int = 1  # levels between teacher and student
     feedback: bool = True  # students teach their teachers back
     peers: bool = True  # students of one level that share a teacher teach each other
-    epsilon: float | None = None  # privacy of the label counts that a client releases, 0.001 or more; None: the true ones
+    epsilon: float | None = None  # privacy of the label counts that a client releases, from 0.001; None: the true ones
     include_self: bool = True  # one's own answers are part of the pooled target
     pooling: str | None = None  # log or arithmetic; None: the method's
     power: float = 1.0  # a, how much more say a teacher with more samples of a class has

@@ -17,7 +17,8 @@ RANGES = {  # (lowest, highest) of every number, both allowed; None: open
     "strength": (0.0, None), "test_share": (0.01, 0.9), "val_share": (0.0, 0.9),
     "temperature": (1e-3, None), "personality": (0.0, 1.0), "fan_in": (1, None), "fan_out": (1, None),
     "max_gap": (1, None), "revenue_matching": (0.0, 1.0), "revenue_personality": (0.0, 1.0), "power": (0.0, None),
-    "spoken": (1, None), "client_memory": (1e-3, None), "epsilon": (SMALLEST, None), "eval_every": (1, None), "threads": (1, None),
+    "spoken": (1, None), "client_memory": (1e-3, None), "eval_every": (1, None), "threads": (1, None),
+    "epsilon": (SMALLEST, None),
 }  # fmt: skip
 WEIGHTINGS = ("fixed", "ramp", "loss_ratio", "revenue", "gradient", "uncertainty")
 CHOICES = {

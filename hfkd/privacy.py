@@ -1,12 +1,12 @@
 """Privacy of the label histogram: integer counts leave a client once, with two-sided geometric noise.
 
-The claim, exactly: record-level differential privacy of the histogram message. One record more or less changes one count
-by 1, so noise with P(k) ~ exp(-epsilon |k|) on every count makes the message epsilon-differentially private; clipping at 0
-and dividing by the sum afterwards cost nothing. Logits leak too (`leak` measures how much), and so does whatever else a
-method sends; which classes a client has is told by the class means that it sends.
+The claim, exactly: record-level differential privacy of the histogram message. One record more or less changes one
+count by 1, so noise with P(k) ~ exp(-epsilon |k|) on every count makes the message epsilon-differentially private;
+clipping at 0 and dividing by the sum afterwards cost nothing. Logits leak too (`leak` measures how much), and so does
+whatever else a method sends: class means tell which classes a client has.
 
-OpenDP's mechanism is the one to release real counts by. The seeded twin is for simulation only: who knows the seed knows
-the noise. Source: Ghosh, Roughgarden and Sundararajan 2012 (0811.2841); OpenDP; the use here is ours (METHOD section 8).
+OpenDP's mechanism is the one to release real counts by. The seeded twin is for simulation only: who knows the seed
+knows the noise. Source: Ghosh, Roughgarden and Sundararajan 2012 (0811.2841); its use here is ours (METHOD section 8).
 """
 
 import math
@@ -15,6 +15,7 @@ import numpy as np
 
 from hfkd.assess import distributions
 from hfkd.matching import Paths, admissible, group_value, match
+from hfkd.streams import stream
 
 SMALLEST = 1e-3  # epsilon: below it the noise is beyond any count
 
@@ -71,13 +72,31 @@ def release_opendp(counts, epsilon: float) -> np.ndarray:
     return np.maximum(np.array(noisy, np.int64).reshape(counts.shape), 0)
 
 
+def messages(counts, epsilon: float | None, seed: int) -> np.ndarray:
+    """What all clients of a seed release, each once, by `release` and the stream (seed, "histogram", client).
+
+    Args:
+        counts: (N, C). epsilon: None: the true counts. seed: the repeat.
+
+    Returns:
+        (N, C) int64, a copy.
+
+    >>> messages([[3, 1]], None, 0).tolist()
+    [[3, 1]]
+    """
+    own = np.array(counts)
+    if epsilon is None:
+        return own
+    return np.stack([release(n, epsilon, stream(seed, "histogram", client)) for client, n in enumerate(own)])
+
+
 def _mechanism(epsilon):
     """OpenDP's measurement of integer vectors, whose own privacy map says at most epsilon at L1 distance 1."""
     try:
         import opendp.prelude as dp
     except ModuleNotFoundError as error:
-        raise ValueError("release_opendp needs OpenDP, which is not installed; expected `pip install -e .[privacy]`, or "
-                         "release(counts, epsilon, rng) for a simulation") from error  # fmt: skip
+        raise ValueError("release_opendp needs OpenDP, which is not installed; expected `pip install -e .[privacy]`, "
+                         "or release(counts, epsilon, rng) for a simulation") from error  # fmt: skip
     dp.enable_features("contrib")
     scale, space = 1 / epsilon, (dp.vector_domain(dp.atom_domain(T=int)), dp.l1_distance(T=int))
     while (mechanism := dp.m.make_laplace(*space, scale=scale)).map(1) > epsilon:  # 1/epsilon was rounded down

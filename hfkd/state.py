@@ -12,7 +12,7 @@ import torch
 from hfkd import training
 from hfkd.knowledge import log_prior
 from hfkd.partition import Federation, split
-from hfkd.privacy import release
+from hfkd.privacy import messages
 from hfkd.streams import stream
 
 
@@ -64,22 +64,15 @@ def start(config, dataset, seeds, public=None) -> State:
         members = ids[level_of[ids] == level]
         rngs = [stream(seeds[i // n], "weights", i % n) for i in members]
         cohorts.append(training.cohort(level, config.levels, shape, dataset.n_classes, members, rngs, device))
+    released = np.stack([messages(own, config.epsilon, seed) for own, seed in zip(counts, seeds)])
     flat = [(seed, client) for seed in seeds for client in range(n)]
     return State(
         splits, cohorts, images, labels, log_prior(counts.reshape(len(flat), -1)).to(device, images.dtype),
-        _released(counts, config.epsilon, seeds), _parameters(cohorts, len(seeds), n),
+        released, _parameters(cohorts, len(seeds), n),
         [stream(seed, "batches", client) for seed, client in flat],
         [stream(seed, "public batches", client) for seed, client in flat],
         np.zeros((len(seeds), n, 2), dtype=np.int64),
     )  # fmt: skip
-
-
-def _released(counts, epsilon, seeds):
-    """(z, N, c) what the clients release, each once, with noise of its own stream; epsilon = None: the true counts."""
-    if epsilon is None:
-        return counts
-    return np.stack([[release(own, epsilon, stream(seed, "histogram", client)) for client, own in enumerate(each)]
-                     for seed, each in zip(seeds, counts)])  # fmt: skip
 
 
 def _parameters(cohorts, seeds, n):

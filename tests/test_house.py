@@ -22,9 +22,9 @@ ORDER = """
     formats download data schemes partition
     constraints coverage solvers matching knowledge weighting privacy revenue limits config training
     state measure transport networks earning signals learning ledger federation averaging methods needs bench overhead
-    parallel provenance endpoints compat pairing curves results journals statistics overview ranking claims plots
+    parallel provenance endpoints compat pairing curves leak results journals statistics overview ranking claims plots
     stories explaining
-    cells grids experiments exhibits rendering notebooks listing commands hfkd cli
+    cells grids disclosure experiments exhibits rendering notebooks listing commands hfkd cli
 """.split()
 # Closer than the order: these may import only what is named.
 ONLY = {name: set() for name in ("paths", "streams", "assess", "losses", "levels")} | {

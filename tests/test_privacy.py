@@ -1,4 +1,4 @@
-"""The noise on the label counts against its exact law, and against OpenDP; and who reads the noisy counts, who the true.
+"""The noise on the label counts against its exact law, and against OpenDP; who reads noisy counts, and who the true.
 
 OpenDP is an extra (`pip install -e .[privacy]`); without it the test that needs it is skipped.
 """
