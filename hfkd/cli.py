@@ -13,6 +13,7 @@ EXAMPLES = """examples:
   hfkd run --method hfkd --dataset fashion_mnist --profile lite --seeds 0-2 --out X.csv
   hfkd grid 40 --profile lite --seeds 0-4          every row of notebook 40, skipping what is there
   hfkd grid 40 --profile lite --set levels=cnn --out cnn.csv
+  hfkd privacy --profile lite                      what noisy label counts and answers disclose
   hfkd explain X.csv --client 7                    one client: its teachers and why, what they earned it
   hfkd list methods                                also datasets, partitions, rules, profiles, grids, ...
   hfkd bench                                       batched against one-by-one training; cost of the rules

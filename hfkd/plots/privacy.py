@@ -82,13 +82,19 @@ def _whole(table: pd.DataFrame, panel: Panel) -> pd.DataFrame:
     return table
 
 
-def _noise(row: list[Axes], panel: Panel, matching: pd.DataFrame, colour: str) -> None:
-    """The lower panels of `fig_epsilon`, of one scene."""
+def _rows(matching: pd.DataFrame, panel: Panel) -> pd.DataFrame:
+    """The rows of the matching in one scene."""
     rows = matching[(matching[SCENE] == pd.Series(panel.where)[SCENE]).all(axis=1)]
     if rows.empty:
         raise ValueError(f"the table of the matching has no rows of {panel.title}; `hfkd privacy` makes them")
-    few, most = rows["fan_in"].min(), rows["fan_in"].max()
-    for fan_in, column, axes in ((few, "kept", row[0]), (most, "kept", row[0]), (most, "told", row[1])):
+    return rows
+
+
+def _noise(row: list[Axes], panel: Panel, matching: pd.DataFrame, colour: str) -> None:
+    """The lower panels of `fig_epsilon`, of one scene."""
+    rows = _rows(matching, panel)
+    few, most = int(rows["fan_in"].min()), int(rows["fan_in"].max())
+    for fan_in, column, axes in ((most, "told", row[1]), *((each, "kept", row[0]) for each in sorted({few, most}))):
         table = rows[rows["fan_in"] == fan_in].pivot(index="epsilon", columns="seed", values=column)
         table = 100 * (1 - table) if column == "kept" else table
         drowned, style = table.iloc[0].mean(), "--" if fan_in < most else "-"
@@ -140,7 +146,7 @@ def fig_leak(leaks: pd.DataFrame, matching: pd.DataFrame | None = None, attacker
         for axes, measure in zip(column, MEASURES, strict=True):
             _overhear(axes, panel, measure, attacker)
         if matching is not None:
-            rows = matching[(matching[SCENE] == pd.Series(panel.where)[SCENE]).all(axis=1)]
+            rows = _rows(matching, panel)
             epsilon = sorted(rows["epsilon"].unique())[1]
             told = rows.loc[rows["epsilon"] == epsilon, "told"].mean()
             column[0].axhline(told, color=INK, linewidth=.9, linestyle=":", label=f"counts at epsilon {epsilon:g}")
