@@ -70,7 +70,8 @@ def fig_epsilon(frame: pd.DataFrame, matching: pd.DataFrame, method: str = "hfkd
                        major_formatter=FuncFormatter(lambda x, _: f"{x:g}"))  # fmt: skip
     for axes in grid[1]:
         axes.set_xlabel("epsilon of the released label counts")
-    figure.legend(*_entries(grid), loc="outside lower center", ncols=4)
+    figure.legend(*zip(*sorted(zip(*_entries(grid)), key=lambda entry: entry[1])), loc="outside lower center",
+                  ncols=len(scenes))  # fmt: skip
     return finish(figure)
 
 
@@ -99,7 +100,7 @@ def _noise(row: list[Axes], panel: Panel, matching: pd.DataFrame, colour: str) -
         table = 100 * (1 - table) if column == "kept" else table
         drowned, style = table.iloc[0].mean(), "--" if fan_in < most else "-"
         if fan_in == most:
-            axes.axhline(drowned, color=colour, linewidth=.9, linestyle=":", label="noise alone")
+            axes.axhline(drowned, color=colour, linewidth=.9, linestyle=":", label=f"{panel.title}, noise alone")
         label = f"{panel.title}, {fan_in} teacher{'s' * (fan_in > 1)} at most" if fan_in < most else panel.title
         draw_means(axes, table.iloc[1:], colour, marker="o", linestyle=style, label=label)
 
