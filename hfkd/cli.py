@@ -13,6 +13,7 @@ EXAMPLES = """examples:
   hfkd run --method hfkd --dataset fashion_mnist --profile lite --seeds 0-2 --out X.csv
   hfkd grid 40 --profile lite --seeds 0-4          every row of notebook 40, skipping what is there
   hfkd grid 40 --profile lite --set levels=cnn --out cnn.csv
+  hfkd privacy --profile lite                      what noisy label counts and answers disclose
   hfkd explain X.csv --client 7                    one client: its teachers and why, what they earned it
   hfkd list methods                                also datasets, partitions, rules, profiles, grids, ...
   hfkd bench --only hfkd-round                     seconds of a round, its arithmetic floor, one client at a time
@@ -61,7 +62,7 @@ def _parser():
 
 
 def _experiment_commands(command):
-    """run, grid, explain, list, bench, data."""
+    """run, grid, privacy, explain, list, bench, data."""
     run = command("run", commands.run, "run one method: a row per client and measured round")
     run("--method", help="see `hfkd list methods` (default: hfkd)")
     run("--dataset", help="see `hfkd list datasets`, or a path to an npz (default: the profile's)")
@@ -75,6 +76,12 @@ def _experiment_commands(command):
         option("--set", action="append", default=[], metavar="NAME=VALUE", help="any field of `hfkd list settings`")
         option("--jobs", type=int, help="cells that run at once (default: as many as there are processors)")
         option("--fresh", action="store_true", help="replace the file instead of adding to it")
+    told = command("privacy", _privacy, "what noisy label counts and answers disclose: two tables beside grid 70")
+    told("--profile", default="smoke", help="smoke, lite or paper (default: smoke)")
+    told("--seeds", help="such as 0-4 or 0,3,7-9 (default: the profile's)")
+    told("--out", type=Path, help="X.csv for X.matching.csv and X.leak.csv (default: runs/<profile>/70_privacy.csv)")
+    told("--set", action="append", default=[], metavar="NAME=VALUE", help="any field of `hfkd list settings`")
+    told("--jobs", type=int, default=1, help="runs side by side (default: 1)")
     explain = command("explain", _explain, "one client's story from a result file: its teachers, its alpha, its gains")
     explain("run", type=Path, help="X.csv with its journals beside it, as `hfkd run` writes them, or their folder")
     explain("--client", type=int, required=True, help="its number, from 0")
@@ -92,6 +99,18 @@ def _experiment_commands(command):
     data = command("data", commands.data, "fetch a data set through OpenML into the data folder")
     data("verb", choices=("fetch",))
     data("name", help="see `hfkd list datasets`")
+
+
+def _privacy(options):
+    """`hfkd privacy`."""
+    from hfkd import config, disclosure
+
+    seeds = config.parse_seeds(options.seeds) if options.seeds else None
+    out = options.out or paths.RUNS / options.profile / "70_privacy.csv"
+    tables = disclosure.write(out, options.profile, seeds, options.jobs, lambda line: print(line, file=sys.stderr),
+                              **config.parse_set(options.set))  # fmt: skip
+    for name, table in disclosure.summaries(tables).items():
+        print(f"{name}, means over seeds; rows in {disclosure.path_of(out, name)}\n{table.to_string()}\n")
 
 
 def _explain(options):

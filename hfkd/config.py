@@ -60,6 +60,7 @@ class Config:
     max_gap: int = 1  # levels between teacher and student
     feedback: bool = True  # students teach their teachers back
     peers: bool = True  # students of one level that share a teacher teach each other
+    epsilon: float | None = None  # privacy of the label counts that a client releases, from 0.001; None: the true ones
     include_self: bool = True  # one's own answers are part of the pooled target
     pooling: str | None = None  # log or arithmetic; None: the method's
     power: float = 1.0  # a, how much more say a teacher with more samples of a class has
@@ -193,8 +194,7 @@ def _typed(name, value):
     wanted = types[name]
     if wanted in (float, float | None) and type(value) is int:
         value = float(value)
-    if wanted is tuple and isinstance(value, list):
-        value = tuple(value)
+    value = tuple(value) if wanted is tuple and isinstance(value, list) else value
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
         raise ValueError(f"{name} is {value!r}; expected {getattr(wanted, '__name__', wanted)}")
     return value

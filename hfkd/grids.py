@@ -6,6 +6,7 @@ from hfkd.methods import METHODS
 ALPHAS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 RATES = (0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05)
+EPSILONS = (0.1, 0.3, 1.0, 3.0, 10.0)  # and None, the true counts
 LOSSES = {"hard_loss": ("own", "balanced")}
 ADAPTIVE = ("loss_ratio", "revenue", "gradient", "uncertainty")
 BASE = "hfkd_ramp"  # what notebooks 30 and 50 vary: the method of the highest validation score in `tuning`
@@ -112,6 +113,15 @@ GRIDS = {
             {**HFKD, "wire": ("fp16",)},
         ),
         "what each part is worth: knowledge, matching, paths, schedule, transport, divergence",
+    ),
+    "70": Grid(
+        "70_privacy",
+        (
+            OWN,
+            {"method": ("hfkd",), **BOTH},
+            {"method": ("hfkd",), **BOTH, "epsilon": EPSILONS},
+        ),
+        "label counts released with noise: both endpoints over epsilon; the base configuration releases the true ones",
     ),
     "tuning": Grid(
         "tuning",

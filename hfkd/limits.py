@@ -5,6 +5,7 @@ Everything here is checked before anything runs; each refusal is one sentence th
 
 import math
 
+from hfkd.privacy import SMALLEST
 from hfkd.revenue import LARGEST
 
 RANGES = {  # (lowest, highest) of every number, both allowed; None: open
@@ -17,6 +18,7 @@ RANGES = {  # (lowest, highest) of every number, both allowed; None: open
     "temperature": (1e-3, None), "personality": (0.0, 1.0), "fan_in": (1, None), "fan_out": (1, None),
     "max_gap": (1, None), "revenue_matching": (0.0, 1.0), "revenue_personality": (0.0, 1.0), "power": (0.0, None),
     "spoken": (1, None), "client_memory": (1e-3, None), "eval_every": (1, None), "threads": (1, None),
+    "epsilon": (SMALLEST, None),
 }  # fmt: skip
 WEIGHTINGS = ("fixed", "ramp", "loss_ratio", "revenue", "gradient", "uncertainty")
 CHOICES = {

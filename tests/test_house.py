@@ -20,11 +20,11 @@ LONGEST_FILE, LONGEST_FUNCTION = 200, 40  # lines; of a function the docstring i
 ORDER = """
     paths peaks streams tables assess losses levels shares progress parameters bystanders
     formats download data schemes partition
-    constraints rounds coverage solvers matching knowledge weighting revenue limits config batched blocks cohorts training
-    memory state measure transport networks earning signals learning ledger federation averaging methods needs
-    floor bench bench_match overhead workloads sweep parallel provenance endpoints compat pairing curves results journals
-    statistics overview ranking claims costs plots stories explaining
-    cells grids experiments benchmarks exhibits rendering notebooks listing commands hfkd cli
+    constraints rounds coverage solvers matching knowledge weighting privacy revenue limits config batched blocks cohorts
+    training memory state measure transport networks earning signals learning ledger federation averaging methods needs
+    floor bench bench_match overhead workloads sweep parallel provenance endpoints compat pairing curves leak results
+    journals statistics overview ranking claims costs plots stories explaining
+    cells grids disclosure experiments benchmarks exhibits rendering notebooks listing commands hfkd cli
 """.split()
 # Closer than the order: these may import only what is named.
 ONLY = {name: set() for name in ("paths", "streams", "tables", "losses", "levels")} | {

@@ -43,6 +43,7 @@ PHRASES = {  # what a variant's text says in words; a pattern fits whole name=va
     "transport=visit": "network on visit",
     "spoken=([^,]+)": r"\1 images a round",
     "wire=fp16": "half precision",
+    "epsilon=([^,]+)": r"epsilon \1",
 }
 
 
