@@ -32,7 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout = None
         return 0
     except (ValueError, OSError) as error:
-        print(f"hfkd: {error}", file=sys.stderr)
+        print(f"hfkd: {' '.join(str(error).splitlines())}", file=sys.stderr)  # a file name may hold a line end
         return 2
     except KeyboardInterrupt:
         print("\nhfkd: stopped; finished cells are saved, the same command goes on from there", file=sys.stderr)

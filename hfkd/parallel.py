@@ -44,6 +44,8 @@ def finished(cells: list[Cell], jobs: int, report: Callable[[str], None]) -> Ite
         _share(rounds, lambda: report(_line(cells, rounds, start)))
         yield from map(_run, work)
         return
+    for name in {cell.config.dataset for cell in cells} | {cell.config.public for cell in cells} - {"same", "none"}:
+        data.load(name)  # what cannot be read is said once, before any process starts
     with context.Pool(min(jobs, len(cells)), _share, (rounds,)) as pool:
         arriving = pool.imap_unordered(_run, work)
         for _ in cells:

@@ -6,6 +6,8 @@ string. So every value is checked here, against the cell itself, before anything
 
 import ast
 import json
+import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -109,16 +111,32 @@ def checked(path: Path, given: Mapping[str, object]) -> dict[str, object]:
         kind, default, _ = known[name]
         try:
             values[name] = _fitted(_literal(value) if isinstance(value, str) and kind != "str" else value, kind)
-        except (ValueError, SyntaxError):
+        except ValueError:
             raise ValueError(
                 f"{Path(path).name}: `{name}` is {value!r}; expected a value of type {kind}, such as {default!r}"
             ) from None
     return values
 
 
+def literal(text: str) -> object:
+    """The Python literal that a text spells (ours).
+
+    Raises:
+        ValueError: it spells none, or one that is too deep to be read.
+
+    >>> literal("(1, .5)"), literal("'a'")
+    ((1, 0.5), 'a')
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of "1is 2" the compiler warns before it is refused
+            return ast.literal_eval(text)
+    except (TypeError, SyntaxError, MemoryError, RecursionError) as error:  # all that ast.literal_eval says it raises
+        raise ValueError(f"{text!r} is no literal") from error
+
+
 def _literal(text: str) -> object:
     """The Python literal that a text spells; `true` and `false` count as well."""
-    return ast.literal_eval({"true": "True", "false": "False"}.get(text.strip(), text.strip()))
+    return literal({"true": "True", "false": "False"}.get(text.strip(), text.strip()))
 
 
 def _fitted(value: object, kind: str) -> object:
@@ -127,8 +145,8 @@ def _fitted(value: object, kind: str) -> object:
         if not isinstance(value, list):
             raise ValueError
         return [_fitted(item, kind[5:-1]) for item in value] if "[" in kind else value
-    if kind == "float" and type(value) is int:
+    if kind == "float" and type(value) is int and abs(value) < 2**53:
         return float(value)
-    if type(value) is not SCALARS[kind]:  # not isinstance: True is no int here
+    if type(value) is not SCALARS[kind] or kind == "float" and not math.isfinite(value):  # `is`: True is no int here
         raise ValueError
     return value

@@ -79,7 +79,8 @@ def split(dataset: Dataset, *, seed: int, clients: int, partition: str, skew: fl
     >>> len(fed.public), len(fed.balanced), fed.counts.shape, sum(map(len, fed.train + fed.val + fed.test))
     (200, 300, (8, 10), 1297)
     """
-    integer("clients", clients, 1)
+    if integer("clients", clients, 1) > len(dataset.labels):
+        raise ValueError(f"clients is {clients}; expected at most the {len(dataset.labels)} samples of {dataset.name}")
     if partition not in PARTITIONS:
         raise ValueError(f"unknown partition {partition!r}; expected one of {', '.join(PARTITIONS)}")
     if partition == "natural" and dataset.client is None:

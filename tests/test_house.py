@@ -18,13 +18,13 @@ LONGEST_FILE, LONGEST_FUNCTION = 200, 40  # lines; of a function the docstring i
 
 # From the ground up: a module may import those before it. `methods` and `plots` are folders, `hfkd` is hfkd/__init__.py.
 ORDER = """
-    paths streams assess losses levels shares progress parameters
-    formats download data schemes partition
+    paths streams assess losses levels shares progress parameters given
+    archives formats download data schemes partition
     constraints coverage solvers matching knowledge weighting revenue limits config training
     state measure transport networks earning signals learning ledger federation averaging methods needs bench overhead
     parallel provenance endpoints compat pairing curves results journals statistics overview ranking claims plots
     stories explaining
-    cells grids experiments exhibits rendering notebooks listing commands hfkd cli
+    cells grids experiments exhibits rendering notebooks plans listing commands hfkd cli
 """.split()
 # Closer than the order: these may import only what is named.
 ONLY = {name: set() for name in ("paths", "streams", "assess", "losses", "levels")} | {
