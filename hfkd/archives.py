@@ -57,7 +57,10 @@ def _array(archive, member, what: str) -> np.ndarray:
 
 def _header(text: bytes, what: str) -> tuple[tuple, bool, np.dtype]:
     """(shape, whether columns come first, type) from the Python literal that describes an array."""
-    fields = literal(text.decode("latin-1").strip())
+    try:
+        fields = literal(text.decode("latin-1").strip())
+    except ValueError:
+        fields = None
     if not isinstance(fields, dict) or fields.keys() != {"descr", "fortran_order", "shape"}:
         raise ValueError(f"{what} has a header {text[:40]!r}; expected descr, fortran_order and shape")
     shape, kind = fields["shape"], str(fields["descr"])

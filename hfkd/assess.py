@@ -8,6 +8,7 @@ Letters: N clients, C classes, n counts (N, C), p = n / |n| label distributions 
 import numpy as np
 from scipy.special import entr
 
+_MOST = 2.0**53  # float64 holds every integer up to here
 _UNIFORM = 1e-12  # a distance to uniform below this is rounding, not information
 
 
@@ -29,10 +30,10 @@ def distributions(counts: np.ndarray) -> np.ndarray:
     [[0.75, 0.25], [0.5, 0.5]]
     """
     n = _numbers(counts, "counts")
-    wrong = ~np.isfinite(n) | (n < 0) | (n != np.floor(n))
+    wrong = ~((n >= 0) & (n <= _MOST) & (n == np.floor(n)))
     if wrong.any():
         i, c = np.argwhere(wrong)[0]
-        raise ValueError(f"counts of client {i}, class {c} is {n[i, c]:g}; expected a non-negative integer")
+        raise ValueError(f"counts of client {i}, class {c} is {n[i, c]:g}; expected a non-negative integer up to 2**53")
     total = n.sum(axis=1, keepdims=True)
     return np.where(total > 0, n / np.maximum(total, 1), 1 / n.shape[1])
 
@@ -161,8 +162,8 @@ def affinity(counts: np.ndarray, personality: float = 0.25) -> np.ndarray:
     >>> float(affinity([[4, 0], [0, 4]], personality=0.25)[0, 1])
     0.75
     """
-    if not 0 <= personality <= 1:
-        raise ValueError(f"personality is {personality}; expected a number from 0 (consistency) to 1 (personality)")
+    if not isinstance(personality, (int, float, np.number)) or not 0 <= personality <= 1:
+        raise ValueError(f"personality is {personality!r}; expected a number from 0 (consistency) to 1 (personality)")
     p = distributions(counts)
     lacking = coverage(p) / 2 + (1 + union_gain(counts)) / 4
     return personality * similarity(p) + (1 - personality) * lacking
@@ -171,9 +172,12 @@ def affinity(counts: np.ndarray, personality: float = 0.25) -> np.ndarray:
 def _numbers(values: np.ndarray, name: str) -> np.ndarray:
     """`values` as a float64 table (N >= 1, C >= 2), or an error that says what it is instead."""
     try:
-        table = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} is no table of numbers; expected shape (clients, classes)") from None
+        table = np.asarray(values)
+        table = table.astype(np.float64) if table.dtype.kind in "biufO" else None
+    except (TypeError, ValueError, OverflowError):
+        table = None
+    if table is None:
+        raise ValueError(f"{name} is no table of numbers; expected shape (clients, classes)")
     if table.ndim != 2 or table.shape[0] < 1 or table.shape[1] < 2:
         raise ValueError(f"{name} has shape {table.shape}; expected (clients, classes) with at least 1 and 2")
     return table
@@ -182,10 +186,10 @@ def _numbers(values: np.ndarray, name: str) -> np.ndarray:
 def _shares(p: np.ndarray) -> np.ndarray:
     """`p` as float64 label distributions, or an error that names the client."""
     p = _numbers(p, "p")
-    wrong = ~np.isfinite(p) | (p < 0)
+    wrong = ~((p >= 0) & (p <= 1 + 1e-6))
     if wrong.any():
         i, c = np.argwhere(wrong)[0]
-        raise ValueError(f"p of client {i}, class {c} is {p[i, c]:g}; expected a share >= 0")
+        raise ValueError(f"p of client {i}, class {c} is {p[i, c]:g}; expected a share from 0 to 1")
     off = np.abs(p.sum(axis=1) - 1) > 1e-6
     if off.any():
         i = int(np.argmax(off))

@@ -7,6 +7,7 @@ import difflib
 import hashlib
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -71,10 +72,8 @@ def load(name: str | os.PathLike) -> Dataset:
         return _idx(given)
     if given == "mnist_federated":
         return _npz(paths.data_home() / FEDERATED, given, 10)
-    if given == "cifar10":
-        return _cifar10()
-    if given == "cifar10_jpeg":
-        return _cifar10_jpeg()
+    if given in ("cifar10", "cifar10_jpeg"):
+        return _cifar10() if given == "cifar10" else _cifar10_jpeg()
     close = difflib.get_close_matches(given, NAMES, 1)
     hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(NAMES)}, or a path that ends in .npz"
     raise ValueError(f"unknown data set {given!r}; {hint}")
@@ -138,7 +137,10 @@ def _idx(name: str) -> Dataset:
     parts = []
     for file in IDX_FILES:
         chosen = file if (folder / file).is_file() else f"{file}.gz"
-        parts.append(formats.read(folder / chosen, f"{name}/{chosen}", again, formats.parse_idx))
+        parse = partial(formats.parse_idx, expected=3 if "images" in file else 1)
+        parts.append(formats.read(folder / chosen, f"{name}/{chosen}", again, parse))
+    if len({part.shape[1:] for part in parts[0::2]}) > 1:
+        raise ValueError(f"{folder} has images of shapes {parts[0].shape} and {parts[2].shape}; expected one size")
     images, labels = np.concatenate(parts[0::2]), np.concatenate(parts[1::2])
     return _dataset(name, images[:, None], labels, 10, np.arange(len(images)) >= len(parts[0]))
 
@@ -181,9 +183,7 @@ def _npz(path: Path, name: str, n_classes: int | None) -> Dataset:
     arrays = formats.read(path, key, again, archives.parse_npz)
     if not {"images", "labels"} <= set(arrays):
         raise ValueError(f"{path} has arrays {', '.join(arrays) or 'none'}; expected images and labels")
-    images = arrays["images"]
-    if images.ndim == 3:
-        images = images[..., None]
+    images = arrays["images"][..., None] if arrays["images"].ndim == 3 else arrays["images"]
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape[1:]:
         raise ValueError(f"{path} has images of shape {arrays['images'].shape} and type {images.dtype};"
                          f" expected uint8 of shape (n,h,w) or (n,h,w,c) with c = 1 or 3")

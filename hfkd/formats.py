@@ -86,13 +86,16 @@ def read(path: Path, key: str | None, again: str, parse: Callable):
         raise ValueError(f"{path} cannot be read: {error}; delete it and {again}") from error
 
 
-def parse_idx(content: bytes) -> np.ndarray:
+def parse_idx(content: bytes, expected: int | None = None) -> np.ndarray:
     """An IDX file of unsigned bytes, plain or gzipped: images (n,h,w) or labels (n,), uint8 (the format of MNIST).
 
     Layout: two zero bytes, type 0x08, number of axes, each length as a big-endian 32-bit integer, then the values.
 
+    Args:
+        expected: axes, 3 of images or 1 of labels; None: either.
+
     Raises:
-        ValueError: another magic number, or not exactly as many bytes as the header promises.
+        ValueError: another magic number, other axes, or not exactly as many bytes as the header promises.
 
     >>> parse_idx(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 9])).tolist()
     [7, 9]
@@ -108,6 +111,8 @@ def parse_idx(content: bytes) -> np.ndarray:
         if axes is None or len(lengths) < 4 * axes:
             raise ValueError(f"it begins with bytes {magic.hex() or 'none'}; an IDX file begins with 00000801 or 3")
         shape = tuple(np.frombuffer(lengths, ">u4").tolist())
+        if expected not in (None, axes):
+            raise ValueError(f"it has values of shape {shape}; expected {'labels' if expected == 1 else 'images'}")
         if (promised := math.prod(shape)) > LARGEST:
             raise ValueError(f"its header promises {promised} values of shape {shape}; expected at most {LARGEST}")
         values = file.read(promised + 1)  # never more than promised is unpacked

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hfkd.assess import affinity, coverage, distributions, similarity, union_gain
-from hfkd.constraints import Paths, admissible, why_alone
+from hfkd.constraints import Paths, admissible, table, why_alone
 from hfkd.coverage import fill, group_value, match_groups
 from hfkd.solvers import largest, stable
 
@@ -71,14 +71,14 @@ def match(counts: np.ndarray, paths: Paths, rule: str = "coverage", personality:
     >>> match([[4, 0], [0, 4], [2, 2]], Paths([1, 2, 2], fan_in=1), personality=0).edges[0].tolist()
     [False, True, False]
     """
-    if rule not in RULES:
+    if not isinstance(rule, str) or rule not in RULES:
         raise ValueError(f"rule is {rule!r}; expected one of {', '.join(RULES)}")
     p, n = distributions(counts), len(paths.levels)
     if len(p) != n:
         raise ValueError(f"counts has {len(p)} clients, levels has {n}; expected one row of counts per level")
     if rule == "random" and not isinstance(rng, np.random.Generator):
         raise ValueError(f"rule 'random' got rng {rng!r}; expected a numpy Generator, such as np.random.default_rng(0)")
-    allowed, earned = admissible(paths), share * (np.zeros((n, n)) if revenue is None else np.asarray(revenue, float))
+    allowed, earned = admissible(paths), _earned(revenue, share, n)
     fit = (1 - share) * affinity(counts, personality) + earned
     if rule == "coverage":
         edges = match_groups(counts, allowed, paths, personality, earned, share)
@@ -96,6 +96,18 @@ def match(counts: np.ndarray, paths: Paths, rule: str = "coverage", personality:
     alone = {int(i): asked_for if rule == "none" and allowed[i].any() else why_alone(i, edges, allowed, paths)
              for i in np.flatnonzero(~edges.any(axis=1))}
     return Matching(edges, alone, rule, _score(rule, counts, fit, edges, allowed, personality))
+
+
+def _earned(revenue, share: float, n: int) -> np.ndarray:
+    """(N, N) share * revenue, or an error that says what is wrong with them."""
+    if not isinstance(share, (int, float, np.number)) or not 0 <= share <= 1:
+        raise ValueError(f"share is {share!r}; expected a number from 0 to 1")
+    if revenue is None:
+        return np.zeros((n, n))
+    revenue = table("revenue", revenue)
+    if revenue.shape != (n, n) or not (np.abs(revenue) <= 1).all():
+        raise ValueError(f"revenue has shape {revenue.shape}, or an entry outside -1..1; expected ({n}, {n}) in -1..1")
+    return share * revenue
 
 
 def describe(matching: Matching, paths: Paths) -> list[str]:

@@ -130,7 +130,7 @@ def literal(text: str) -> object:
     try:
         with warnings.catch_warnings(action="ignore"):  # of "1is 2" the compiler warns before it is refused
             return ast.literal_eval(text)
-    except (TypeError, SyntaxError, MemoryError, RecursionError) as error:  # all that ast.literal_eval says it raises
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:  # all that it may raise
         raise ValueError(f"{text!r} is no literal") from error
 
 

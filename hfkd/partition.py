@@ -84,7 +84,7 @@ def split(dataset: Dataset, *, seed: int, clients: int, partition: str, skew: fl
     if partition not in PARTITIONS:
         raise ValueError(f"unknown partition {partition!r}; expected one of {', '.join(PARTITIONS)}")
     if partition == "natural" and dataset.client is None:
-        raise ValueError(f"data set {dataset.name} has no client ids; the partition natural needs them")
+        raise ValueError(f"data set {dataset.name} has no client ids; the partition natural needs them, take another")
     free = ~dataset.is_test
     balanced = _balanced(dataset, balanced_size, stream(seed, "balanced"))
     free[balanced] = False
@@ -123,7 +123,7 @@ def _draw(free: np.ndarray, size: int, name: str, rng) -> np.ndarray:
     """size sorted indices out of the mask."""
     index = np.flatnonzero(free)
     if integer(name, size, 1) > len(index):
-        raise ValueError(f"{name} is {size}, but only {len(index)} samples are left to draw from")
+        raise ValueError(f"{name} is {size}, but only {len(index)} samples are left; expected at most that")
     return np.sort(rng.choice(index, size, replace=False))
 
 
@@ -140,7 +140,8 @@ def _owner(dataset, pool, clients, partition, skew, classes_per_client, minimum,
         return level_dependent(labels, levels, skew, rng, minimum=minimum)
     given = natural(dataset.client)
     if given.max() + 1 != clients:
-        raise ValueError(f"clients is {clients}, but data set {dataset.name} has {given.max() + 1} given clients")
+        has = f"data set {dataset.name} has {given.max() + 1} given clients"
+        raise ValueError(f"clients is {clients}, but {has}; expected that number")
     return given[pool]
 
 

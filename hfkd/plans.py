@@ -5,6 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from hfkd import cells, config, data, notebooks, paths, state
+from hfkd.grids import GRIDS
 from hfkd.shares import integer
 
 
@@ -41,7 +42,7 @@ def plan(profile: str, only: str | None, assignments: Sequence[str]) -> dict[Pat
         known |= own.keys()
         mine = {name: value for name, value in given.items() if name in own}
         found[book] = notebooks.checked(book, mine | {"profile": profile})
-        _fits(found[book])
+        _fits(found[book], GRIDS.get(book.name[:2]))
     if unknown := sorted(given.keys() - known):
         raise ValueError(f"parameter {unknown[0]!r} is in none of {', '.join(book.stem for book in books)}")
     if any(book.stem != "90_claims" for book in books):
@@ -62,12 +63,16 @@ def _given(assignments) -> dict[str, str]:
     return given
 
 
-def _fits(values: dict) -> None:
-    """Return if a notebook can run with these parameters; of those given, settings are those that Config has."""
-    own = {field.name for field in fields(config.Config)}
+def _fits(values: dict, grid: cells.Grid | None) -> None:
+    """Return if a notebook, and its grid if it has one, can run with these parameters."""
+    own, more = {field.name for field in fields(config.Config)}, config.parse_set(values.get("overrides", []))
     named = {name: value for name, value in values.items() if name in own}
-    settings = config.configure(values["profile"], **(named | config.parse_set(values.get("overrides", []))))
+    if twice := sorted(named.keys() & more.keys()):
+        raise ValueError(f"{twice[0]} is a parameter and in overrides; expected one of the two")
+    settings = config.configure(values["profile"], **(named | more))
     cells.check_names(settings)
+    if grid:
+        cells.cells(grid, values["profile"], more)
     if values.get("seeds"):
         config.parse_seeds(values["seeds"])
     integer("seed", values.get("seed", 0), 0)

@@ -1,4 +1,4 @@
-"""Whole numbers out of shares, the levels of the clients, and the checks of numbers in partitions (ours)."""
+"""Whole numbers out of shares, the levels of the clients, and the checks of numbers (ours)."""
 
 import math
 
@@ -64,3 +64,19 @@ def shares(name: str, value) -> np.ndarray:
     if share.ndim != 1 or not len(share) or not (share > 0).all() or not abs(share.sum() - 1) <= 1e-9:
         raise ValueError(f"{name} is {value!r}; expected positive shares that sum to 1, level 1 first")
     return share
+
+
+def table(name: str, values) -> np.ndarray:
+    """`values` as an array of numbers, or an error that names them.
+
+    >>> table("sizes", [[1], [2, 3]])
+    Traceback (most recent call last):
+    ValueError: sizes is no table of numbers; expected rows of equal length
+    """
+    try:
+        found = np.asarray(values)
+    except ValueError:
+        found = None
+    if found is None or found.dtype.kind not in "biuf":
+        raise ValueError(f"{name} is no table of numbers; expected rows of equal length")
+    return found
