@@ -39,12 +39,13 @@ def parameters(path: Path) -> dict[str, Parameter]:
         raise FileNotFoundError(f"there is no notebook {path}; the folder {path.parent} has none of that name")
     try:
         cells = [cell for cell in json.loads(path.read_text("utf-8"))["cells"] if "parameters" in tags(cell)]
-    except (ValueError, KeyError, TypeError):
+        kinds, lines = [cell["cell_type"] for cell in cells], ["".join(cell["source"]).splitlines() for cell in cells]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # no JSON, or of another shape
         raise ValueError(f"{path.name} is no notebook; expected a JSON file with cells") from None
-    if len(cells) != 1 or cells[0]["cell_type"] != "code":
+    if kinds != ["code"]:
         raise ValueError(f"{path.name} has {len(cells)} cells tagged `parameters`; expected one code cell")
     found: dict[str, Parameter] = {}
-    for line in filter(str.strip, "".join(cells[0]["source"]).splitlines()):
+    for line in filter(str.strip, lines[0]):
         try:
             name, parameter = parse_line(line)
         except ValueError as error:
@@ -73,7 +74,7 @@ def parse_line(line: str) -> tuple[str, Parameter]:
     >>> parse_line("seeds: list[int] = [0, 1]  # repeats")
     ('seeds', Parameter(type='list[int]', value=[0, 1], help='repeats'))
     """
-    wrong = ValueError(f"the line `{line}` is not `name: type = literal  # help` with a single `=`")
+    wrong = ValueError(f"the line `{line}` has another form; expected `name: type = literal  # help` with a single `=`")
     try:
         (node,) = ast.parse(line).body
     except (SyntaxError, ValueError):
@@ -89,7 +90,7 @@ def parse_line(line: str) -> tuple[str, Parameter]:
     try:
         return node.target.id, Parameter(kind, _fitted(ast.literal_eval(node.value), kind), comment.lstrip("# "))
     except ValueError:
-        raise ValueError(f"the line `{line}` has a value that is no literal of type {kind}") from None
+        raise ValueError(f"the line `{line}` has another value; expected a literal of type {kind}") from None
 
 
 def checked(path: Path, given: Mapping[str, object]) -> dict[str, object]:

@@ -42,9 +42,10 @@ def plan(profile: str, only: str | None, assignments: Sequence[str]) -> dict[Pat
         known |= own.keys()
         mine = {name: value for name, value in given.items() if name in own}
         found[book] = notebooks.checked(book, mine | {"profile": profile})
-        _fits(found[book], GRIDS.get(book.name[:2]))
+        _fits({name: line.value for name, line in own.items()} | found[book], GRIDS.get(book.name[:2]))
     if unknown := sorted(given.keys() - known):
-        raise ValueError(f"parameter {unknown[0]!r} is in none of {', '.join(book.stem for book in books)}")
+        where, names = ", ".join(book.stem for book in books), ", ".join(sorted(known - {"profile"}))
+        raise ValueError(f"parameter {unknown[0]!r} is in none of {where}; expected one of {names}")
     if any(book.stem != "90_claims" for book in books):
         state.check_device(settings)
         data.load(settings.dataset)

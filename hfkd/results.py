@@ -68,7 +68,7 @@ def check_out(out: Path) -> None:
     if out.is_dir():
         raise ValueError(f"result file {out} is a folder; expected the name of a file, such as {out / 'run.csv'}")
     if out.suffix != ".csv":
-        raise ValueError(f"result file {out} does not end in .csv; the JSON is written beside it under the same stem")
+        raise ValueError(f"result file {out} does not end in .csv; expected such a name, the JSON takes the same stem")
     folder = next(parent for parent in out.absolute().parents if parent.exists())
     try:
         tempfile.TemporaryFile(dir=folder).close()  # asks the file system itself: root may write where nobody can

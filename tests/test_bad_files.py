@@ -41,7 +41,7 @@ IDX = {  # what the file of the labels holds -> what the sentence says
     "a bomb that says so": (bomb(2**32 - 1), "promises 4294967295 values of shape (4294967295,), but 1"),
     "a bomb that does not": (bomb(99), "promises 99 values of shape (99,), but more are there"),
     "a label of 10": (gzip.compress(RAW[:-1] + b"\n"), "data set mnist has a label 10; expected labels 0..9"),
-    "images": (gzip.compress(b"\0\0\x08\3" + struct.pack(">III", 2, 1, 1) + b"ab"), "of shape (2, 1, 1); expected labels"),
+    "images": (gzip.compress(b"\0\0\x08\3" + struct.pack(">III", 2, 1, 1) + b"ab"), "(2, 1, 1); expected labels"),
     "fewer labels": (gzip.compress(RAW[:4] + struct.pack(">I", 149) + RAW[8:-1]), "labels of shape (299,)"),
 }
 
