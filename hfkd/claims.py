@@ -33,7 +33,6 @@ WORDS = {True: "holds", False: "fails", None: "open"}
 @dataclass(frozen=True)
 class Claim:
     """One line of claims.csv; `expected` and `tolerance` in points for accuracies, else in the metric's unit."""
-
     id: str
     statement: str
     notebook: str
@@ -69,11 +68,11 @@ def read(path: str | Path = paths.CLAIMS) -> list[Claim]:
     try:
         with path.open(encoding="utf-8", newline="") as file:
             table = csv.DictReader(file, strict=True)
-            rows = list(table)
+            names, rows = table.fieldnames, list(table)
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{path} cannot be read ({error}); expected a CSV in UTF-8") from error
-    if table.fieldnames != COLUMNS:
-        raise ValueError(f"{path} has the columns {table.fieldnames}; expected {COLUMNS}")
+    if names != COLUMNS:
+        raise ValueError(f"{path} has the columns {names}; expected {COLUMNS}")
     found = [_claim(row, path) for row in rows]
     ids = [claim.id for claim in found]
     if twice := sorted({i for i in ids if ids.count(i) > 1}):
@@ -115,8 +114,6 @@ def check(claim: Claim, folder: str | Path = paths.RESULTS) -> Verdict:
 
     Returns:
         Verdict; `holds` is None if the file, the rows or the second seed are not there, and the line says which.
-
-    Source: *ours*.
     """
     methods, metric, conditions = parse(claim.how)
     try:
@@ -167,12 +164,15 @@ def _claim(row: dict, path: Path) -> Claim:
     if Path(row["result_file"]).name != row["result_file"] or not row["result_file"].endswith(".csv"):
         raise ValueError(f"{name} has the result file {row['result_file']!r}; expected a bare name such as x.csv")
     try:
-        expected, tolerance = float(row["expected"]), float(row["tolerance"] or "nan")
         parse(row["how"])
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+    try:
+        expected, tolerance = float(row["expected"]), float(row["tolerance"] or "nan")
+    except ValueError:
+        expected = tolerance = math.nan
     if not math.isfinite(expected) or row["kind"] in ("within", "about") and not 0 < tolerance < math.inf:
-        raise ValueError(f"{name} has expected {row['expected']!r}, tolerance {row['tolerance']!r}; needs a finite "
+        raise ValueError(f"{name} has expected {row['expected']!r}, tolerance {row['tolerance']!r}; expected a finite "
                          f"number and, for within and about, a tolerance > 0")
     return Claim(**row | {"expected": expected, "tolerance": tolerance})
 

@@ -159,7 +159,7 @@ def _numbers(cells: pd.Series) -> pd.Series:
     if whole:
         bad = ~np.isfinite(numbers) | (numbers % 1 != 0) | (numbers < 0)
     else:
-        bad = (numbers < 0) | (numbers > 1 if share else np.isinf(numbers))
+        bad = (numbers < 0) | (numbers > 1 if share else np.isinf(numbers)) | (numbers.isna() & (cells.name in KEY))
     if bad.any():
         expected = "an integer >= 0" if whole else "a fraction in [0, 1]" if share else "a number >= 0"
         raise ValueError(f"column {cells.name!r} has the value {numbers[bad].iloc[0]:g}; expected {expected}")

@@ -59,11 +59,10 @@ def positive(name: str, value) -> None:
 
 def shares(name: str, value) -> np.ndarray:
     """Shares as an array, if they are positive and sum to 1."""
-    numbers = all(isinstance(each, (int, float, np.number)) for each in value)
-    share = np.asarray(value if numbers else [], float)
-    if share.ndim != 1 or not len(share) or not (share > 0).all() or not abs(share.sum() - 1) <= 1e-9:
+    fits = all(isinstance(each, (int, float, np.number)) and 0 < each <= 1 for each in value)
+    if not fits or not abs(sum(value) - 1) <= 1e-9:
         raise ValueError(f"{name} is {value!r}; expected positive shares that sum to 1, level 1 first")
-    return share
+    return np.asarray(value, float)
 
 
 def table(name: str, values) -> np.ndarray:
