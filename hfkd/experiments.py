@@ -9,6 +9,7 @@ import platform
 import shlex
 import time
 from dataclasses import asdict
+from numbers import Integral
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +22,6 @@ from hfkd.given import LARGEST
 from hfkd.grids import GRIDS
 from hfkd.methods import METHODS
 from hfkd.parallel import Cell, finished
-from hfkd.shares import integer
 
 
 def run_grid(
@@ -92,8 +92,8 @@ def _run_cells(note, cells, seeds, out, shared, fresh, report, jobs, kept) -> pd
     results.check_out(out)
     if jobs is not None and jobs < 1:
         raise ValueError(f"jobs is {jobs}; expected at least 1")
-    if not seeds or len(set(seeds)) < len(seeds) or any(integer("a seed", s, 0) > LARGEST for s in seeds):
-        raise ValueError(f"seeds are {list(seeds)}; expected integers from 0 to {LARGEST}, each once")
+    if not all(isinstance(s, Integral) and 0 <= s <= LARGEST for s in seeds) or not 0 < len(seeds) == len(set(seeds)):
+        raise ValueError(f"seeds are {list(seeds)}; expected integers >= 0, each once, up to {LARGEST}")
     there, before, books, done = _found(None if fresh else out, shared)
     todo = []
     for variant, config in cells:

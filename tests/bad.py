@@ -11,7 +11,7 @@ from hfkd import data, paths
 from hfkd.cli import main
 
 # A sentence says what would be right, or what to do: one of these words is in each of them.
-WAYS = re.compile("expected|did you mean|choose|use |take |give |(?<!data )set |leave|name one|makes|always|restore|delet")
+WAYS = re.compile("expected|did you mean|choose|use |take |give |(?<!data )set |leave|name one|makes|always|restore")
 SMALL = ("--seeds 0 --set clients=3 --set rounds=1 --set public_size=20 --set balanced_size=6 --set minimum=10 "
          "--set batch=8 --set eval_every=1").split()  # fmt: skip
 
