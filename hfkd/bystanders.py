@@ -5,7 +5,7 @@ All others count in the digest of the code: a new module is never forgotten. Sou
 
 BYSTANDERS = set("""
     __init__ bystanders bench bench_match benchmarks cells claims cli commands compat config costs curves download
-    endpoints exhibits experiments explaining floor grids journals limits listing needs notebooks overhead overview
-    pairing parallel parameters paths peaks progress provenance ranking rendering results statistics stories
+    endpoints exhibits experiments explaining floor given grids journals limits listing needs notebooks overhead overview
+    pairing parallel parameters paths peaks plans progress provenance ranking rendering results statistics stories
     sweep workloads
 """.split())

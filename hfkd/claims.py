@@ -33,7 +33,6 @@ WORDS = {True: "holds", False: "fails", None: "open"}
 @dataclass(frozen=True)
 class Claim:
     """One line of claims.csv; `expected` and `tolerance` in points for accuracies, else in the metric's unit."""
-
     id: str
     statement: str
     notebook: str
@@ -62,17 +61,19 @@ def read(path: str | Path = paths.CLAIMS) -> list[Claim]:
         FileNotFoundError: no such file.
         ValueError: other columns, a repeated id, an unknown kind, a number missing, a `how` that does not parse; the
             sentence names the claim.
-
-    Source: *ours* (HOUSE "A result").
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no list of claims {path}; expected a CSV with the columns {', '.join(COLUMNS)}")
-    with path.open(encoding="utf-8", newline="") as file:
-        table = csv.DictReader(file)
-        if table.fieldnames != COLUMNS:
-            raise ValueError(f"{path} has the columns {table.fieldnames}; expected {COLUMNS}")
-        found = [_claim(row, path) for row in table]
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            table = csv.DictReader(file, strict=True)
+            names, rows = table.fieldnames, list(table)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} cannot be read ({error}); expected a CSV in UTF-8") from error
+    if names != COLUMNS:
+        raise ValueError(f"{path} has the columns {names}; expected {COLUMNS}")
+    found = [_claim(row, path) for row in rows]
     ids = [claim.id for claim in found]
     if twice := sorted({i for i in ids if ids.count(i) > 1}):
         raise ValueError(f"{path} has claim {twice[0]} more than once; expected one line per id")
@@ -87,8 +88,6 @@ def parse(how: str) -> tuple[list[str], str, dict]:
 
     Raises:
         ValueError: anything else: the offending part and what was expected.
-
-    Source: *ours*.
 
     >>> parse("hfkd - local | consistency | skew=0.1, round=validation")
     (['hfkd', 'local'], 'consistency', {'skew': 0.1, 'which': 'validation'})
@@ -115,8 +114,6 @@ def check(claim: Claim, folder: str | Path = paths.RESULTS) -> Verdict:
 
     Returns:
         Verdict; `holds` is None if the file, the rows or the second seed are not there, and the line says which.
-
-    Source: *ours*.
     """
     methods, metric, conditions = parse(claim.how)
     try:
@@ -167,12 +164,15 @@ def _claim(row: dict, path: Path) -> Claim:
     if Path(row["result_file"]).name != row["result_file"] or not row["result_file"].endswith(".csv"):
         raise ValueError(f"{name} has the result file {row['result_file']!r}; expected a bare name such as x.csv")
     try:
-        expected, tolerance = float(row["expected"]), float(row["tolerance"] or "nan")
         parse(row["how"])
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+    try:
+        expected, tolerance = float(row["expected"]), float(row["tolerance"] or "nan")
+    except ValueError:
+        expected = tolerance = math.nan
     if not math.isfinite(expected) or row["kind"] in ("within", "about") and not 0 < tolerance < math.inf:
-        raise ValueError(f"{name} has expected {row['expected']!r}, tolerance {row['tolerance']!r}; needs a finite "
+        raise ValueError(f"{name} has expected {row['expected']!r}, tolerance {row['tolerance']!r}; expected a finite "
                          f"number and, for within and about, a tolerance > 0")
     return Claim(**row | {"expected": expected, "tolerance": tolerance})
 
@@ -186,9 +186,12 @@ def _condition(word: str) -> tuple[str, str | float | int]:
     if name == "round" and value not in ("last", "validation"):
         raise ValueError(f"how has the round {value!r}; expected last or validation")
     try:
-        return "which" if name == "round" else name, {"skew": float, "level": int}.get(name, str)(value)
-    except ValueError as error:
-        raise ValueError(f"how has {name}={value}; expected a number") from error
+        value = {"skew": float, "level": int}.get(name, str)(value)
+        if not isinstance(value, str) and not 0 < value < math.inf:
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"how has {name}={value}; expected a number > 0") from None
+    return "which" if name == "round" else name, value
 
 
 def _verdict(claim: Claim, estimate: Interval | None, holds: bool | None, reason: str) -> Verdict:

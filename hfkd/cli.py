@@ -34,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout = None
         return 0
     except (ValueError, OSError) as error:
-        print(f"hfkd: {error}", file=sys.stderr)
+        print(f"hfkd: {' '.join(str(error).splitlines())}", file=sys.stderr)  # a file name may hold a line end
         return 2
     except KeyboardInterrupt:
         saves = options.act in (commands.run, commands.grid, commands.reproduce)
@@ -105,7 +105,7 @@ def _privacy(options):
     """`hfkd privacy`."""
     from hfkd import config, disclosure
 
-    seeds = config.parse_seeds(options.seeds) if options.seeds else None
+    seeds = config.parse_seeds(options.seeds) if options.seeds is not None else None
     out = options.out or paths.RUNS / options.profile / "70_privacy.csv"
     tables = disclosure.write(out, options.profile, seeds, options.jobs, lambda line: print(line, file=sys.stderr),
                               **config.parse_set(options.set))  # fmt: skip

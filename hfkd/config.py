@@ -4,12 +4,12 @@ A profile is a set of values for the same experiment: `smoke` proves that everyt
 reference that the claims rest on, `paper` is the full size for a GPU.
 """
 
-import ast
 import inspect
 import re
 from dataclasses import dataclass, fields, replace
 
-from hfkd.limits import CHOICES, RANGES, check
+from hfkd.given import parse_seeds, parse_set
+from hfkd.limits import CHOICES, MOST, RANGES, check
 
 __all__ = ["CHOICES", "PROFILES", "RANGES", "Config", "configure", "parse_seeds", "parse_set", "seeds_of", "settings"]
 
@@ -152,40 +152,6 @@ def settings() -> dict[str, str]:
     return {match[1]: f"{match[2]}  {match[3]}" for match in found if match}
 
 
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """Seeds from text: single numbers and ranges with both ends, "0-4" or "0,3,7-9".
-
-    >>> parse_seeds("0-2,7")
-    (0, 1, 2, 7)
-    """
-    try:
-        spans = [part.split("-") for part in str(text).split(",")]
-        seeds = [seed for span in spans for seed in range(int(span[0]), int(span[-1]) + 1)]
-        if any(len(span) > 2 or int(span[-1]) < int(span[0]) for span in spans) or len(set(seeds)) < len(seeds):
-            raise ValueError
-    except ValueError:
-        raise ValueError(f"seeds is {text!r}; expected numbers and ranges such as 0-4 or 0,3,7-9, each once") from None
-    return tuple(seeds)
-
-
-def parse_set(assignments: list[str]) -> dict:
-    """`name=value` texts (the command's --set) as overrides for `configure`; values are read as Python literals.
-
-    >>> parse_set(["alpha=0.5", "rule=random", "fan_out=None"])
-    {'alpha': 0.5, 'rule': 'random', 'fan_out': None}
-    """
-    overrides = {}
-    for text in assignments:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise ValueError(f"--set {text!r} has no '='; expected name=value, such as alpha=0.5")
-        try:
-            overrides[name.strip()] = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            overrides[name.strip()] = value.strip()
-    return overrides
-
-
 def _typed(name, value):
     """The value if it fits the field's type; int passes for float, a list for a tuple."""
     types = {field.name: field.type for field in fields(Config)}
@@ -193,8 +159,9 @@ def _typed(name, value):
         raise ValueError(f"parameter {name!r} is unknown; expected one of {', '.join(sorted(types))}")
     wanted = types[name]
     if wanted in (float, float | None) and type(value) is int:
-        value = float(value)
-    value = tuple(value) if wanted is tuple and isinstance(value, list) else value
+        return float(value) if abs(value) <= MOST else value  # too large for any field: `check` says so
+    if wanted is tuple and isinstance(value, list):
+        value = tuple(value)
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
         raise ValueError(f"{name} is {value!r}; expected {getattr(wanted, '__name__', wanted)}")
     return value

@@ -22,7 +22,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 
-from hfkd import data, federation, leak
+from hfkd import data, federation, leak, results, shares
 from hfkd.cells import OWN_COLUMNS, check_names
 from hfkd.config import Config, configure, parse_set, seeds_of
 from hfkd.grids import EPSILONS
@@ -52,21 +52,24 @@ def write(out: Path, profile="smoke", seeds=None, jobs=1, report=print, **overri
         report: called with a line of text after each run.
 
     Raises:
-        ValueError: bad parameters, or seeds that are among SHADOW; nothing is run or written then.
+        ValueError: bad parameters, a file that cannot be written, or seeds among SHADOW; nothing is run or written.
     """
     start, seeds = time.monotonic(), tuple(seeds_of(profile) if seeds is None else seeds)
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0 or set(seeds) & set(SHADOW):
+    results.check_out(Path(out))
+    shares.integer("jobs", jobs, 1)
+    if ours := sorted(overrides.keys() & {"method", "skew", "hard_loss"}):
+        raise ValueError(f"{ours[0]} is an axis of both tables; leave it to them")
+    fit = all(isinstance(seed, int) and seed >= 0 and seed not in SHADOW for seed in seeds)
+    if not fit or not 0 < len(seeds) == len(set(seeds)):
         raise ValueError(f"seeds are {list(seeds)}; expected integers >= 0, each once, without {list(SHADOW)}, which "
                          "fit the attack")  # fmt: skip
-    todo = [
-        (variant, configure(profile, **overrides | {"method": name, "skew": skew} | parse_set(variant.split())), seeds)
-        for skew in SKEWS for name, variant in RUNS
-    ]  # fmt: skip
+    todo = [(variant, configure(profile, **overrides, skew=skew, method=name, **parse_set(variant.split())), seeds)
+            for skew in SKEWS for name, variant in RUNS]  # fmt: skip
     for _, config, _ in todo:
         check_names(config)
         if config.transport != "public":
             raise ValueError(f"transport is {config.transport!r}; expected public: the attack reads answers on images")
-    scenes = [configure(profile, **(overrides | {"skew": skew})) for skew in SKEWS]
+    scenes = [configure(profile, **overrides, skew=skew) for skew in SKEWS]
     tables = {"matching": pd.concat([matching_rows(config, seeds) for config in scenes]), "leak": []}
     for done, rows in enumerate(_spread(todo, jobs), 1):
         tables["leak"].append(rows)

@@ -9,6 +9,7 @@ import platform
 import shlex
 import time
 from dataclasses import asdict
+from numbers import Integral
 from pathlib import Path
 
 import pandas as pd
@@ -17,6 +18,7 @@ import torch
 from hfkd import data, endpoints, journals, paths, progress, provenance, results, state
 from hfkd.config import configure, seeds_of
 from hfkd.cells import OWN_COLUMNS, cells, check_names
+from hfkd.given import LARGEST
 from hfkd.grids import GRIDS
 from hfkd.methods import METHODS
 from hfkd.parallel import Cell, finished
@@ -90,8 +92,8 @@ def _run_cells(note, cells, seeds, out, shared, fresh, report, jobs, kept) -> pd
     results.check_out(out)
     if jobs is not None and jobs < 1:
         raise ValueError(f"jobs is {jobs}; expected at least 1")
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise ValueError(f"seeds are {list(seeds)}; expected integers >= 0, each once")
+    if not all(isinstance(s, Integral) and 0 <= s <= LARGEST for s in seeds) or not 0 < len(seeds) == len(set(seeds)):
+        raise ValueError(f"seeds are {list(seeds)}; expected integers >= 0, each once, up to {LARGEST}")
     there, before, books, done = _found(None if fresh else out, shared)
     todo = []
     for variant, config in cells:
@@ -130,11 +132,11 @@ def _run_cells(note, cells, seeds, out, shared, fresh, report, jobs, kept) -> pd
 
 def _found(out, shared):
     """(rows, record, journals, complete runs) of the file, if it is there and may be added to; else all empty."""
+    empty = {"seconds": 0.0, "checksums": {}, "commands": [], "methods": {}}
     if out is None or not out.exists():
-        record = {"seconds": 0.0, "checksums": {}, "commands": [], "methods": {}}
-        return pd.DataFrame(columns=endpoints.COLUMNS), record, {}, set()
+        return pd.DataFrame(columns=endpoints.COLUMNS), empty, {}, set()
     provenance.in_the_way(out, shared, provenance.code_digest())
-    rows, record = results.load(out), provenance.read_record(out)
+    rows, record = results.load(out), empty | provenance.read_record(out)
     done = results.done(rows)
     rows = rows[pd.MultiIndex.from_frame(rows[endpoints.CELL]).isin(done)]  # a run cut off halfway is run again
     return rows, record, journals.there(out, done), done

@@ -36,7 +36,7 @@ def finished(cells: list[Cell], jobs: int, report: Callable[[str], None]) -> Ite
     Raises:
         whatever else a cell raises; the others are stopped then.
     """
-    memory.tell(cells, jobs, report)
+    memory.tell(cells, jobs, report)  # what cannot be read is said here as well, before any process starts
     start = time.monotonic()
     context = multiprocessing.get_context("spawn")  # a forked child would inherit torch's threads in an unknown state
     rounds = context.Array("l", len(cells))

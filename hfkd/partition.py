@@ -79,11 +79,11 @@ def split(dataset: Dataset, *, seed: int, clients: int, partition: str, skew: fl
     >>> len(fed.public), len(fed.balanced), fed.counts.shape, sum(map(len, fed.train + fed.val + fed.test))
     (200, 300, (8, 10), 1297)
     """
-    integer("clients", clients, 1)
+    check_clients(clients, dataset)
     if partition not in PARTITIONS:
         raise ValueError(f"unknown partition {partition!r}; expected one of {', '.join(PARTITIONS)}")
     if partition == "natural" and dataset.client is None:
-        raise ValueError(f"data set {dataset.name} has no client ids; the partition natural needs them")
+        raise ValueError(f"data set {dataset.name} has no client ids; the partition natural needs them, take another")
     free = ~dataset.is_test
     balanced = _balanced(dataset, balanced_size, stream(seed, "balanced"))
     free[balanced] = False
@@ -118,11 +118,17 @@ def _balanced(dataset: Dataset, size: int, rng) -> np.ndarray:
     return np.sort(np.concatenate([rng.choice(index, size // n_classes, replace=False) for index in members]))
 
 
+def check_clients(clients: int, dataset: Dataset) -> None:
+    """Refuse more clients than there are samples; `split` refuses fewer too, once it has drawn what is public."""
+    if integer("clients", clients, 1) > len(dataset.labels):
+        raise ValueError(f"clients is {clients}; expected at most the {len(dataset.labels)} samples of {dataset.name}")
+
+
 def _draw(free: np.ndarray, size: int, name: str, rng) -> np.ndarray:
     """size sorted indices out of the mask."""
     index = np.flatnonzero(free)
     if integer(name, size, 1) > len(index):
-        raise ValueError(f"{name} is {size}, but only {len(index)} samples are left to draw from")
+        raise ValueError(f"{name} is {size}, but only {len(index)} samples are left; expected at most that")
     return np.sort(rng.choice(index, size, replace=False))
 
 
@@ -139,7 +145,8 @@ def _owner(dataset, pool, clients, partition, skew, classes_per_client, minimum,
         return level_dependent(labels, levels, skew, rng, minimum=minimum)
     given = natural(dataset.client)
     if given.max() + 1 != clients:
-        raise ValueError(f"clients is {clients}, but data set {dataset.name} has {given.max() + 1} given clients")
+        has = f"data set {dataset.name} has {given.max() + 1} given clients"
+        raise ValueError(f"clients is {clients}, but {has}; expected that number")
     return given[pool]
 
 

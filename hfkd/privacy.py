@@ -16,6 +16,7 @@ import numpy as np
 from hfkd.assess import distributions
 from hfkd.matching import Paths, admissible, group_value, match
 from hfkd.streams import stream
+from hfkd.tables import numbers
 
 SMALLEST = 1e-3  # epsilon: below it the noise is beyond any count
 
@@ -155,7 +156,7 @@ def told(counts, released) -> np.ndarray:
 
 def _checked(counts, epsilon) -> np.ndarray:
     """The counts as int64, a copy; or a ValueError."""
-    given = np.asarray(counts)
+    given = numbers("counts to release", counts)
     if given.dtype.kind not in "iu" or (given < 0).any():
         bad = given.dtype if given.dtype.kind not in "iu" else given.min()
         raise ValueError(f"counts to release hold {bad}; expected integers >= 0")

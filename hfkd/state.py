@@ -130,6 +130,8 @@ def _tensors(dataset, public, device):
     """Images with mean 0, deviation 1 over the publisher's training part; public ones follow by the same constants."""
     known = dataset.images[~dataset.is_test]
     mean, deviation = known.mean(dtype=np.float64), known.std(dtype=np.float64)
+    if deviation == 0:
+        raise ValueError(f"data set {dataset.name} has pixels of value {mean:g} only; expected images that differ")
     parts = [dataset.images] if public is None else [dataset.images, public.images]
     images = torch.cat([torch.from_numpy(part).to(device, torch.float32) for part in parts])
     labels = np.concatenate([dataset.labels] + ([np.full(len(public.labels), -1)] if public else []))

@@ -83,7 +83,7 @@ def test_read(tmp_path):
 
 @pytest.mark.parametrize("changes, sentence", [
     ({"kind": "exactly"}, "claim C01 has the kind 'exactly'; expected one of above"),
-    ({"expected": "many"}, "claim C01: could not convert"),
+    ({"expected": "many"}, "claim C01 has expected 'many'"),
     ({"expected": "inf"}, "claim C01 has expected 'inf'"),
     ({"kind": "within"}, "claim C01 has expected '20', tolerance ''"),
     ({"kind": "about", "tolerance": "inf"}, "tolerance > 0"),

@@ -18,13 +18,13 @@ LONGEST_FILE, LONGEST_FUNCTION = 200, 40  # lines; of a function the docstring i
 
 # From the ground up: a module may import those before it. `methods` and `plots` are folders, `hfkd` is hfkd/__init__.py.
 ORDER = """
-    paths peaks streams tables assess losses levels shares progress parameters bystanders
-    formats download data schemes partition
+    paths peaks streams tables assess losses levels shares progress parameters given bystanders
+    archives formats download data schemes partition
     constraints rounds coverage solvers matching knowledge weighting privacy revenue limits config batched blocks cohorts
     training memory state measure transport networks earning signals learning ledger federation averaging methods needs
     floor bench bench_match overhead workloads sweep parallel provenance endpoints compat pairing curves leak results
     journals statistics overview ranking claims costs plots stories explaining
-    cells grids disclosure experiments benchmarks exhibits rendering notebooks listing commands hfkd cli
+    cells grids disclosure experiments benchmarks exhibits rendering notebooks plans listing commands hfkd cli
 """.split()
 # Closer than the order: these may import only what is named.
 ONLY = {name: set() for name in ("paths", "streams", "tables", "losses", "levels")} | {

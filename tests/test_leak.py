@@ -204,6 +204,9 @@ def test_tables_that_were_altered_or_are_not_there(written, tmp_path):
 @pytest.mark.parametrize(("given", "words"), [
     (dict(seeds=(0, 100)), r"seeds are \[0, 100\]; expected integers >= 0, each once, without"),
     (dict(seeds=()), r"seeds are \[\]"),
+    (dict(seeds=(0, "1")), r"seeds are \[0, '1'\]"),
+    (dict(seeds=(0, 0)), r"seeds are \[0, 0\]"),
+    (dict(method="fedmd"), "method is an axis of both tables; leave it to them"),
     (dict(transport="classwise"), "transport is 'classwise'; expected public"),
     (dict(rule="best"), "rule is 'best'"),
     (dict(roundz=3), "parameter 'roundz' is unknown"),
