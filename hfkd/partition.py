@@ -79,7 +79,7 @@ def split(dataset: Dataset, *, seed: int, clients: int, partition: str, skew: fl
     >>> len(fed.public), len(fed.balanced), fed.counts.shape, sum(map(len, fed.train + fed.val + fed.test))
     (200, 300, (8, 10), 1297)
     """
-    check_clients(clients, dataset)
+    check_sizes(dataset, clients, balanced_size)
     if partition not in PARTITIONS:
         raise ValueError(f"unknown partition {partition!r}; expected one of {', '.join(PARTITIONS)}")
     if partition == "natural" and dataset.client is None:
@@ -104,11 +104,20 @@ def split(dataset: Dataset, *, seed: int, clients: int, partition: str, skew: fl
     return Federation(public, train, val, test, balanced, counts.astype(np.int64), levels)
 
 
+def check_sizes(dataset: Dataset, clients: int, balanced_size: int) -> None:
+    """Refuse more clients than samples, and a balanced set that has not the same number of each class.
+
+    Said before memory is counted: sizes that no data set has would need any amount. Raises ValueError.
+    """
+    if integer("clients", clients, 1) > len(dataset.labels):
+        raise ValueError(f"clients is {clients}; expected at most the {len(dataset.labels)} samples of {dataset.name}")
+    if integer("balanced_size", balanced_size, dataset.n_classes) % dataset.n_classes:
+        raise ValueError(f"balanced_size is {balanced_size}; expected a multiple of the {dataset.n_classes} classes")
+
+
 def _balanced(dataset: Dataset, size: int, rng) -> np.ndarray:
     """size / C sorted indices of each class, from the test part, or from everything where there is none."""
     n_classes = dataset.n_classes
-    if integer("balanced_size", size, n_classes) % n_classes:
-        raise ValueError(f"balanced_size is {size}; expected a multiple of the {n_classes} classes")
     allowed = dataset.is_test if dataset.is_test.any() else np.ones_like(dataset.is_test)
     members = [np.flatnonzero(allowed & (dataset.labels == c)) for c in range(n_classes)]
     least = int(np.argmin([len(index) for index in members]))
@@ -116,12 +125,6 @@ def _balanced(dataset: Dataset, size: int, rng) -> np.ndarray:
         raise ValueError(f"balanced_size is {size}, but class {least} has only {len(members[least])} samples to draw"
                          f" {size // n_classes} from; expected at most {len(members[least]) * n_classes}")
     return np.sort(np.concatenate([rng.choice(index, size // n_classes, replace=False) for index in members]))
-
-
-def check_clients(clients: int, dataset: Dataset) -> None:
-    """Refuse more clients than there are samples; `split` refuses fewer too, once it has drawn what is public."""
-    if integer("clients", clients, 1) > len(dataset.labels):
-        raise ValueError(f"clients is {clients}; expected at most the {len(dataset.labels)} samples of {dataset.name}")
 
 
 def _draw(free: np.ndarray, size: int, name: str, rng) -> np.ndarray:
