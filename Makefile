@@ -46,5 +46,5 @@ refresh: $(READY)
 	$(BIN)/hfkd refresh
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache
+	rm -rf .venv build dist *.egg-info .pytest_cache .hypothesis
 	find hfkd tests notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf

@@ -18,6 +18,7 @@ _HOME = {
     "assess": ("uniformity", "similarity", "union_gain", "affinity"),  # not coverage: a module has that name
     "matching": ("Paths", "match", "describe", "group"),
     "knowledge": ("log_prior", "teaching_weights", "pool", "predictions"),
+    "privacy": ("release", "release_opendp"),
     "config": ("configure",),
     "experiments": ("run_grid", "run_one"),
     "results": ("save",),
@@ -40,6 +41,7 @@ _HOME = {
     "plots.groups": ("fig_effects", "fig_ledger"),
     "plots.transport": ("fig_transport",),
     "plots.stories": ("fig_story",),
+    "plots.privacy": ("fig_epsilon", "fig_leak"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}
 __all__ = sorted(_MODULE)

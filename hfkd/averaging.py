@@ -29,13 +29,17 @@ def strength(state, config, cohort) -> torch.Tensor:
 
 
 def held(state, cohort) -> torch.Tensor:
-    """(b,) float64 training samples of each member: how much it counts in an average."""
-    return samples(state).sum(-1)[cohort.members]
+    """(b,) float64 training samples of each member as it released them, at least 1: what it counts in an average."""
+    return torch.as_tensor(np.maximum(state.released.sum(-1), 1).reshape(-1), dtype=torch.float64)[cohort.members]
 
 
 def samples(state) -> torch.Tensor:
-    """(z * N, c) float64 training images of each class that every client has."""
-    return torch.as_tensor(np.concatenate([fed.counts for fed in state.splits]), dtype=torch.float64)
+    """(z * N, c) float64 training images of each class as every client released them: 0 of a class that it does not
+    have, for then it sends no class mean, and at least 1 of one that it has.
+    """
+    true = np.stack([fed.counts for fed in state.splits])
+    seen = np.where(true > 0, np.maximum(state.released, 1), 0)
+    return torch.as_tensor(seen.reshape(-1, seen.shape[-1]), dtype=torch.float64)
 
 
 def mean(values, weight):

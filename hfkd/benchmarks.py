@@ -6,8 +6,11 @@ import time
 from pathlib import Path
 
 from hfkd import bench_match, floor, overhead, provenance, sweep
+from hfkd.config import configure
 from hfkd.outputs import write_files
 from hfkd.running import device_name
+from hfkd.shares import integer
+from hfkd.state import check_device
 
 HEAD = f"{'':44}{'seconds':>9}{'floor':>9}{'ratio':>7}{'one by one':>12}{'faster':>8}{'GFLOP':>10}{'MB':>8}"
 LEGEND = """floor: its floating point operations at the rate of a 2048 x 2048 matrix product on this machine, same run
@@ -28,7 +31,8 @@ def show(only: str | None, device: str, threads: int | None, repeats: int, out: 
         ValueError: nothing to time, a device that is not there.
     """
     threads = os.cpu_count() if threads is None else threads
-    _check(device, threads, repeats)
+    check_device(configure(device=device, threads=threads))
+    integer("repeats", repeats, 1)
     start, found, matched = time.monotonic(), [], []
     for table in sweep.TABLES if only is None else [only] if only in sweep.TABLES else []:
         print(f"{table}, {device}, {threads} threads\n{HEAD}", flush=True)
@@ -78,14 +82,3 @@ def _match() -> list[dict]:
         cells = f"{row.clients:10,}  {row.rule:12}{limit:>8}{row.seconds:10.2f}{row.memory / 1e6:8.0f}{row.edges:8,}"
         print(cells, flush=True)
     return found
-
-
-def _check(device, threads, repeats):
-    """What can be timed."""
-    for name, value in (("threads", threads), ("repeats", repeats)):
-        if value < 1:
-            raise ValueError(f"{name} is {value}; expected at least 1")
-    import torch
-
-    if device not in ("cpu", "cuda") or device == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device is {device!r}; expected cpu, or cuda where torch finds a GPU")

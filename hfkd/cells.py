@@ -7,6 +7,7 @@ from hfkd.config import Config, configure
 from hfkd.matching import RULES
 from hfkd.methods import METHODS
 from hfkd.needs import check_needs
+from hfkd.partition import PARTITIONS
 
 OWN_COLUMNS = ("method", "dataset", "public", "partition", "skew")  # axes with a column; the others go to `variant`
 
@@ -61,9 +62,11 @@ def cells(grid: Grid, profile: str, overrides: dict) -> list[tuple[str, Config]]
 
 
 def check_names(config):
-    """The method exists, and the matching rule."""
+    """The method exists, the partition, and the matching rule."""
     if config.method not in METHODS:
         raise ValueError(f"method is {config.method!r}; expected one of {', '.join(METHODS)}")
+    if config.partition not in PARTITIONS:
+        raise ValueError(f"unknown partition {config.partition!r}; expected one of {', '.join(PARTITIONS)}")
     check_needs(config)
     readers = METHODS["hfkd"].teach, METHODS["local"].teach  # who hears nobody may share a file with those who earn
     if config.revenue != "none" and METHODS[config.method].teach not in readers:

@@ -26,6 +26,7 @@ from hfkd.results import METRICS, POINTS, load, paired, values
 from hfkd.statistics import Interval, interval, tost
 
 COLUMNS = ["id", "statement", "notebook", "exhibit", "result_file", "kind", "expected", "tolerance", "how"]
+NUMBERS = {"skew": float, "level": int, "honest": float}
 KINDS = ("above", "below", "within", "about")
 CONDITIONS = ("dataset", "public", "partition", "skew", "variant", "level", "round", "honest")
 WORDS = {True: "holds", False: "fails", None: "open"}
@@ -34,7 +35,6 @@ WORDS = {True: "holds", False: "fails", None: "open"}
 @dataclass(frozen=True)
 class Claim:
     """One line of claims.csv; `expected` and `tolerance` in points for accuracies, else in the metric's unit."""
-
     id: str
     statement: str
     notebook: str
@@ -63,17 +63,19 @@ def read(path: str | Path = paths.CLAIMS) -> list[Claim]:
         FileNotFoundError: no such file.
         ValueError: other columns, a repeated id, an unknown kind, a number missing, a `how` that does not parse; the
             sentence names the claim.
-
-    Source: *ours* (HOUSE "A result").
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"no list of claims {path}; expected a CSV with the columns {', '.join(COLUMNS)}")
-    with path.open(encoding="utf-8", newline="") as file:
-        table = csv.DictReader(file)
-        if table.fieldnames != COLUMNS:
-            raise ValueError(f"{path} has the columns {table.fieldnames}; expected {COLUMNS}")
-        found = [_claim(row, path) for row in table]
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            table = csv.DictReader(file, strict=True)
+            names, rows = table.fieldnames, list(table)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} cannot be read ({error}); expected a CSV in UTF-8") from error
+    if names != COLUMNS:
+        raise ValueError(f"{path} has the columns {names}; expected {COLUMNS}")
+    found = [_claim(row, path) for row in rows]
     ids = [claim.id for claim in found]
     if twice := sorted({i for i in ids if ids.count(i) > 1}):
         raise ValueError(f"{path} has claim {twice[0]} more than once; expected one line per id")
@@ -88,8 +90,6 @@ def parse(how: str) -> tuple[list[str], str, dict]:
 
     Raises:
         ValueError: anything else: the offending part and what was expected.
-
-    Source: *ours*.
 
     >>> parse("hfkd - local | consistency | skew=0.1, round=validation")
     (['hfkd', 'local'], 'consistency', {'skew': 0.1, 'which': 'validation'})
@@ -114,10 +114,7 @@ def parse(how: str) -> tuple[list[str], str, dict]:
 def check(claim: Claim, folder: str | Path = paths.RESULTS) -> Verdict:
     """Hold one claim against the result file in `folder`.
 
-    Returns:
-        Verdict; `holds` is None if the file, the rows or the second seed are not there, and the line says which.
-
-    Source: *ours*.
+    `holds` is None if the file, the rows or the second seed are not there, and the line says which.
     """
     methods, metric, conditions = parse(claim.how)
     try:
@@ -168,12 +165,15 @@ def _claim(row: dict, path: Path) -> Claim:
     if Path(row["result_file"]).name != row["result_file"] or not row["result_file"].endswith(".csv"):
         raise ValueError(f"{name} has the result file {row['result_file']!r}; expected a bare name such as x.csv")
     try:
-        expected, tolerance = float(row["expected"]), float(row["tolerance"] or "nan")
         parse(row["how"])
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
+    try:
+        expected, tolerance = float(row["expected"]), float(row["tolerance"] or "nan")
+    except ValueError:
+        expected = tolerance = math.nan
     if not math.isfinite(expected) or row["kind"] in ("within", "about") and not 0 < tolerance < math.inf:
-        raise ValueError(f"{name} has expected {row['expected']!r}, tolerance {row['tolerance']!r}; needs a finite "
+        raise ValueError(f"{name} has expected {row['expected']!r}, tolerance {row['tolerance']!r}; expected a finite "
                          f"number and, for within and about, a tolerance > 0")
     return Claim(**row | {"expected": expected, "tolerance": tolerance})
 
@@ -187,12 +187,14 @@ def _condition(word: str) -> tuple[str, str | float | int]:
     if name == "round" and value not in ("last", "validation"):
         raise ValueError(f"how has the round {value!r}; expected last or validation")
     try:
-        return "which" if name == "round" else name, {"skew": float, "level": int, "honest": float}.get(name, str)(value)
-    except ValueError as error:
-        raise ValueError(f"how has {name}={value}; expected a number") from error
+        if name in NUMBERS and not 0 < (value := NUMBERS[name](value)) < math.inf:
+            raise ValueError
+    except ValueError:
+        raise ValueError(f"how has {name}={value}; expected a number > 0") from None
+    return "which" if name == "round" else name, value
 
 
 def _verdict(claim: Claim, estimate: Interval | None, holds: bool | None, reason: str) -> Verdict:
     """A verdict with its sentence: what became of the claim, why, and where to look."""
-    line = f"{claim.id} {WORDS[holds]}: {claim.statement} [{reason}] see {claim.notebook}, {claim.exhibit}"
-    return Verdict(claim, estimate, holds, line)
+    where = f"see {claim.notebook}, {claim.exhibit}"
+    return Verdict(claim, estimate, holds, f"{claim.id} {WORDS[holds]}: {claim.statement} [{reason}] {where}")

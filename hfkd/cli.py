@@ -13,6 +13,7 @@ EXAMPLES = """examples:
   hfkd run --method hfkd --dataset fashion_mnist --profile lite --seeds 0-2 --out X.csv
   hfkd grid 40 --profile lite --seeds 0-4          every row of notebook 40, skipping what is there
   hfkd grid 40 --profile lite --set levels=cnn --out cnn.csv
+  hfkd privacy --profile lite                      what noisy label counts and answers disclose
   hfkd explain X.csv --client 7                    one client: its teachers and why, what they earned it
   hfkd list methods                                also datasets, partitions, rules, profiles, grids, ...
   hfkd bench --only hfkd-round                     seconds of a round, its arithmetic floor, one client at a time
@@ -33,7 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout = None
         return 0
     except (ValueError, OSError) as error:
-        print(f"hfkd: {error}", file=sys.stderr)
+        print(f"hfkd: {' '.join(str(error).splitlines())}", file=sys.stderr)  # a file name may hold a line end
         return 2
     except KeyboardInterrupt:
         saves = options.act in (commands.run, commands.grid, commands.reproduce)
@@ -56,12 +57,13 @@ def _parser():
         return added.add_argument
 
     _experiment_commands(command)
+    _machine_commands(command)
     _paper_commands(command)
     return parser
 
 
 def _experiment_commands(command):
-    """run, grid, explain, list, bench, chaos, data."""
+    """run, grid, privacy, explain, list."""
     run = command("run", commands.run, "run one method: a row per client and measured round")
     run("--method", help="see `hfkd list methods` (default: hfkd)")
     run("--dataset", help="see `hfkd list datasets`, or a path to an npz (default: the profile's)")
@@ -77,6 +79,12 @@ def _experiment_commands(command):
         option("--checkpoint", type=float, default=30, metavar="SECONDS",
                help="seconds of work between two checkpoints of a cell, 0: after each round (default: 30)")  # fmt: skip
         option("--fresh", action="store_true", help="replace the file instead of adding to it")
+    told = command("privacy", _privacy, "what noisy label counts and answers disclose: two tables beside grid 70")
+    told("--profile", default="smoke", help="smoke, lite or paper (default: smoke)")
+    told("--seeds", help="such as 0-4 or 0,3,7-9 (default: the profile's)")
+    told("--out", type=Path, help="X.csv for X.matching.csv and X.leak.csv (default: runs/<profile>/70_privacy.csv)")
+    told("--set", action="append", default=[], metavar="NAME=VALUE", help="any field of `hfkd list settings`")
+    told("--jobs", type=int, default=1, help="runs side by side (default: 1)")
     explain = command("explain", _explain, "one client's story from a result file: its teachers, its alpha, its gains")
     explain("run", type=Path, help="X.csv with its journals beside it, as `hfkd run` writes them, or their folder")
     explain("--client", type=int, required=True, help="its number, from 0")
@@ -85,6 +93,10 @@ def _experiment_commands(command):
         kind = float if name == "skew" else str
         explain(f"--{name}", type=kind, help="only needed where the file holds journals of several runs")
     command("list", listing.show, "what there is, a line each")("what", choices=sorted(listing.LISTS))
+
+
+def _machine_commands(command):
+    """bench, chaos, data."""
     bench = command("bench", commands.bench, "time rounds against their arithmetic and against one client at a time")
     bench("--only", choices=TABLES, help="one table (default: all but rules, 14 minutes on 2 cores)")
     bench("--json", type=Path, metavar="FILE", help="write the figures there as well, for programs")
@@ -97,6 +109,18 @@ def _experiment_commands(command):
     data = command("data", commands.data, "fetch a data set through OpenML into the data folder")
     data("verb", choices=("fetch",))
     data("name", help="see `hfkd list datasets`")
+
+
+def _privacy(options):
+    """`hfkd privacy`."""
+    from hfkd import config, disclosure
+
+    seeds = config.parse_seeds(options.seeds) if options.seeds is not None else None
+    out = options.out or paths.RUNS / options.profile / "70_privacy.csv"
+    tables = disclosure.write(out, options.profile, seeds, options.jobs, lambda line: print(line, file=sys.stderr),
+                              **config.parse_set(options.set))  # fmt: skip
+    for name, table in disclosure.summaries(tables).items():
+        print(f"{name}, means over seeds; rows in {disclosure.path_of(out, name)}\n{table.to_string()}\n")
 
 
 def _explain(options):

@@ -13,7 +13,7 @@ def run(options):
     """`hfkd run`; with --compat its rows are read a second time, as another library would report them."""
     from hfkd import compat, config, experiments
 
-    named = {name: value for name in ("method", "dataset") if (value := getattr(options, name))}
+    named = {name: value for name in ("method", "dataset") if (value := getattr(options, name)) is not None}
     if options.compat is None:
         _experiment(options, experiments.run_one, **named)
         return
@@ -41,7 +41,7 @@ def _experiment(options, act, **named):
     given = config.parse_set(options.set)
     if twice := given.keys() & named.keys():
         raise ValueError(f"{sorted(twice)[0]} is given by --set and by its own option; expected one of the two")
-    seeds = config.parse_seeds(options.seeds) if options.seeds else None
+    seeds = config.parse_seeds(options.seeds) if options.seeds is not None else None
     how = dict(profile=options.profile, seeds=seeds, out=options.out, fresh=options.fresh, jobs=options.jobs)
     frame = act(**how, checkpoint=options.checkpoint, report=_reporter(), **given, **named)
     if sys.stderr.isatty():
@@ -89,23 +89,11 @@ def data(options):
     print(sources.fetch(options.name))
 
 
-def _notebooks(only):
-    """The notebooks, or those whose number is named, in order."""
-    every = sorted(paths.NOTEBOOKS.glob("[0-9]*.ipynb"))
-    if only is None:
-        return every
-    wanted = only.split(",")
-    known = [book.name[:2] for book in every]
-    if missing := [number for number in wanted if number not in known]:
-        raise ValueError(f"--only names notebook {missing[0]!r}; expected one of {', '.join(known)}")
-    return [book for book in every if book.name[:2] in wanted]
-
-
 def reproduce(options):
     """`hfkd reproduce`: everything is checked before the first notebook runs or a file is removed."""
-    from hfkd import notebooks
+    from hfkd import notebooks, plans
 
-    plan, folder = _plan(options), paths.RUNS / options.profile
+    plan, folder = plans.plan(options.profile, options.only, options.p), paths.RUNS / options.profile
     if options.fresh:
         for old in [*folder.glob("*.csv"), *folder.glob("*.json")]:
             old.unlink()
@@ -117,28 +105,6 @@ def reproduce(options):
         print(f"[{at}/{len(plan)}] {book.stem}: {seconds:.0f} s, see {(folder / book.name).relative_to(paths.ROOT)}")
     print(f"rows and figures: {folder.relative_to(paths.ROOT)}/")
     _judge(options.profile, folder, {book.stem for book in plan})
-
-
-def _plan(options) -> dict:
-    """Notebook -> its parameters, all checked; the data and the device that the profile needs are there."""
-    from hfkd import config, data, notebooks, state
-
-    chosen = config.configure(options.profile)
-    books, given = _notebooks(options.only), dict(assignment.partition("=")[::2] for assignment in options.p)
-    if "profile" in given:
-        raise ValueError("-p profile=... is not how to choose the profile; use --profile")
-    plan, known = {}, set()
-    for book in books:
-        own = notebooks.parameters(book)
-        known |= own.keys()
-        mine = {name: value for name, value in given.items() if name in own}
-        plan[book] = notebooks.checked(book, mine | {"profile": options.profile})
-    if unknown := sorted(given.keys() - known):
-        raise ValueError(f"parameter {unknown[0]!r} is in none of {', '.join(book.stem for book in books)}")
-    if any(book.stem != "90_claims" for book in books):
-        state.check_device(chosen)
-        data.load(chosen.dataset)
-    return plan
 
 
 def _judge(profile, folder, executed):
@@ -166,6 +132,8 @@ def verify(options):
     """`hfkd verify`."""
     from hfkd import claims
 
+    if not options.results.is_dir():
+        raise ValueError(f"results is {options.results}; expected a folder with result files, such as data/results")
     found = claims.verdicts(options.results)
     for verdict in found:
         print(verdict.line)
@@ -187,8 +155,8 @@ def render(options):
 
 def refresh(options):
     """`hfkd refresh`."""
-    from hfkd import notebooks
+    from hfkd import notebooks, plans
 
-    books = _notebooks(options.only)
+    books = plans.chosen(options.only)
     for at, book in enumerate(books, 1):
         print(f"{book.stem}: {notebooks.refresh(book, progress=f'[{at}/{len(books)}]'):.0f} s")

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, fields, replace
 
 from hfkd.given import parse_seeds, parse_set
-from hfkd.limits import CHOICES, RANGES, check
+from hfkd.limits import CHOICES, MOST, RANGES, check
 
 __all__ = ["CHOICES", "PROFILES", "RANGES", "Config", "configure", "parse_seeds", "parse_set", "seeds_of", "settings"]
 
@@ -60,6 +60,7 @@ class Config:
     max_gap: int = 1  # levels between teacher and student
     feedback: bool = True  # students teach their teachers back
     peers: bool = True  # students of one level that share a teacher teach each other
+    epsilon: float | None = None  # privacy of the label counts that a client releases, from 0.001; None: the true ones
     include_self: bool = True  # one's own answers are part of the pooled target
     pooling: str | None = None  # log, arithmetic, median or trimmed; None: the method's
     power: float = 1.0  # a, how much more say a teacher with more samples of a class has
@@ -166,7 +167,7 @@ def _typed(name, value):
         raise ValueError(f"parameter {name!r} is unknown; expected one of {', '.join(sorted(types))}")
     wanted = types[name]
     if wanted in (float, float | None) and type(value) is int:
-        value = float(value)
+        return float(value) if abs(value) <= MOST else value  # too large for any field: `check` says so
     if wanted is tuple and isinstance(value, list):
         value = tuple(value)
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):

@@ -10,6 +10,9 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from hfkd.shares import integer
+from hfkd.tables import numbers
+
 
 @dataclass(frozen=True, eq=False)
 class Paths:
@@ -46,12 +49,11 @@ class Paths:
 
     def __post_init__(self):
         self._keep("levels", _levels(self.levels))
-        _whole("max_gap", self.max_gap)
-        _whole("fan_in", self.fan_in)
-        if self.fan_out is not None:
-            _whole("fan_out", self.fan_out)
-        if not self.max_size_ratio > 0:
-            raise ValueError(f"max_size_ratio is {self.max_size_ratio}; expected a number > 0, or inf for no limit")
+        integer("max_gap", self.max_gap, 1)
+        integer("fan_in", self.fan_in, 1)
+        integer("fan_out", 1 if self.fan_out is None else self.fan_out, 1)
+        if not _above_zero(self.max_size_ratio):
+            raise ValueError(f"max_size_ratio is {self.max_size_ratio!r}; expected a number > 0, or inf for no limit")
         n = len(self.levels)
         if self.sizes is not None:
             self._keep("sizes", _positive("sizes", self.sizes, (n,)))
@@ -146,7 +148,7 @@ def load_left(edges: np.ndarray, paths: Paths) -> np.ndarray:
 
 def _levels(levels: np.ndarray) -> np.ndarray:
     """Levels as (N,) int64, or an error that names the client."""
-    levels = np.asarray(levels)
+    levels = numbers("levels", levels)
     if levels.ndim != 1 or levels.size == 0:
         raise ValueError(f"levels has shape {levels.shape}; expected (clients,) with at least one client")
     if levels.dtype.kind not in "iu":
@@ -157,15 +159,14 @@ def _levels(levels: np.ndarray) -> np.ndarray:
     return levels.astype(np.int64)
 
 
-def _whole(name: str, value: int) -> None:
-    """Refuse anything but an integer >= 1."""
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise ValueError(f"{name} is {value!r}; expected an integer >= 1")
+def _above_zero(value) -> bool:
+    """Whether it is a number > 0 that a float can hold; inf is."""
+    return isinstance(value, (int, float, np.number)) and 0 < value and (value < 1e300 or value == np.inf)
 
 
 def _positive(name: str, values: np.ndarray, shape: tuple) -> np.ndarray:
     """Positive float64 numbers of a shape (one number fills an edge matrix), or an error that names the entry."""
-    values = np.asarray(values, dtype=np.float64)
+    values = numbers(name, values).astype(np.float64)
     if values.ndim == 0 and len(shape) == 2:
         values = np.full(shape, values)
     if values.shape != shape:
@@ -178,7 +179,7 @@ def _positive(name: str, values: np.ndarray, shape: tuple) -> np.ndarray:
 
 def _mask(topology: np.ndarray, n: int) -> np.ndarray:
     """The topology as (N, N) bool; numbers other than 0 and 1 are refused, they would be a weight misread as a link."""
-    topology = np.asarray(topology)
+    topology = numbers("topology", topology)
     if topology.shape != (n, n):
         raise ValueError(f"topology has shape {topology.shape}; expected ({n}, {n}), [student, teacher]")
     if not np.isin(topology, (0, 1)).all():
@@ -190,8 +191,8 @@ def _check_budget(paths: Paths) -> None:
     """The budget must pay for at least one admissible edge."""
     if paths.edge_bytes is None:
         raise ValueError(f"budget_bytes is {paths.budget_bytes} but edge_bytes (bytes per round of an edge) is missing")
-    if not paths.budget_bytes > 0:
-        raise ValueError(f"budget_bytes is {paths.budget_bytes}; expected a number > 0, or None for no limit")
+    if not _above_zero(paths.budget_bytes):
+        raise ValueError(f"budget_bytes is {paths.budget_bytes!r}; expected a number > 0, or None for no limit")
     cost = np.where(admissible(paths), paths.edge_bytes, np.inf)
     s, t = np.unravel_index(np.argmin(cost), cost.shape)
     if np.isfinite(cost[s, t]) and paths.budget_bytes < cost[s, t]:

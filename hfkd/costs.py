@@ -49,7 +49,7 @@ def read(path: str | Path = RECORD) -> Costs:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         record["figures"], record["match"], record["device"], record["threads"]
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise ValueError(f"{path} is no record of `hfkd bench --json`: {type(error).__name__} {error}") from error
     rounds = _table(record["figures"], ROUND, f"{path}: figures")
     rounds["clients"] = rounds["what"].str.extract(r"^hfkd (\d+) clients", expand=False).astype(float)

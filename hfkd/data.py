@@ -7,11 +7,12 @@ import difflib
 import hashlib
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from hfkd import formats, paths
+from hfkd import archives, formats, paths
 from hfkd.download import OPENML, fetch
 
 __all__ = ["NAMES", "Dataset", "fetch", "load"]
@@ -71,10 +72,8 @@ def load(name: str | os.PathLike) -> Dataset:
         return _idx(given)
     if given == "mnist_federated":
         return _npz(paths.data_home() / FEDERATED, given, 10)
-    if given == "cifar10":
-        return _cifar10()
-    if given == "cifar10_jpeg":
-        return _cifar10_jpeg()
+    if given in ("cifar10", "cifar10_jpeg"):
+        return _cifar10() if given == "cifar10" else _cifar10_jpeg()
     close = difflib.get_close_matches(given, NAMES, 1)
     hint = f"did you mean {close[0]}?" if close else f"expected one of {', '.join(NAMES)}, or a path that ends in .npz"
     raise ValueError(f"unknown data set {given!r}; {hint}")
@@ -89,9 +88,9 @@ def _dataset(name, images, labels, n_classes, is_test=None, client=None) -> Data
     labels, present = labels.astype(np.int64), np.unique(labels)
     if n_classes is None:  # an own npz that does not say: every class up to the largest must occur
         n_classes = len(present)
-        if present[0] != 0 or present[-1] != n_classes - 1:
+        if present[0] != 0 or present[-1] != n_classes - 1 or n_classes < 2:
             raise ValueError(f"data set {name} has labels {present[0]}..{present[-1]} of which {n_classes} occur;"
-                             f" expected every label 0..C-1 (or say n_classes in the npz)")
+                             f" expected every label 0..C-1, C >= 2 (or say n_classes in the npz)")
     if present[0] < 0 or present[-1] >= n_classes:
         wrong = present[0] if present[0] < 0 else present[-1]
         raise ValueError(f"data set {name} has a label {wrong}; expected labels 0..{n_classes - 1}")
@@ -138,7 +137,10 @@ def _idx(name: str) -> Dataset:
     parts = []
     for file in IDX_FILES:
         chosen = file if (folder / file).is_file() else f"{file}.gz"
-        parts.append(formats.read(folder / chosen, f"{name}/{chosen}", again, formats.parse_idx))
+        parse = partial(formats.parse_idx, expected=3 if "images" in file else 1)
+        parts.append(formats.read(folder / chosen, f"{name}/{chosen}", again, parse))
+    if len({part.shape[1:] for part in parts[0::2]}) > 1:
+        raise ValueError(f"{folder} has images of shapes {parts[0].shape} and {parts[2].shape}; expected one size")
     images, labels = np.concatenate(parts[0::2]), np.concatenate(parts[1::2])
     return _dataset(name, images[:, None], labels, 10, np.arange(len(images)) >= len(parts[0]))
 
@@ -167,23 +169,22 @@ def _cifar10() -> Dataset:
 def _cifar10_jpeg() -> Dataset:
     """CIFAR-10 from two npz of JPEG images: lossy; decoded anew at every load (10 s)."""
     home, files = paths.data_home(), ("cifar10_jpeg_train.npz", "cifar10_jpeg_test.npz")
-    parts = [formats.read(home / file, file, _again("cifar10_jpeg"), formats.parse_jpegs) for file in files]
+    parts = [formats.read(home / file, file, _again("cifar10_jpeg"), archives.parse_jpegs) for file in files]
     images, labels = (np.concatenate([part[i] for part in parts]) for i in (0, 1))
     return _dataset("cifar10_jpeg", images, labels, 10, np.arange(len(images)) >= len(parts[0][1]))
 
 
 def _npz(path: Path, name: str, n_classes: int | None) -> Dataset:
     """An npz with images and labels, optionally n_classes, is_test or is_train, client."""
-    if not path.is_file() and (paths.data_home() / path).is_file():
+    if not os.path.isfile(path) and os.path.isfile(paths.data_home() / path):  # these never raise, whatever the name
         path = paths.data_home() / path
     again = _again(name) if name in NAMES else "give the path of an npz with images and labels"
-    arrays = formats.read(path, path.name if path.name in formats.known_checksums() else None, again, formats.parse_npz)
+    key = path.name if path.name in formats.known_checksums() else None
+    arrays = formats.read(path, key, again, archives.parse_npz)
     if not {"images", "labels"} <= set(arrays):
         raise ValueError(f"{path} has arrays {', '.join(arrays) or 'none'}; expected images and labels")
-    images = arrays["images"]
-    if images.ndim == 3:
-        images = images[..., None]
-    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3):
+    images = arrays["images"][..., None] if arrays["images"].ndim == 3 else arrays["images"]
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3) or 0 in images.shape[1:]:
         raise ValueError(f"{path} has images of shape {arrays['images'].shape} and type {images.dtype};"
                          f" expected uint8 of shape (n,h,w) or (n,h,w,c) with c = 1 or 3")
     if "is_test" in arrays and "is_train" in arrays:

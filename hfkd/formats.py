@@ -1,11 +1,14 @@
 """File formats of the data sets: bytes in, arrays out, checked against the known sha256, never unpickled (ours).
 
-A parser says what is wrong with the bytes it was given. `read` adds which file it was and how to get it again.
+A parser says what is wrong with the bytes it was given. `read` adds which file it was and how to get it again. npz are
+read in `archives`.
 """
 
 import gzip
 import hashlib
 import io
+import math
+import re
 import tarfile
 import zipfile
 import zlib
@@ -15,10 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from hfkd import paths
+from hfkd.archives import LARGEST
 
 CIFAR_RECORDS = 10_000  # images in each of CIFAR-10's six binary files
 CIFAR_FILES = [f"data_batch_{i}.bin" for i in range(1, 6)] + ["test_batch.bin"]
-_BROKEN = (ValueError, EOFError, OSError, zlib.error, zipfile.BadZipFile, tarfile.TarError)
+# RuntimeError is zipfile's word for what it cannot unpack (encrypted, of a later version)
+_BROKEN = (ValueError, EOFError, OSError, RuntimeError, zlib.error, zipfile.BadZipFile, tarfile.TarError)
 
 
 def known_checksums() -> dict[str, str]:
@@ -27,14 +32,19 @@ def known_checksums() -> dict[str, str]:
     Returns:
         The lines of data/checksums.sha256 (format of sha256sum, lines that begin with # skipped); {} without the file.
 
+    Raises:
+        ValueError: a line of another form.
+
     >>> known_checksums()["fashion_mnist/train-labels-idx1-ubyte.gz"][:8]
     '0ae29f65'
     """
     if not paths.CHECKSUMS.is_file():
         return {}
     lines = paths.CHECKSUMS.read_text(encoding="utf-8").splitlines()
-    pairs = [line.split(maxsplit=1) for line in lines if line.strip() and not line.startswith("#")]
-    return {key.strip(): digest for digest, key in pairs}
+    found = [(line, re.fullmatch(r"([0-9a-f]{64})\s+(\S.*?)\s*", line)) for line in lines if line.strip()]
+    if wrong := [line for line, match in found if not match and not line.startswith("#")]:
+        raise ValueError(f"{paths.CHECKSUMS} has the line {wrong[0]!r}; expected 64 hexadecimal digits, then a path")
+    return {match[2]: match[1] for _, match in found if match}
 
 
 def read(path: Path, key: str | None, again: str, parse: Callable):
@@ -48,16 +58,19 @@ def read(path: Path, key: str | None, again: str, parse: Callable):
 
     Raises:
         FileNotFoundError: the file cannot be read.
-        ValueError: the file is altered, is another data set's file, or cannot be parsed.
+        ValueError: the file is altered, is another data set's file, cannot be parsed, or leads out of the data folder.
 
-    >>> read(Path("nowhere.npz"), None, "write it anew", parse_npz)
+    >>> read(Path("nowhere.npz"), None, "write it anew", parse_idx)
     Traceback (most recent call last):
     FileNotFoundError: cannot read nowhere.npz (No such file or directory); write it anew
     """
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise FileNotFoundError(f"cannot read {path} ({error.strerror}); {again}") from None
+        content, home = path.read_bytes(), paths.data_home()
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise FileNotFoundError(f"cannot read {path} ({getattr(error, 'strerror', error)}); {again}") from None
+    if path.is_relative_to(home) and not (real := path.resolve()).is_relative_to(home.resolve()):
+        raise ValueError(f"{path} leads to {real}, out of the data folder; expected the file itself, or HFKD_DATA set "
+                         "to the folder that has it")
     if key is not None:
         digest, known = hashlib.sha256(content).hexdigest(), known_checksums()
         # MNIST and Fashion-MNIST use the same file names: a file in the wrong folder would pass every other check.
@@ -73,13 +86,16 @@ def read(path: Path, key: str | None, again: str, parse: Callable):
         raise ValueError(f"{path} cannot be read: {error}; delete it and {again}") from error
 
 
-def parse_idx(content: bytes) -> np.ndarray:
+def parse_idx(content: bytes, expected: int | None = None) -> np.ndarray:
     """An IDX file of unsigned bytes, plain or gzipped: images (n,h,w) or labels (n,), uint8 (the format of MNIST).
 
     Layout: two zero bytes, type 0x08, number of axes, each length as a big-endian 32-bit integer, then the values.
 
+    Args:
+        expected: axes, 3 of images or 1 of labels; None: either.
+
     Raises:
-        ValueError: another magic number, or not exactly as many bytes as the header promises.
+        ValueError: another magic number, other axes, or not exactly as many bytes as the header promises.
 
     >>> parse_idx(bytes([0, 0, 8, 1, 0, 0, 0, 2, 7, 9])).tolist()
     [7, 9]
@@ -87,15 +103,23 @@ def parse_idx(content: bytes) -> np.ndarray:
     Traceback (most recent call last):
     ValueError: its header promises 3 values of shape (3,), but 2 are there
     """
-    raw = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-    axes = raw[3] if len(raw) > 3 else 0
-    if raw[:3] != b"\0\0\x08" or axes not in (1, 3) or len(raw) < 4 + 4 * axes:
-        raise ValueError(f"it begins with bytes {raw[:4].hex() or 'none'}; an IDX file begins with 00000801 or 3")
-    shape = tuple(int(length) for length in np.frombuffer(raw, ">u4", axes, 4))
-    promised, there = int(np.prod(shape, dtype=object)), len(raw) - 4 - 4 * axes
-    if promised != there:
-        raise ValueError(f"its header promises {promised} values of shape {shape}, but {there} are there")
-    return np.frombuffer(raw, np.uint8, offset=4 + 4 * axes).reshape(shape).copy()
+    packed = content[:2] == b"\x1f\x8b"
+    with gzip.open(io.BytesIO(content)) if packed else io.BytesIO(content) as file:
+        magic = file.read(4)
+        axes = {b"\0\0\x08\1": 1, b"\0\0\x08\3": 3}.get(magic)
+        lengths = file.read(4 * (axes or 0))
+        if axes is None or len(lengths) < 4 * axes:
+            raise ValueError(f"it begins with bytes {magic.hex() or 'none'}; an IDX file begins with 00000801 or 3")
+        shape = tuple(np.frombuffer(lengths, ">u4").tolist())
+        if expected not in (None, axes):
+            raise ValueError(f"it has values of shape {shape}; expected {'labels' if expected == 1 else 'images'}")
+        if (promised := math.prod(shape)) > LARGEST:
+            raise ValueError(f"its header promises {promised} values of shape {shape}; expected at most {LARGEST}")
+        values = file.read(promised + 1)  # never more than promised is unpacked
+    if promised != len(values):
+        there = f"{len(values)} are" if len(values) < promised else "more are"
+        raise ValueError(f"its header promises {promised} values of shape {shape}, but {there} there")
+    return np.frombuffer(values, np.uint8).reshape(shape).copy()
 
 
 def parse_cifar(content: bytes) -> tuple[np.ndarray, np.ndarray]:
@@ -127,48 +151,12 @@ def parse_cifar_tar(content: bytes) -> list[tuple[np.ndarray, np.ndarray]]:
     tarfile.ReadError: empty file
     """
     with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as archive:
-        members = {Path(member.name).name: member for member in archive if member.isfile()}
+        members = {}
+        for member in archive:
+            if member.size > CIFAR_RECORDS * 3073:  # before it is unpacked
+                raise ValueError(f"its file {member.name} has {member.size} bytes; expected {CIFAR_RECORDS * 3073}")
+            members |= {Path(member.name).name: member} if member.isfile() else {}
         missing = [name for name in CIFAR_FILES if name not in members]
         if missing:
             raise ValueError(f"{', '.join(missing)} is missing in it; expected the binary version of CIFAR-10")
         return [parse_cifar(archive.extractfile(members[name]).read()) for name in CIFAR_FILES]
-
-
-def parse_npz(content: bytes) -> dict[str, np.ndarray]:
-    """All arrays of an npz by name; an array of Python objects is refused, it would have to be unpickled (ours).
-
-    >>> packed = io.BytesIO(); np.savez(packed, labels=np.array([3, 1]))
-    >>> parse_npz(packed.getvalue())["labels"].tolist()
-    [3, 1]
-    """
-    if content[:2] != b"PK":
-        raise ValueError("it is not an npz archive (pickles are never read, they can run code)")
-    with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
-
-
-def parse_jpegs(content: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """An npz of JPEG images: images (n,3,h,w) uint8 and labels (n,); lossy, the pixels are not the publisher's (ours).
-
-    Image i is `jpeg[offsets[i]:offsets[i+1]]`. 60,000 images take about 10 s; nothing decoded is written to disk.
-
-    Raises:
-        ValueError: an array is missing, the offsets do not cut the bytes into a piece per label, or a piece is no JPEG.
-
-    >>> packed = io.BytesIO(); np.savez(packed, labels=np.array([3, 1]))
-    >>> parse_jpegs(packed.getvalue())
-    Traceback (most recent call last):
-    ValueError: it has arrays labels; expected jpeg, offsets and labels
-    """
-    from PIL import Image  # matplotlib brings Pillow; only this reader needs it
-
-    arrays = parse_npz(content)
-    if not {"jpeg", "offsets", "labels"} <= set(arrays):
-        raise ValueError(f"it has arrays {', '.join(arrays)}; expected jpeg, offsets and labels")
-    packed, offsets, labels = arrays["jpeg"].tobytes(), arrays["offsets"].astype(np.int64), arrays["labels"]
-    ends = (0, len(packed)) == (offsets[0], offsets[-1]) if len(offsets) else False
-    if not ends or len(offsets) != len(labels) + 1 or (np.diff(offsets) <= 0).any():
-        raise ValueError(f"its {len(offsets)} offsets do not cut {len(packed)} bytes into {len(labels)} images")
-    pieces = (io.BytesIO(packed[start:end]) for start, end in zip(offsets[:-1], offsets[1:]))
-    images = np.stack([np.asarray(Image.open(piece).convert("RGB")) for piece in pieces])
-    return np.ascontiguousarray(images.transpose(0, 3, 1, 2)), labels

@@ -4,6 +4,7 @@ from hfkd.cells import Grid
 from hfkd.methods import METHODS
 from hfkd.tunings import ALPHAS, BOTH, LABELLED, TUNINGS
 
+EPSILONS = (0.1, 0.3, 1.0, 3.0, 10.0)  # and None, the true counts
 BASE = "hfkd_ramp"  # what notebooks 30 and 50 vary: the method of the highest validation score in `tuning`
 RULED = (  # every rule at its best value on validation data (tuning_rules)
     {"weighting": "ramp", "ramp_length": 10, "alpha": 0.35},
@@ -114,6 +115,15 @@ GRIDS = {
             {**HFKD, "wire": ("fp16",)},
         ),
         "what each part is worth: knowledge, matching, paths, schedule, transport, divergence",
+    ),
+    "70": Grid(
+        "70_privacy",
+        (
+            OWN,
+            {"method": ("hfkd",), **BOTH},
+            {"method": ("hfkd",), **BOTH, "epsilon": EPSILONS},
+        ),
+        "label counts released with noise: both endpoints over epsilon; the base configuration releases the true ones",
     ),
     "faults": Grid(
         "70_faults",

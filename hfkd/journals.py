@@ -18,6 +18,9 @@ TEXT = [*RUN, "kind"]
 WHOLE = ["seed", "round", "from", "to", "client", "closed", "level", "class", "count", "bytes"]
 KEYS = {"ledger": ["seed", "round", "to", "from"], "weights": ["seed", "round", "client"],
         "counts": ["seed", "client", "class"]}  # fmt: skip
+MORE = {"ledger": ["kind", "revenue", "weight", "bytes"], "counts": ["level", "count"],
+        "weights": ["weight", "closed", "hard", "soft", "own", "other", "cosine"]}  # fmt: skip
+KINDS = ("teacher", "feedback", "peer", "self")
 
 
 def of_run(outcome, where: tuple) -> dict[str, pd.DataFrame]:
@@ -48,7 +51,8 @@ def load(path: str | Path, name: str) -> pd.DataFrame:
         path: the result file. name: one of NAMES.
 
     Raises:
-        FileNotFoundError: no such journal. ValueError: it is not the one that the JSON was written for.
+        FileNotFoundError: no such journal.
+        ValueError: it is not the one that the JSON was written for, or not a journal.
     """
     path = Path(path)
     file = path_of(path, name)
@@ -56,11 +60,28 @@ def load(path: str | Path, name: str) -> pd.DataFrame:
         raise FileNotFoundError(f"{path} has no {file.name} beside it; `hfkd run ... --out {path.name}` writes one")
     if read_record(path).get("journals", {}).get(name) != rows_digest(file.read_bytes()):
         raise ValueError(f"{file} is not the file that the JSON of {path.name} was written for; restore both")
-    frame = pd.read_csv(file, dtype={column: str for column in TEXT}, keep_default_na=False, na_values=None,
-                        encoding="utf-8")  # fmt: skip
+    try:
+        return _checked(pd.read_csv(file, dtype=str, keep_default_na=False, encoding="utf-8"), name)
+    except ValueError as error:  # so are pandas' own parser errors
+        raise ValueError(f"{file} cannot be read ({str(error).strip()}); restore it, or run again") from error
+
+
+def _checked(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """A journal, read as text, with its types; or a ValueError."""
+    columns = [*RUN, *KEYS[name], *MORE[name]]
+    if missing := [column for column in columns if column not in frame]:
+        raise ValueError(f"it lacks the columns {', '.join(missing)}; expected {', '.join(columns)}")
     for column in frame.columns.difference(TEXT):
-        cells = pd.to_numeric(frame[column].replace("", np.nan))
-        frame[column] = cells if column in WHOLE else cells.astype(float)
+        cells = pd.to_numeric(frame[column].replace("", np.nan)).astype(float)
+        bad = ~((cells >= 0) & (cells < 2**53) & (cells % 1 == 0)) if column in WHOLE else np.isinf(cells)
+        if bad.any():
+            expected = "integers >= 0" if column in WHOLE else "finite numbers"
+            raise ValueError(f"{column} has the value {cells[bad].iloc[0]:g}; expected {expected}")
+        frame[column] = cells.astype(np.int64) if column in WHOLE else cells
+    if "kind" in frame and len(odd := frame.loc[~frame["kind"].isin(KINDS), "kind"]):
+        raise ValueError(f"kind has the value {odd.iloc[0]!r}; expected one of {', '.join(KINDS)}")
+    if (twice := frame.duplicated([*RUN, *KEYS[name]])).any():
+        raise ValueError(f"{twice.sum()} rows repeat a key; expected each {', '.join(KEYS[name])} once")
     return frame.assign(skew=frame["skew"].astype(float))
 
 

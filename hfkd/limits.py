@@ -6,12 +6,16 @@ Everything here is checked before anything runs; each refusal is one sentence th
 import math
 
 from hfkd.faults import SHARES
+from hfkd.privacy import SMALLEST
 from hfkd.revenue import LARGEST
+from hfkd.shares import shares
 
-RANGES = {  # (lowest, highest) of every number, both allowed; None: open
+MOST = 10**9  # no number of a configuration is larger: more is a slip of the keyboard, and float32 would not hold it
+
+RANGES = {  # (lowest, highest) of every number, both allowed; None: MOST
     "skew": (1e-6, None), "classes_per_client": (1, None), "clients": (1, None), "pool_size": (1, None),
-    "public_size": (1, None), "balanced_size": (1, None), "minimum": (3, None), "rounds": (1, None),
-    "epochs": (1, None), "batch": (1, None), "lr": (0.0, None), "momentum": (0.0, 1.0), "alpha": (0.0, 1.0),
+    "public_size": (1, None), "balanced_size": (1, None), "minimum": (3, None), "rounds": (1, 1_000_000),
+    "epochs": (1, 100_000), "batch": (1, 100_000), "lr": (0.0, None), "momentum": (0.0, 1.0), "alpha": (0.0, 1.0),
     "beta": (0.0, 1.0), "refresh": (1, None), "revenue_temperature": (1e-3, None), "warmup": (0, None),
     "ramp_length": (1, None), "ramp_power": (1e-6, None), "controller_rate": (0.0, None), "prior_power": (0.0, None),
     "strength": (0.0, None), "test_share": (0.01, 0.9), "val_share": (0.0, 0.9),
@@ -19,7 +23,8 @@ RANGES = {  # (lowest, highest) of every number, both allowed; None: open
     "max_gap": (1, None), "revenue_matching": (0.0, 1.0), "revenue_personality": (0.0, 1.0), "power": (0.0, None),
     "dropout": (0.0, 1.0), "straggling": (0.0, 1.0), "offline": (0.0, 1.0), "liars": (0.0, 1.0),
     "exploding": (0.0, 1.0),
-    "spoken": (1, None), "client_memory": (1e-3, None), "eval_every": (1, None), "threads": (1, None),
+    "spoken": (1, None), "client_memory": (1e-3, None), "eval_every": (1, None), "threads": (1, 1024),
+    "epsilon": (SMALLEST, None),
 }  # fmt: skip
 WEIGHTINGS = ("fixed", "ramp", "loss_ratio", "revenue", "gradient", "uncertainty")
 ROBUST = ("median", "trimmed")
@@ -42,10 +47,12 @@ def check(config) -> None:
     """
     for name, (low, high) in RANGES.items():
         value = getattr(config, name)
-        if value is not None and not (math.isfinite(value) and value >= low and (high is None or value <= high)):
-            raise ValueError(f"{name} is {value!r}; expected {low} or more" + (f", at most {high}" if high else ""))
+        high = MOST if high is None else high
+        if value is not None and not low <= value <= high:  # nan is refused as well
+            raise ValueError(f"{name} is {value!r}; expected {low} or more, at most {high}")
     if len(config.level_share) != 3:
         raise ValueError(f"level_share is {config.level_share}; expected three shares, of level 1, 2 and 3")
+    shares("level_share", config.level_share)
     for name, words in CHOICES.items():
         value = getattr(config, name)
         if value is not None and value not in words:

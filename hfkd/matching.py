@@ -14,7 +14,7 @@ from hfkd.constraints import Paths, admissible, load_left, why_alone
 from hfkd.coverage import group_value, match_groups
 from hfkd.rounds import Part, constant, fill, parts
 from hfkd.solvers import largest, stable
-from hfkd.tables import counted, dial
+from hfkd.tables import counted, dial, paid
 
 __all__ = ["RULES", "Matching", "Paths", "admissible", "describe", "group", "group_value", "match"]
 
@@ -82,7 +82,7 @@ def match(counts: np.ndarray, paths: Paths, rule: str = "coverage", personality:
     >>> match([[4, 0], [0, 4], [2, 2]], Paths([1, 2, 2], fan_in=1), personality=0).edges[0].tolist()
     [False, True, False]
     """
-    if rule not in RULES:
+    if not isinstance(rule, str) or rule not in RULES:
         raise ValueError(f"rule is {rule!r}; expected one of {', '.join(RULES)}")
     counts, n = counted(counts), len(paths.levels)
     if len(counts) != n:
@@ -91,7 +91,7 @@ def match(counts: np.ndarray, paths: Paths, rule: str = "coverage", personality:
         raise ValueError(f"rule 'random' got rng {rng!r}; expected a numpy Generator, such as np.random.default_rng(0)")
     dial(personality)
     allowed, edges = admissible(paths), np.zeros((n, n), dtype=bool)
-    earned = np.broadcast_to(0.0, (n, n)) if revenue is None else share * np.asarray(revenue, float)
+    earned = paid(revenue, share, n)
     drawn, total = rng.random((n, n)) if rule == "random" else None, 0.0
 
     def fit(students, teachers):  # ids -> (R, T), what every rule but "coverage" chooses by

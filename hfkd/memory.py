@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from hfkd import blocks, data, levels
+from hfkd.partition import check_sizes
 
 SILENT = {  # methods that pool no answers; a test holds it against what they decide
     "local", "balanced_local", "fedavg", "fedprox", "heterofl", "inclusivefl", "fml", "fedkd", "fd", "fedproto",
@@ -54,10 +55,12 @@ def check(config, dataset, seeds: int, public=None) -> float:
     """The bytes of `needed`, if the device has them.
 
     Raises:
-        ValueError: more than is free; the sentence says what takes most and what to change.
+        ValueError: more than is free; the sentence says what takes most and what to change. Or what
+            `partition.check_sizes` refuses.
 
     Source: ours.
     """
+    check_sizes(dataset, config.clients, config.balanced_size)
     parts = needed(config, dataset, seeds, public, config.public != "none" and config.method not in SILENT)
     total, free = sum(parts.values()), available(config.device)
     if total > free:

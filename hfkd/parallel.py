@@ -49,7 +49,7 @@ def finished(cells: list[Cell], jobs: int, report: Callable[[str], None], place=
     Raises:
         ChildProcessError: a process died. Whatever else a cell raises. The others are stopped then.
     """
-    memory.tell(cells, jobs, report)
+    memory.tell(cells, jobs, report)  # what cannot be read is said here as well, before any process starts
     start = time.monotonic()
     context = multiprocessing.get_context("spawn")  # a forked child would inherit torch's threads in an unknown state
     rounds = context.RawArray("l", len(cells))  # each cell writes its own place; a lock could die with who holds it

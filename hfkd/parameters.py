@@ -6,6 +6,8 @@ string. So every value is checked here, against the cell itself, before anything
 
 import ast
 import json
+import math
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -37,12 +39,13 @@ def parameters(path: Path) -> dict[str, Parameter]:
         raise FileNotFoundError(f"there is no notebook {path}; the folder {path.parent} has none of that name")
     try:
         cells = [cell for cell in json.loads(path.read_text("utf-8"))["cells"] if "parameters" in tags(cell)]
-    except (ValueError, KeyError, TypeError):
+        kinds, lines = [cell["cell_type"] for cell in cells], ["".join(cell["source"]).splitlines() for cell in cells]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # no JSON, or of another shape
         raise ValueError(f"{path.name} is no notebook; expected a JSON file with cells") from None
-    if len(cells) != 1 or cells[0]["cell_type"] != "code":
+    if kinds != ["code"]:
         raise ValueError(f"{path.name} has {len(cells)} cells tagged `parameters`; expected one code cell")
     found: dict[str, Parameter] = {}
-    for line in filter(str.strip, "".join(cells[0]["source"]).splitlines()):
+    for line in filter(str.strip, lines[0]):
         try:
             name, parameter = parse_line(line)
         except ValueError as error:
@@ -71,7 +74,7 @@ def parse_line(line: str) -> tuple[str, Parameter]:
     >>> parse_line("seeds: list[int] = [0, 1]  # repeats")
     ('seeds', Parameter(type='list[int]', value=[0, 1], help='repeats'))
     """
-    wrong = ValueError(f"the line `{line}` is not `name: type = literal  # help` with a single `=`")
+    wrong = ValueError(f"the line `{line}` has another form; expected `name: type = literal  # help` with a single `=`")
     try:
         (node,) = ast.parse(line).body
     except (SyntaxError, ValueError):
@@ -87,7 +90,7 @@ def parse_line(line: str) -> tuple[str, Parameter]:
     try:
         return node.target.id, Parameter(kind, _fitted(ast.literal_eval(node.value), kind), comment.lstrip("# "))
     except ValueError:
-        raise ValueError(f"the line `{line}` has a value that is no literal of type {kind}") from None
+        raise ValueError(f"the line `{line}` has another value; expected a literal of type {kind}") from None
 
 
 def checked(path: Path, given: Mapping[str, object]) -> dict[str, object]:
@@ -109,16 +112,32 @@ def checked(path: Path, given: Mapping[str, object]) -> dict[str, object]:
         kind, default, _ = known[name]
         try:
             values[name] = _fitted(_literal(value) if isinstance(value, str) and kind != "str" else value, kind)
-        except (ValueError, SyntaxError):
+        except ValueError:
             raise ValueError(
                 f"{Path(path).name}: `{name}` is {value!r}; expected a value of type {kind}, such as {default!r}"
             ) from None
     return values
 
 
+def literal(text: str) -> object:
+    """The Python literal that a text spells (ours).
+
+    Raises:
+        ValueError: it spells none, or one that is too deep to be read.
+
+    >>> literal("(1, .5)"), literal("'a'")
+    ((1, 0.5), 'a')
+    """
+    try:
+        with warnings.catch_warnings(action="ignore"):  # of "1is 2" the compiler warns before it is refused
+            return ast.literal_eval(text)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError) as error:  # all that it may raise
+        raise ValueError(f"{text!r} is no literal") from error
+
+
 def _literal(text: str) -> object:
     """The Python literal that a text spells; `true` and `false` count as well."""
-    return ast.literal_eval({"true": "True", "false": "False"}.get(text.strip(), text.strip()))
+    return literal({"true": "True", "false": "False"}.get(text.strip(), text.strip()))
 
 
 def _fitted(value: object, kind: str) -> object:
@@ -127,8 +146,8 @@ def _fitted(value: object, kind: str) -> object:
         if not isinstance(value, list):
             raise ValueError
         return [_fitted(item, kind[5:-1]) for item in value] if "[" in kind else value
-    if kind == "float" and type(value) is int:
+    if kind == "float" and type(value) is int and abs(value) < 2**53:
         return float(value)
-    if type(value) is not SCALARS[kind]:  # not isinstance: True is no int here
+    if type(value) is not SCALARS[kind] or kind == "float" and not math.isfinite(value):  # `is`: True is no int here
         raise ValueError
     return value

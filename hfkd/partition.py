@@ -79,11 +79,11 @@ def split(dataset: Dataset, *, seed: int, clients: int, partition: str, skew: fl
     >>> len(fed.public), len(fed.balanced), fed.counts.shape, sum(map(len, fed.train + fed.val + fed.test))
     (200, 300, (8, 10), 1297)
     """
-    integer("clients", clients, 1)
+    check_sizes(dataset, clients, balanced_size)
     if partition not in PARTITIONS:
         raise ValueError(f"unknown partition {partition!r}; expected one of {', '.join(PARTITIONS)}")
     if partition == "natural" and dataset.client is None:
-        raise ValueError(f"data set {dataset.name} has no client ids; the partition natural needs them")
+        raise ValueError(f"data set {dataset.name} has no client ids; the partition natural needs them, take another")
     free = ~dataset.is_test
     balanced = _balanced(dataset, balanced_size, stream(seed, "balanced"))
     free[balanced] = False
@@ -104,11 +104,20 @@ def split(dataset: Dataset, *, seed: int, clients: int, partition: str, skew: fl
     return Federation(public, train, val, test, balanced, counts.astype(np.int64), levels)
 
 
+def check_sizes(dataset: Dataset, clients: int, balanced_size: int) -> None:
+    """Refuse more clients than samples, and a balanced set that has not the same number of each class.
+
+    Said before memory is counted: sizes that no data set has would need any amount. Raises ValueError.
+    """
+    if integer("clients", clients, 1) > len(dataset.labels):
+        raise ValueError(f"clients is {clients}; expected at most the {len(dataset.labels)} samples of {dataset.name}")
+    if integer("balanced_size", balanced_size, dataset.n_classes) % dataset.n_classes:
+        raise ValueError(f"balanced_size is {balanced_size}; expected a multiple of the {dataset.n_classes} classes")
+
+
 def _balanced(dataset: Dataset, size: int, rng) -> np.ndarray:
     """size / C sorted indices of each class, from the test part, or from everything where there is none."""
     n_classes = dataset.n_classes
-    if integer("balanced_size", size, n_classes) % n_classes:
-        raise ValueError(f"balanced_size is {size}; expected a multiple of the {n_classes} classes")
     allowed = dataset.is_test if dataset.is_test.any() else np.ones_like(dataset.is_test)
     members = [np.flatnonzero(allowed & (dataset.labels == c)) for c in range(n_classes)]
     least = int(np.argmin([len(index) for index in members]))
@@ -122,7 +131,7 @@ def _draw(free: np.ndarray, size: int, name: str, rng) -> np.ndarray:
     """size sorted indices out of the mask."""
     index = np.flatnonzero(free)
     if integer(name, size, 1) > len(index):
-        raise ValueError(f"{name} is {size}, but only {len(index)} samples are left to draw from")
+        raise ValueError(f"{name} is {size}, but only {len(index)} samples are left; expected at most that")
     return np.sort(rng.choice(index, size, replace=False))
 
 
@@ -139,7 +148,8 @@ def _owner(dataset, pool, clients, partition, skew, classes_per_client, minimum,
         return level_dependent(labels, levels, skew, rng, minimum=minimum)
     given = natural(dataset.client)
     if given.max() + 1 != clients:
-        raise ValueError(f"clients is {clients}, but data set {dataset.name} has {given.max() + 1} given clients")
+        has = f"data set {dataset.name} has {given.max() + 1} given clients"
+        raise ValueError(f"clients is {clients}, but {has}; expected that number")
     return given[pool]
 
 

@@ -21,6 +21,9 @@ def data_home() -> Path:
     Read at every call, so that setting HFKD_DATA after the import still counts. A relative HFKD_DATA is taken from the
     repository, never from the working folder: a notebook and the command line then see the same files.
 
+    Raises:
+        ValueError: it begins with the home folder of a user that does not exist.
+
     >>> import os
     >>> before = os.environ.get("HFKD_DATA")
     >>> os.environ["HFKD_DATA"] = "../shared/data"
@@ -32,4 +35,7 @@ def data_home() -> Path:
     >>> if before is not None: os.environ["HFKD_DATA"] = before
     """
     chosen = os.environ.get("HFKD_DATA", "").strip()
-    return (ROOT / Path(chosen).expanduser()).resolve() if chosen else ROOT / "data" / "raw"
+    try:
+        return (ROOT / Path(chosen).expanduser()).resolve() if chosen else ROOT / "data" / "raw"
+    except RuntimeError:
+        raise ValueError(f"HFKD_DATA is {chosen!r}, whose home folder nobody knows; expected a folder") from None

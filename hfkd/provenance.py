@@ -19,6 +19,8 @@ import numpy as np
 from hfkd import paths
 from hfkd.bystanders import BYSTANDERS
 
+KINDS = {"parameters": dict, "checksums": dict, "commands": list, "methods": dict, "journals": dict,
+         "seconds": float | int}  # of what is read back from a record
 NEXT = "choose another --out, or start over with --fresh (make reproduce FRESH=1)"
 
 
@@ -63,8 +65,6 @@ def code_digest(folder: str | Path = Path(__file__).parent) -> str:
     Returns:
         64 hexadecimal digits. A comment counts too: equal digests mean equal code to the byte (line ends apart).
 
-    Source: *ours*.
-
     >>> len(code_digest())
     64
     """
@@ -87,8 +87,6 @@ def in_the_way(path: str | Path, base: Mapping, code: str) -> None:
     Raises:
         ValueError: the file there has other parameters (named with both values), was made by other code, was altered,
             or has no JSON; the sentence names the next step.
-
-    Source: *ours*.
     """
     path = Path(path)
     if not path.exists():
@@ -101,8 +99,8 @@ def in_the_way(path: str | Path, base: Mapping, code: str) -> None:
         rest = f"; {len(differing) - 3} more" if len(differing) > 3 else ""
         raise ValueError(f"{path} holds another configuration ({'; '.join(differing[:3])}{rest}); {NEXT}")
     if record.get("code") != code:
-        old = str(record.get("code"))[:12]
-        raise ValueError(f"{path} was made by other code (digest {old} there, {code[:12]} here); {NEXT}")
+        digests = f"digest {str(record.get('code'))[:12]} there, {code[:12]} here"
+        raise ValueError(f"{path} was made by other code ({digests}); {NEXT}")
 
 
 def read_record(path: Path) -> dict:
@@ -110,16 +108,17 @@ def read_record(path: Path) -> dict:
 
     Raises:
         ValueError: there is none, it is broken, or it was written for other rows than those in the CSV.
-
-    Source: *ours*.
     """
     note = path.with_suffix(".json")
     if not note.is_file():
         raise ValueError(f"{path} has no {note.name} beside it, so nobody knows how it was made; {NEXT}")
     try:
         record = json.loads(note.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{note} is not valid JSON ({error}); {NEXT}") from error
+    whole = isinstance(record, dict) and all(isinstance(record[k], kind) for k, kind in KINDS.items() if k in record)
+    if not whole:
+        raise ValueError(f"{note} is no record of a result; expected an object as `hfkd run` writes it; {NEXT}")
     if record.get("rows_sha256") != rows_digest(path.read_bytes()):
         raise ValueError(f"{path} is not the file that {note.name} was written for; restore both, or {NEXT}")
     return record

@@ -7,6 +7,7 @@ the rows is in `endpoints`, what stands in the JSON in `provenance`; both are to
 import json
 import os
 import re
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -23,6 +24,7 @@ __all__ = ["CELL", "COLUMNS", "KEY", "METRICS", "POINTS", "SCENE", "SHARES", "at
            "write_files"]
 
 TEXT = ["experiment", "method", "dataset", "public", "partition", "variant"]
+LONGEST = 200  # bytes in the name of a result file: journals and temporary files have longer ones
 WHOLE = ["seed", "round", "client", "level", "samples", "teachers", "bytes_up", "bytes_down"]
 
 
@@ -48,11 +50,7 @@ def save(frame: pd.DataFrame, path: str | Path, provenance: Mapping, journals: M
         raise ValueError(f"result file {path} does not end in .csv; expected such a name, the JSON takes the same stem")
     rows = _checked(frame).sort_values(KEY, kind="stable")
     rows["skew"] = rows["skew"].map("{:g}".format)
-    twice = rows[rows.duplicated(KEY)]
-    if len(twice):
-        key = ", ".join(f"{column} {twice.iloc[0][column]}" for column in KEY[1:])
-        raise ValueError(f"{len(twice)} result rows repeat a key, first {key}; expected one row per client and round")
-    text = rows.to_csv(index=False, float_format="%.6f", lineterminator="\n")
+    text = _once(rows).to_csv(index=False, float_format="%.6f", lineterminator="\n")
     record = plain(provenance) | {"rows_sha256": rows_digest(text.encode())}
     if journals:
         record["journals"] = {name: rows_digest(body.encode()) for name, (_, body) in journals.items()}
@@ -64,13 +62,20 @@ def check_out(out: Path) -> None:
     """Return if the file can be written, before hours are spent on what goes into it.
 
     Raises:
-        ValueError: a name that does not end in .csv, or a folder that takes no new file.
+        ValueError: a name that does not end in .csv or is too long, a folder of that name, or one that takes no file.
     """
+    if (length := max((len(os.fsencode(part)) for part in out.parts), default=0)) > LONGEST:
+        raise ValueError(f"result file {out} has a name of {length} bytes; expected at most {LONGEST}")
+    if out.is_dir():
+        raise ValueError(f"result file {out} is a folder; expected the name of a file, such as {out / 'run.csv'}")
     if out.suffix != ".csv":
-        raise ValueError(f"result file {out} does not end in .csv; the JSON is written beside it under the same stem")
+        raise ValueError(f"result file {out} does not end in .csv; expected such a name, the JSON takes the same stem")
     folder = next(parent for parent in out.absolute().parents if parent.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise ValueError(f"result file {out} cannot be written: {folder} takes no new file; choose another --out")
+    try:
+        tempfile.TemporaryFile(dir=folder).close()  # asks the file system itself: root may write where nobody can
+    except OSError as error:
+        reason = f"{folder} takes no new file ({error.strerror})"
+        raise ValueError(f"result file {out} cannot be written: {reason}; choose another --out") from error
 
 
 def load(path: str | Path) -> pd.DataFrame:
@@ -91,8 +96,8 @@ def load(path: str | Path) -> pd.DataFrame:
     types = {c: str if c in [*TEXT, "skew"] else np.int64 if c in WHOLE else float for c in COLUMNS}
     blank = {c: [""] for c in types if types[c] is float}  # a method called "NA" or an empty variant is text
     try:
-        return _checked(pd.read_csv(path, dtype=types, keep_default_na=False, na_values=blank, encoding="utf-8"))
-    except ValueError as error:  # so are pandas' own parser errors
+        return _once(_checked(pd.read_csv(path, dtype=types, keep_default_na=False, na_values=blank, encoding="utf-8")))
+    except (ValueError, OverflowError) as error:  # so are pandas' own parser errors
         reason = str(error).strip().rstrip(".")
         again = f"`{_command(path)} --fresh` makes it anew"
         raise ValueError(f"result file {path} cannot be read ({reason}); {again}") from error
@@ -136,6 +141,15 @@ def _checked(frame: pd.DataFrame) -> pd.DataFrame:
     return frame
 
 
+def _once(rows: pd.DataFrame) -> pd.DataFrame:
+    """The same rows, if none repeats a key; or a ValueError."""
+    twice = rows[rows.duplicated(KEY)]
+    if len(twice):
+        key = ", ".join(f"{column} {twice.iloc[0][column]}" for column in KEY[1:])
+        raise ValueError(f"{len(twice)} result rows repeat a key, first {key}; expected one row per client and round")
+    return rows
+
+
 def _numbers(cells: pd.Series) -> pd.Series:
     """A column as integers (WHOLE) or floats, accuracies within [0, 1]; or a ValueError."""
     try:
@@ -146,7 +160,7 @@ def _numbers(cells: pd.Series) -> pd.Series:
     if whole:
         bad = ~np.isfinite(numbers) | (numbers % 1 != 0) | (numbers < 0)
     else:
-        bad = (numbers < 0) | (numbers > 1) if share else numbers < 0
+        bad = (numbers < 0) | (numbers > 1 if share else np.isinf(numbers)) | (numbers.isna() & (cells.name in KEY))
     if bad.any():
         expected = "an integer >= 0" if whole else "a fraction in [0, 1]" if share else "a number >= 0"
         raise ValueError(f"column {cells.name!r} has the value {numbers[bad].iloc[0]:g}; expected {expected}")

@@ -8,6 +8,7 @@ import platform
 import time
 from contextlib import closing
 from dataclasses import asdict
+from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ import pandas as pd
 import torch
 
 from hfkd import checkpoints, endpoints, journals, outputs, provenance, results
+from hfkd.given import LARGEST
 from hfkd.methods import METHODS
 from hfkd.parallel import Cell, finished
 
@@ -40,8 +42,8 @@ def run_cells(note, cells, seeds, out, shared, fresh, kept, report, jobs, every)
     results.check_out(out)
     if jobs is not None and jobs < 1:
         raise ValueError(f"jobs is {jobs}; expected at least 1")
-    if not seeds or len(set(seeds)) < len(seeds) or min(seeds) < 0:
-        raise ValueError(f"seeds are {list(seeds)}; expected integers >= 0, each once")
+    if not all(isinstance(s, Integral) and 0 <= s <= LARGEST for s in seeds) or not 0 < len(seeds) == len(set(seeds)):
+        raise ValueError(f"seeds are {list(seeds)}; expected integers >= 0, each once, up to {LARGEST}")
     if not every >= 0:
         raise ValueError(f"checkpoint is {every}; expected seconds between two of them, 0 or more")
     with outputs.alone(out, fresh) as folder:
@@ -107,11 +109,11 @@ class _Found(NamedTuple):
 
 def _found(out, shared) -> _Found:
     """What there is, if the file is there and may be added to; else nothing."""
+    empty = {"seconds": 0.0, "checksums": {}, "commands": [], "methods": {}}
     if out is None or not out.exists():
-        record = {"seconds": 0.0, "checksums": {}, "commands": [], "methods": {}}
-        return _Found(pd.DataFrame(columns=endpoints.COLUMNS), record, {}, set())
+        return _Found(pd.DataFrame(columns=endpoints.COLUMNS), empty, {}, set())
     provenance.in_the_way(out, shared, provenance.code_digest())
-    rows, record = results.load(out), provenance.read_record(out)
+    rows, record = results.load(out), empty | provenance.read_record(out)
     done = results.done(rows)
     rows = rows[pd.MultiIndex.from_frame(rows[endpoints.CELL]).isin(done)]  # a run cut off halfway is run again
     return _Found(rows, record, journals.there(out, done), done)

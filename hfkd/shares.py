@@ -1,4 +1,4 @@
-"""Whole numbers out of shares, the levels of the clients, and the checks of numbers in partitions (ours)."""
+"""Whole numbers out of shares, the levels of the clients, and the checks of numbers (ours)."""
 
 import math
 
@@ -59,7 +59,7 @@ def positive(name: str, value) -> None:
 
 def shares(name: str, value) -> np.ndarray:
     """Shares as an array, if they are positive and sum to 1."""
-    share = np.asarray(value, float)
-    if share.ndim != 1 or not len(share) or not (share > 0).all() or abs(share.sum() - 1) > 1e-9:
+    fits = all(isinstance(each, (int, float, np.number)) and 0 < each <= 1 for each in value)
+    if not fits or not abs(sum(value) - 1) <= 1e-9:
         raise ValueError(f"{name} is {value!r}; expected positive shares that sum to 1, level 1 first")
-    return share
+    return np.asarray(value, float)

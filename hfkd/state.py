@@ -13,6 +13,7 @@ from hfkd import memory
 from hfkd.cohorts import Cohort, cohort
 from hfkd.knowledge import log_prior
 from hfkd.partition import Federation, split
+from hfkd.privacy import messages
 from hfkd.streams import stream
 
 
@@ -24,8 +25,8 @@ class State:
     cohorts: list[Cohort]
     images: torch.Tensor  # (n, channel, height, width) standardised; public images of another data set follow
     labels: torch.Tensor  # (n,)
-    prior: torch.Tensor  # (z * N, c) log prior of every client
-    released: np.ndarray  # (z, N, c) counts as the clients release them; today the true ones
+    prior: torch.Tensor  # (z * N, c) log prior of every client by its true counts, for its own loss and readout alone
+    released: np.ndarray  # (z, N, c) counts as the clients release them: all that anybody else knows of their labels
     parameters: np.ndarray  # (z, N) parameters of each client's network
     private_streams: list[np.random.Generator]  # one per flat id; nothing but private batches draws from them
     public_streams: list[np.random.Generator]
@@ -66,10 +67,11 @@ def start(config, dataset, seeds, public=None) -> State:
         members = ids[level_of[ids] == level]
         rngs = [stream(seeds[i // n], "weights", i % n) for i in members]
         cohorts.append(cohort(level, config.levels, shape, dataset.n_classes, members, rngs, device))
+    released = np.stack([messages(own, config.epsilon, seed) for own, seed in zip(counts, seeds)])
     flat = [(seed, client) for seed in seeds for client in range(n)]
     return State(
-        splits, cohorts, images, labels, log_prior(counts.reshape(len(flat), -1)).to(device, images.dtype), counts,
-        _parameters(cohorts, len(seeds), n),
+        splits, cohorts, images, labels, log_prior(counts.reshape(len(flat), -1)).to(device, images.dtype),
+        released, _parameters(cohorts, len(seeds), n),
         [stream(seed, "batches", client) for seed, client in flat],
         [stream(seed, "public batches", client) for seed, client in flat],
         np.zeros((len(seeds), n, 2), dtype=np.int64),
@@ -128,6 +130,8 @@ def _tensors(dataset, public, device):
     """Images with mean 0, deviation 1 over the publisher's training part; public ones follow by the same constants."""
     known = dataset.images[~dataset.is_test]
     mean, deviation = known.mean(dtype=np.float64), known.std(dtype=np.float64)
+    if deviation == 0:
+        raise ValueError(f"data set {dataset.name} has pixels of value {mean:g} only; expected images that differ")
     parts = [dataset.images] if public is None else [dataset.images, public.images]
     images = torch.cat([torch.from_numpy(part).to(device, torch.float32) for part in parts])
     labels = np.concatenate([dataset.labels] + ([np.full(len(public.labels), -1)] if public else []))

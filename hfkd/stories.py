@@ -61,11 +61,18 @@ def story(path: str | Path, client: int, seed: int | None = None, **where) -> St
         raise ValueError(f"seed is {seed}; expected one of {some(seeds)}, of which {path.name} has journals")
     run["seed"] = seeds[0] if seed is None else seed
     held, rounds, edges = (_of(books[name], seed=run["seed"]) for name in ("counts", "weights", "ledger"))
-    counts = held.pivot(index="client", columns="class", values="count").to_numpy(int)
+    counts = held.pivot(index="client", columns="class", values="count")
+    if counts.isna().any(axis=None) or list(counts.index) != list(range(len(counts))) or counts.shape[1] < 2:
+        file = journals.path_of(path, "counts")
+        raise ValueError(f"{file} has {len(held)} counts of seed {run['seed']}; expected one for each client from 0 "
+                         "and each of two or more classes")
+    counts = counts.to_numpy(int)
     if not 0 <= client < len(counts):
         raise ValueError(f"client is {client}; expected one of 0 to {len(counts) - 1}")
     levels = held.groupby("client")["level"].first().to_numpy(int)
-    settings = read_record(path)["parameters"] | run | parse_set(re.split(r",(?=\w+=)", run["variant"] or "variant="))
+    settings = _settings(path) | run | parse_set(re.split(r",(?=\w+=)", run["variant"] or "variant="))
+    if len(edges) and (most := edges[["from", "to"]].to_numpy().max()) >= len(counts):
+        raise ValueError(f"{journals.path_of(path, 'ledger')} names client {most}; expected 0 to {len(counts) - 1}")
     edges, last = edges[edges["to"] == client], edges["round"].max()
     own, others = edges[edges["from"] == client], edges[edges["from"] != client]
     return Story(
@@ -76,6 +83,15 @@ def story(path: str | Path, client: int, seed: int | None = None, **where) -> St
         _of(rounds, client=client).set_index("round")[["weight", "closed", "hard", "soft", "own", "other", "cosine"]],
         _shares(rows, run, client),
     )  # fmt: skip
+
+
+def _settings(path) -> dict:
+    """The parameters that the rows of a result file share, with those that a page tells."""
+    settings = read_record(path).get("parameters", {})
+    if missing := sorted({"fan_in", "gate", "max_gap", "personality", "revenue", "rule"} - settings.keys()):
+        names = ", ".join(missing)
+        raise ValueError(f"{path.with_suffix('.json')} lacks the parameters {names}; expected those of a run")
+    return settings
 
 
 def find(path: str | Path) -> Path:

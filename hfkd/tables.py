@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+MOST = 2.0**53  # float64 holds every integer up to here
 BLOCK = 2**16  # numbers in a temporary array: there is none of (R, T, C), and these stay in the processor's cache
 
 
@@ -49,34 +50,37 @@ def two(check: Callable, students: np.ndarray, teachers: np.ndarray | None) -> t
     return students, teachers
 
 
-def _numbers(values: np.ndarray, name: str) -> np.ndarray:
+def _table(values: np.ndarray, name: str) -> np.ndarray:
     """`values` as a float64 table (N >= 1, C >= 2), or an error that says what it is instead."""
     try:
-        table = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise ValueError(f"{name} is no table of numbers; expected shape (clients, classes)") from None
-    if table.ndim != 2 or table.shape[0] < 1 or table.shape[1] < 2:
-        raise ValueError(f"{name} has shape {table.shape}; expected (clients, classes) with at least 1 and 2")
-    return table
+        found = np.asarray(values)
+        found = found.astype(np.float64) if found.dtype.kind in "biufO" else None
+    except (TypeError, ValueError, OverflowError):
+        found = None
+    if found is None:
+        raise ValueError(f"{name} is no table of numbers; expected shape (clients, classes)")
+    if found.ndim != 2 or found.shape[0] < 1 or found.shape[1] < 2:
+        raise ValueError(f"{name} has shape {found.shape}; expected (clients, classes) with at least 1 and 2")
+    return found
 
 
 def counted(counts: np.ndarray) -> np.ndarray:
     """`counts` as float64 whole numbers, or an error that names client and class."""
-    n = _numbers(counts, "counts")
-    wrong = ~np.isfinite(n) | (n < 0) | (n != np.floor(n))
+    n = _table(counts, "counts")
+    wrong = ~((n >= 0) & (n <= MOST) & (n == np.floor(n)))
     if wrong.any():
         i, c = np.argwhere(wrong)[0]
-        raise ValueError(f"counts of client {i}, class {c} is {n[i, c]:g}; expected a non-negative integer")
+        raise ValueError(f"counts of client {i}, class {c} is {n[i, c]:g}; expected a non-negative integer up to 2**53")
     return n
 
 
 def shared(p: np.ndarray) -> np.ndarray:
     """`p` as float64 label distributions, or an error that names the client."""
-    p = _numbers(p, "p")
-    wrong = ~np.isfinite(p) | (p < 0)
+    p = _table(p, "p")
+    wrong = ~((p >= 0) & (p <= 1 + 1e-6))
     if wrong.any():
         i, c = np.argwhere(wrong)[0]
-        raise ValueError(f"p of client {i}, class {c} is {p[i, c]:g}; expected a share >= 0")
+        raise ValueError(f"p of client {i}, class {c} is {p[i, c]:g}; expected a share from 0 to 1")
     off = np.abs(p.sum(axis=1) - 1) > 1e-6
     if off.any():
         i = int(np.argmax(off))
@@ -85,11 +89,48 @@ def shared(p: np.ndarray) -> np.ndarray:
 
 
 def dial(personality: float) -> None:
-    """Refuse a dial outside [0, 1].
+    """Refuse a dial that is no number from 0 to 1.
 
     >>> dial(1.5)
     Traceback (most recent call last):
     ValueError: personality is 1.5; expected a number from 0 (consistency) to 1 (personality)
     """
-    if not 0 <= personality <= 1:
-        raise ValueError(f"personality is {personality}; expected a number from 0 (consistency) to 1 (personality)")
+    if not _fraction(personality):
+        raise ValueError(f"personality is {personality!r}; expected a number from 0 (consistency) to 1 (personality)")
+
+
+def paid(revenue: np.ndarray | None, share: float, n: int) -> np.ndarray:
+    """(N, N) share * revenue, 0 where there is none, or an error that says what is wrong with them.
+
+    >>> paid([[0, 1], [-1, 0]], 0.5, 2).tolist()
+    [[0.0, 0.5], [-0.5, 0.0]]
+    """
+    if not _fraction(share):
+        raise ValueError(f"share is {share!r}; expected a number from 0 to 1")
+    if revenue is None:
+        return np.broadcast_to(0.0, (n, n))
+    revenue = numbers("revenue", revenue)
+    if revenue.shape != (n, n) or not (np.abs(revenue) <= 1).all():
+        raise ValueError(f"revenue has shape {revenue.shape}, or an entry outside -1..1; expected ({n}, {n}) in -1..1")
+    return share * revenue.astype(np.float64)
+
+
+def numbers(name: str, values) -> np.ndarray:
+    """`values` as an array of numbers, or an error that names them.
+
+    >>> numbers("sizes", [[1], [2, 3]])
+    Traceback (most recent call last):
+    ValueError: sizes is no table of numbers; expected rows of equal length
+    """
+    try:
+        found = np.asarray(values)
+    except ValueError:
+        found = None
+    if found is None or found.dtype.kind not in "biuf":
+        raise ValueError(f"{name} is no table of numbers; expected rows of equal length")
+    return found
+
+
+def _fraction(value) -> bool:
+    """Whether it is a number from 0 to 1."""
+    return isinstance(value, (int, float, np.integer, np.floating)) and 0 <= value <= 1

@@ -160,7 +160,8 @@ def test_bad_counts_are_named(function, counts, sentence):
 
 @pytest.mark.parametrize("p, sentence", [
     ([[.5, .5], [.6, .5]], "p of client 1 sums to 1.1; expected 1"),
-    ([[1.5, -.5]], "p of client 0, class 1 is -0.5; expected a share >= 0"),
+    ([[1.5, -.5]], "p of client 0, class 0 is 1.5; expected a share from 0 to 1"),
+    ([[-.5, .5]], "p of client 0, class 0 is -0.5; expected a share from 0 to 1"),
     ([[.5, np.nan]], "p of client 0, class 1 is nan"),
     ([.5, .5], r"p has shape \(2,\)"),
 ])

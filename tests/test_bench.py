@@ -113,9 +113,9 @@ def test_work_apart_tells_its_own_peak():
 
 
 @pytest.mark.parametrize(("options", "sentence"), [
-    (["--threads", "0"], "threads is 0; expected at least 1"),
-    (["--repeats", "0"], "repeats is 0; expected at least 1"),
-    (["--device", "tpu"], "device is 'tpu'; expected cpu, or cuda where torch finds a GPU"),
+    (["--threads", "0"], "threads is 0; expected 1 or more"),
+    (["--repeats", "0"], "repeats is 0; expected an integer >= 1"),
+    (["--device", "tpu"], "device is 'tpu'; expected one of cpu, cuda"),
 ])  # fmt: skip
 def test_bench_refuses(options, sentence, capsys):
     assert main(["bench", "--only", "fml-round", *options]) == 2

@@ -7,7 +7,7 @@ from dataclasses import FrozenInstanceError, fields, replace
 import pytest
 
 from hfkd import learning, revenue, transport
-from hfkd.config import CHOICES, PROFILES, RANGES, Config, configure, parse_seeds, parse_set, seeds_of, settings
+from hfkd.config import CHOICES, MOST, PROFILES, RANGES, Config, configure, parse_seeds, parse_set, seeds_of, settings
 from hfkd.knowledge import POOLINGS
 from hfkd.levels import WIDTHS
 from hfkd.losses import DIRECTIONS
@@ -61,10 +61,11 @@ def test_every_number_has_a_range_and_its_ends_hold():
     for name, (low, high) in RANGES.items():
         earning = {} if name == "spoken" else EARNING  # revenue by labels needs all images
         assert getattr(configure(**(earning | {name: low})), name) == low
-        if high is not None:
-            assert getattr(configure(**(EARNING | {name: high})), name) == high
-            with pytest.raises(ValueError, match=f"^{name} is .*; expected {low} or more, at most {high}$"):
-                configure(**{name: math.nextafter(high, math.inf)})
+        top, fits = MOST if high is None else high, {"public_size": MOST} if name == "spoken" else EARNING
+        assert getattr(configure(**(fits | {name: top})), name) == top
+        above = top + 1 if isinstance(low, int) else math.nextafter(top, math.inf)
+        with pytest.raises(ValueError, match=f"^{name} is .*; expected {low} or more, at most {top}$"):
+            configure(**{name: above})
         below = low - 1 if isinstance(low, int) else math.nextafter(low, -math.inf)
         with pytest.raises(ValueError, match=f"^{name} is {below!r}; expected {low} or more"):
             configure(**{name: below})

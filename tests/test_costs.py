@@ -38,7 +38,7 @@ def test_another_shape_is_a_sentence(said, tmp_path):
         costs.read(tmp_path / "a.json")
 
 
-@pytest.mark.parametrize("text", ["", "{", "[1]", "7", "null"])
+@pytest.mark.parametrize("text", ["", "{", "[1]", "7", "null", "[" * 100_000])
 def test_no_record_is_a_sentence(text, tmp_path):
     with pytest.raises(FileNotFoundError, match="hfkd bench --json a.json` makes one"):
         costs.read(tmp_path / "a.json")

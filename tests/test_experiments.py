@@ -26,7 +26,7 @@ def made_up(rows):
     edges = to.assign(**{"round": 2, "from": 0, "kind": "self", "revenue": 0.0, "weight": 1.0, "bytes": 0})
     signals = dict.fromkeys(("hard", "soft", "own", "other", "cosine"), np.nan)
     weights = who.assign(round=1, weight=.5, closed=0, **signals)[WEIGHTS]
-    return edges[LEDGER], weights, who.assign(**{"class": 0, "count": 9})
+    return edges[LEDGER], weights, who.assign(**{"level": 1, "class": 0, "count": 9})
 
 
 @pytest.fixture

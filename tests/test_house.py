@@ -18,13 +18,14 @@ LONGEST_FILE, LONGEST_FUNCTION = 200, 40  # lines; of a function the docstring i
 
 # From the ground up: a module may import those before it. `methods` and `plots` are folders, `hfkd` is hfkd/__init__.py.
 ORDER = """
-    paths peaks streams tables assess losses levels shares progress parameters bystanders provenance outputs checkpoints given faults
-    formats download data schemes partition
-    constraints rounds coverage solvers matching knowledge weighting revenue limits config batched blocks cohorts training
-    memory state measure transport networks earning course signals hearing learning ledger federation averaging methods needs
-    floor bench bench_match overhead workloads sweep parallel endpoints compat pairing curves results journals
-    statistics overview ranking claims costs plots stories explaining
-    running cells tunings grids experiments benchmarks chaos exhibits rendering notebooks listing commands hfkd cli
+    paths peaks streams tables assess losses levels shares progress parameters given bystanders provenance outputs
+    checkpoints faults archives formats download data schemes partition
+    constraints rounds coverage solvers matching knowledge weighting privacy revenue limits config batched blocks cohorts
+    training memory state measure transport networks earning course signals hearing learning ledger federation averaging
+    methods needs floor bench bench_match overhead workloads sweep parallel endpoints compat pairing curves leak results
+    journals statistics overview ranking claims costs plots stories explaining
+    running cells tunings grids disclosure experiments benchmarks chaos exhibits rendering notebooks plans listing commands
+    hfkd cli
 """.split()
 # Closer than the order: these may import only what is named.
 ONLY = {name: set() for name in ("paths", "streams", "tables", "losses", "levels")} | {

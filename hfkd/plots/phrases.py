@@ -50,6 +50,7 @@ PHRASES = {  # what a variant's text says in words; a pattern fits whole name=va
     "liars=([^,]+),lie=([^,]+)": r"\1 lie (\2)",
     "doubt=True": "doubt",
     "recall=True": "recall",
+    "epsilon=([^,]+)": r"epsilon \1",
 }
 
 
