@@ -3,7 +3,7 @@
 Notebooks and `hfkd render` draw from the same tables, so a figure in figures/ shows what the notebook shows.
 """
 
-from hfkd import costs, explaining, journals, overview, paths, plots
+from hfkd import costs, disclosure, explaining, faults, journals, overview, paths, plots
 from hfkd.grids import BASE
 from hfkd.results import load
 
@@ -64,15 +64,37 @@ def _best(comparison):
     return main, [run for run in found if "weighting" not in run]
 
 
+def kept_at_one() -> str:
+    """What was asked of the matching made from counts at epsilon 1, and what the committed table says (METHOD 8)."""
+    table = disclosure.load(paths.RESULTS / "70_privacy.matching.csv")
+    lost = 100 - 100 * table[table["epsilon"] == 1].groupby(["skew", "fan_in"])["kept"].mean()
+    told = ", ".join(f"{loss:.2f} % (Dirichlet {skew:g}, {many} teachers)" for (skew, many), loss in lost.items())
+    return f"at epsilon 1 the matching loses 0.2 % at most: {told}: {'yes' if lost.max() <= 0.2 else 'no'}"
+
+
+def say_of_liars() -> str:
+    """What became of the say of label-flippers, by variant and skew, in the committed ledger."""
+    ledger, lines = journals.load(paths.RESULTS / "70_faults.csv", "ledger"), []
+    for (variant, skew), rows in ledger.groupby(["variant", "skew"]):
+        lying, honest = (faults.trust(rows, 0.2, who)[1].mean(axis=1) for who in (True, False))
+        lines.append(f"{variant}, Dirichlet {skew:g}: say of a liar {lying.iloc[0]:.4f} to {lying.iloc[-1]:.4f}, "
+                     f"of an honest client {honest.iloc[0]:.4f} to {honest.iloc[-1]:.4f}")  # fmt: skip
+    return "\n".join(lines)
+
+
 def committed() -> dict:
     """Name -> figure, all drawn from the committed results.
 
     Raises:
         FileNotFoundError: a result file is missing; the sentence names the command that makes it.
     """
-    names = ("20_weighting", "30_group_distillation", "40_comparison", "40_comparison_depth", "50_ablations")
-    weighting, groups, comparison, depth, ablations = (load(paths.RESULTS / f"{name}.csv") for name in names)
-    ledger = paths.RESULTS / "30_group_distillation.csv"
+    names = ("20_weighting", "30_group_distillation", "40_comparison", "40_comparison_depth", "50_ablations",
+             "70_privacy", "70_faults")  # fmt: skip
+    weighting, groups, comparison, depth, ablations, noisy, struck = (
+        load(paths.RESULTS / f"{name}.csv") for name in names
+    )
+    ledger, private = paths.RESULTS / "30_group_distillation.csv", paths.RESULTS / "70_privacy.csv"
+    matching, leak = (disclosure.load(disclosure.path_of(private, name)) for name in ("matching", "leak"))
     controls = comparison["variant"].str.contains("rule=|pooling=")
     main, best = _best(comparison)
     own = (comparison["method"] == "hfkd") & (comparison["variant"] == "") & (comparison["partition"] == "dirichlet")
@@ -98,4 +120,8 @@ def committed() -> dict:
         "fig60_floor": plots.fig_floor(cost.rounds),
         "fig60_scale": plots.fig_scale(cost.rounds, cost.matched),
         "fig60_price": price(comparison, cost.rounds),
+        "fig70_epsilon": plots.fig_epsilon(noisy, matching),
+        "fig70_leak": plots.fig_leak(leak, matching),
+        "fig70_faults": plots.fig_faults(struck),
+        "fig70_trust": plots.fig_trust(journals.load(paths.RESULTS / "70_faults.csv", "ledger")),
     }

@@ -79,6 +79,28 @@ def honest(frame, share: float):
     return frame[[not lying[seed][client] for seed, client in zip(frame["seed"], frame["client"])]]
 
 
+def trust(ledger, share: float, lying: bool) -> tuple:
+    """What those who would lie at that share, or the others, earn their honest listeners, and what say they have.
+
+    Revenue is the mean over edges; say is the mean, over all pairs with an honest listener, of the weight that it gives
+    the speaker, 0 where there is no edge.
+
+    Args:
+        ledger: rows of one variant with columns seed, round, from, to, revenue, weight. lying: who speaks.
+
+    Returns:
+        (revenue, say): a row per round, a column per seed.
+    """
+    clients = int(ledger[["from", "to"]].max().max()) + 1
+    lies = {seed: liars(int(seed), clients, share) for seed in ledger["seed"].unique()}
+    speaks, hears = ([lies[seed][i] for seed, i in zip(ledger["seed"], ledger[end])] for end in ("from", "to"))
+    rows = ledger[(np.array(speaks) == lying) & ~np.array(hears) & (ledger["from"] != ledger["to"])]
+    groups = rows.groupby(["round", "seed"])
+    revenue, say = groups["revenue"].mean().unstack("seed"), groups["weight"].sum().unstack("seed").fillna(0)
+    many = {seed: int(who.sum()) for seed, who in lies.items()}
+    return revenue, say / [(clients - many[s]) * (many[s] if lying else clients - many[s] - 1) for s in say.columns]
+
+
 def of_round(config, seeds, round: int) -> Faults | None:
     """Who is struck in a round, counted from 1; None where the configuration asks for no fault."""
     if not any(getattr(config, name) for name in SHARES):

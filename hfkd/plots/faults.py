@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator
 
-from hfkd.faults import honest, liars
+from hfkd.faults import honest, trust
 from hfkd.overview import PRIMARY, gains, key
 from hfkd.plots.canvas import CYCLE, INK, PAGE, finish, new, styled
 from hfkd.plots.margins import draw_means, limits
@@ -132,6 +132,7 @@ def fig_trust(ledger: pd.DataFrame, share: float = 0.2) -> Figure:
 
     Source: *ours* (METHOD section 7).
 
+    >>> from hfkd.faults import liars
     >>> row = dict.fromkeys(("dataset", "public", "partition", "skew", "seed"), 0) | {"partition": "dirichlet",
     ...     "method": "hfkd", "variant": "liars=0.5,revenue=labelled", "kind": "peer", "round": 5}
     >>> t, = liars(0, 2, .5).nonzero()[0].tolist()  # who lies to the other
@@ -147,7 +148,7 @@ def fig_trust(ledger: pd.DataFrame, share: float = 0.2) -> Figure:
         column[0].axhline(0, color=INK, linewidth=.7, zorder=1)
         for (_, variant), style, marker in zip(panel.runs, ("-", "--", ":"), "osD", strict=False):
             for lying, colour, who in ((False, CYCLE[0], "honest"), (True, CYCLE[1], "liars")):
-                tables = _told(panel.rows[panel.rows["variant"] == variant], share, lying)
+                tables = trust(panel.rows[panel.rows["variant"] == variant], share, lying)
                 for axes, table in zip(column, tables, strict=True):
                     if len(table):
                         label = f"{who}: {DEFENCES.get(parted(variant)[1], parted(variant)[1])}"
@@ -160,17 +161,3 @@ def fig_trust(ledger: pd.DataFrame, share: float = 0.2) -> Figure:
     grid[1, 0].set_ylabel("say of one client")
     figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=2, handlelength=3)
     return finish(figure)
-
-
-def _told(rows: pd.DataFrame, share: float, lying: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """(revenue, say), index = round, a column per seed: of liars, or of honest others, to honest listeners."""
-    clients = int(rows[["from", "to"]].max().max()) + 1
-    lies = {seed: liars(int(seed), clients, share) for seed in rows["seed"].unique()}
-    speaker, listener = ([lies[seed][i] for seed, i in zip(rows["seed"], rows[end])] for end in ("from", "to"))
-    rows = rows.assign(lying=speaker, deceived=listener)
-    rows = rows[(rows["lying"] == lying) & ~rows["deceived"] & (rows["from"] != rows["to"])]
-    groups = rows.groupby(["round", "seed"])
-    many = {seed: int(who.sum()) for seed, who in lies.items()}
-    revenue, say = groups["revenue"].mean().unstack("seed"), groups["weight"].sum().unstack("seed").fillna(0)
-    pairs = pd.Series({s: (clients - k) * (k if lying else clients - k - 1) for s, k in many.items()})
-    return revenue, say / pairs.reindex(say.columns)
