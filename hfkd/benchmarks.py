@@ -8,6 +8,7 @@ from pathlib import Path
 from hfkd import bench_match, floor, overhead, provenance, sweep
 from hfkd.config import configure
 from hfkd.outputs import write_files
+from hfkd.results import check_out
 from hfkd.running import device_name
 from hfkd.shares import integer
 from hfkd.state import check_device
@@ -28,11 +29,13 @@ def show(only: str | None, device: str, threads: int | None, repeats: int, out: 
         out: a JSON file, or None.
 
     Raises:
-        ValueError: nothing to time, a device that is not there.
+        ValueError: nothing to time, a device that is not there, a file that cannot be written.
     """
     threads = os.cpu_count() if threads is None else threads
     check_device(configure(device=device, threads=threads))
     integer("repeats", repeats, 1)
+    if out is not None:
+        check_out(out, ".json")
     start, found, matched = time.monotonic(), [], []
     for table in sweep.TABLES if only is None else [only] if only in sweep.TABLES else []:
         print(f"{table}, {device}, {threads} threads\n{HEAD}", flush=True)

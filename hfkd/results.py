@@ -58,24 +58,24 @@ def save(frame: pd.DataFrame, path: str | Path, provenance: Mapping, journals: M
     publish(path, dict((journals or {}).values()) | {path: text, path.with_suffix(".json"): note})
 
 
-def check_out(out: Path) -> None:
+def check_out(out: Path, suffix: str = ".csv") -> None:
     """Return if the file can be written, before hours are spent on what goes into it.
 
     Raises:
-        ValueError: a name that does not end in .csv or is too long, a folder of that name, or one that takes no file.
+        ValueError: a name that does not end in the suffix or is too long, a folder of that name, or one that takes no file.
     """
     if (length := max((len(os.fsencode(part)) for part in out.parts), default=0)) > LONGEST:
         raise ValueError(f"result file {out} has a name of {length} bytes; expected at most {LONGEST}")
     if out.is_dir():
         raise ValueError(f"result file {out} is a folder; expected the name of a file, such as {out / 'run.csv'}")
-    if out.suffix != ".csv":
-        raise ValueError(f"result file {out} does not end in .csv; expected such a name, the JSON takes the same stem")
+    if out.suffix != suffix:
+        raise ValueError(f"result file {out} does not end in {suffix}; expected a name that does")
     folder = next(parent for parent in out.absolute().parents if parent.exists())
     try:
         tempfile.TemporaryFile(dir=folder).close()  # asks the file system itself: root may write where nobody can
     except OSError as error:
         reason = f"{folder} takes no new file ({error.strerror})"
-        raise ValueError(f"result file {out} cannot be written: {reason}; choose another --out") from error
+        raise ValueError(f"result file {out} cannot be written: {reason}; choose another") from error
 
 
 def load(path: str | Path) -> pd.DataFrame:

@@ -113,6 +113,7 @@ LINES = {  # the whole command line -> what the sentence says
     "run --jobs 0": "jobs is 0; expected at least 1",
     "run --jobs -3": "jobs is -3; expected at least 1",
     "run --out a": "result file a does not end in .csv",
+    "bench --json a": "result file a does not end in .json",
     "run --out ''": "result file . is a folder; expected the name of a file, such as run.csv",
     "run --out /dev/null/a.csv": "result file /dev/null/a.csv cannot be written: /dev/null takes no new file (Not a",
     f"run --out {LONG}.csv": f"result file {LONG}.csv has a name of 304 bytes; expected at most 200",
