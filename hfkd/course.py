@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hfkd.earning import Books
+from hfkd.books import Books
 from hfkd.state import State
 
 

@@ -1,4 +1,4 @@
-"""The books of a run: what everybody earned everybody, and who listens to nobody any more.
+"""What everybody earned everybody, and who listens to nobody any more, written into the books of a run.
 
 Revenue is measured each round on what was spoken, kept as a running mean, and read whenever the graph is made anew
 (`refresh`). All rules are in `revenue`; this module says what they are fed with.
@@ -6,47 +6,13 @@ Revenue is measured each round on what was spoken, kept as a running mean, and r
 Axes: z seed, s listener, t speaker, c class.
 """
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import torch
 
 from hfkd import revenue
-from hfkd.knowledge import pool, teaching_weights, without
-from hfkd.streams import stream
+from hfkd.books import present, reach, truth
+from hfkd.knowledge import pool, teaching_weights
 from hfkd.transport import asked_about
-
-
-@dataclass
-class Books:
-    """What is known at a moment of a run; arrays are changed in place or replaced, round by round."""
-
-    revenue: np.ndarray  # (z, N, N) running mean of what t earned s; 0 where nobody has measured it
-    loss: np.ndarray  # (z, N) own validation loss, nats; NaN: not measured
-    usual: np.ndarray  # (z, N) its running mean before this round
-    before: np.ndarray  # (z, N) the validation loss of the round before
-    strikes: np.ndarray  # (z, N) rounds in a row in which nobody helped
-    weight: np.ndarray  # (z, N) last alpha or beta above 0; NaN before the first
-    listened: np.ndarray  # (z, N) bool, who learned from others in the last round
-    alone_with: np.ndarray  # (z, N) the one partner that s hears while it explores, or -1
-    streams: list = field(default_factory=list)  # (seed, "exploration", client)
-    bytes: np.ndarray | None = None  # (z, N, N) over each edge since the graph was made
-    ledger: list = field(default_factory=list)  # see `ledger.close`
-    weights: list = field(default_factory=list)  # see `ledger.note`
-    own: torch.Tensor | None = None  # what everybody thinks of its last answers, where faults change what arrives
-    silent: np.ndarray | None = None  # (z, N) bool, whom nobody hears in this round; None: no faults
-    shut: np.ndarray | None = None  # (z, N) bool, who is quarantined: its answers are not finite, or are doubted
-    last: torch.Tensor | None = None  # what was last heard of everybody, NaN: nothing; kept with `recall`
-    kept: np.ndarray | None = None  # (z, N) bool, of whom that is pooled in this round
-
-
-def opened(seeds, clients) -> Books:
-    """Empty books."""
-    shape = (len(seeds), clients)
-    unknown = np.full(shape, np.nan)
-    draws = [[stream(seed, "exploration", i) for i in range(clients)] for seed in seeds]
-    return Books(np.zeros((*shape, clients)), *(unknown.copy() for _ in range(3)), np.zeros(shape, int), unknown,
-                 np.zeros(shape, bool), np.full(shape, -1), draws, np.zeros((*shape, clients), np.int64))  # fmt: skip
 
 
 def take_losses(books, now) -> None:
@@ -75,10 +41,10 @@ def measure_revenue(books, config, state, lessons, said, ears, round) -> np.ndar
             losses = losses_of(state, config, z, said[z * state.clients : (z + 1) * state.clients], round)
             answers = truth(books, said)[z * state.clients : (z + 1) * state.clients]
             mine = losses if books.own is None else losses_of(state, config, z, answers, round)
-            known = others & spoken(books, lesson, ears[z], z)
+            known = others & spoken(books, lesson, ears[z], z) & present(books, z)[:, None]
             fresh[z] = revenue.labelled(losses, np.diagonal(mine)) * known
         else:
-            credit = revenue.realised(books.before[z], books.loss[z], say(books, lesson, z)) * others
+            credit = revenue.realised(books.before[z], books.loss[z], books.shares[z]) * others
             fresh[z] = credit * books.listened[z][:, None]  # who did not listen owes it to nobody
             known = fresh[z] != 0
         books.revenue[z] = revenue.running(books.revenue[z], fresh[z], known)
@@ -117,11 +83,11 @@ def measure_shapley(books, config, state, lessons, said, ears, round) -> None:
 def judge(books, config, lessons, fresh, signals) -> None:
     """The do-no-harm gate: count for every listener the rounds in a row in which nobody helped."""
     for z, lesson in enumerate(lessons):
-        mask = np.asarray(lesson.mask, bool) & ~np.eye(len(lesson.mask), dtype=bool)
+        mask = reach(books, lesson, z)
         members = (books.revenue[z] if config.revenue == "shapley" else fresh[z]) * mask
         pooled = (books.before[z] - books.loss[z] if config.revenue == "realised"
                   else signals.own[z] - signals.other[z])  # fmt: skip
-        known = mask.any(1) & np.isfinite(pooled)
+        known = mask.any(1) & np.isfinite(pooled) & present(books, z)
         known &= books.listened[z] | (config.revenue != "realised")  # without listening a drop is one's own
         strikes = revenue.gate(members, np.nan_to_num(pooled), books.strikes[z], known)
         books.strikes[z] = np.where(books.strikes[z] >= 2, 2, strikes)  # closed is closed until the refresh
@@ -135,43 +101,6 @@ def explore(books, lessons) -> None:
             partners = np.flatnonzero(reach(books, lesson, z)[s]).tolist()
             tries = partners and chance < revenue.EXPLORATION
             books.alone_with[z, s] = partners[int(choice * len(partners))] if tries else -1
-
-
-def heard_weights(books, lesson, z):
-    """W (s, t, c) as it is heard in this round: that of the lesson among those who can be heard, or one partner alone
-    for those who explore.
-    """
-    explorers, weights = np.flatnonzero(books.alone_with[z] >= 0), lesson.weights
-    if books.silent is not None and books.silent[z].any() and weights is not None:
-        weights = without(weights, lesson.mask, books.silent[z] & ~np.eye(len(lesson.mask), dtype=bool))
-    if not len(explorers):
-        return weights
-    weights = weights.clone()
-    weights[explorers] = 0.0
-    weights[explorers, books.alone_with[z, explorers]] = 1.0
-    return weights
-
-
-def reach(books, lesson, z, refused=False) -> np.ndarray:
-    """(N, N) bool [listener, speaker]: whom else everybody can hear in this round; nobody where W is None.
-
-    Args:
-        refused: whether those count whose answers arrive and are quarantined.
-    """
-    if lesson.mask is None:
-        return np.zeros((books.revenue.shape[1],) * 2, bool)
-    mask = np.asarray(lesson.mask, bool) & ~np.eye(len(lesson.mask), dtype=bool)
-    return mask if books.silent is None else mask & ~(books.silent[z] & ~(refused & books.shut[z]))
-
-
-def truth(books, said):
-    """(z * N, n, c) what everybody thinks, where that is not what it said: its own view of its own answers."""
-    return said if books.own is None else books.own
-
-
-def say(books, lesson, z) -> np.ndarray:
-    """(N, N) share of each speaker in what each listener heard, the mean over classes; rows sum to 1."""
-    return torch.as_tensor(heard_weights(books, lesson, z)).mean(-1).cpu().numpy()
 
 
 def losses_of(state, config, z, log_p, round) -> np.ndarray:

@@ -4,7 +4,7 @@
     straggling  what others hear of a client is what it thought in the round before
     offline     a client trains and listens, and nobody hears it; its students look for other teachers
     liars       the same clients in every round send something else than they think (LIES)
-    exploding   from a round of its own on, a client sends numbers that are not finite, and learns such weights
+    exploding   from a round of its own on a client breaks: what it sends is not finite, its network stays as it was
 
 All draws come from (seed, "faults ...", client), never from the method: runs stay paired, and the clients that a share
 picks are among those that a larger share picks. A fault is in what is sent: a client's own view of its own answers is
@@ -179,18 +179,14 @@ def networks(state) -> list[tuple[dict, dict]]:
 
 
 def settle(state, before, fault: Faults) -> None:
-    """After a round of learning: what is broken becomes infinite; networks of clients that are absent, or that hold
-    numbers which are not finite, are put back to what they were before the round.
+    """After a round of learning: networks of clients that are absent or broken are put back to what they were before.
 
-    Their batches of the round are drawn all the same: those of later rounds are the same as without faults.
+    Their batches of the round are drawn all the same: those of later rounds are the same as without faults. A network
+    that training itself has broken stays so, for the run to say that it diverged.
     """
-    absent, broken = fault.absent.reshape(-1), fault.broken.reshape(-1)
+    struck = (fault.absent | fault.broken).reshape(-1)
     for cohort, parts in zip(state.cohorts, before, strict=True):
-        members = cohort.members.numpy()
-        for w in cohort.weights.values():
-            w[np.flatnonzero(broken[members])] = math.inf
-        finite = np.logical_and.reduce([w.isfinite().flatten(1).all(1).cpu().numpy() for w in cohort.weights.values()])
-        back = np.flatnonzero(absent[members] | ~finite)
+        back = np.flatnonzero(struck[cohort.members.numpy()])
         for now, kept in zip((cohort.weights, cohort.momentum), parts, strict=True):
             for name, w in now.items():
                 w[back] = kept[name][back]

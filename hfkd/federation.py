@@ -18,9 +18,10 @@ import pandas as pd
 import torch
 
 from hfkd import checkpoints, cohorts, faults
+from hfkd.books import opened, tally
 from hfkd.config import settled
 from hfkd.course import Course, Outcome, Signals, Teaching, changing, restore
-from hfkd.earning import explore, judge, measure_revenue, measure_shapley, opened, take_losses
+from hfkd.earning import explore, judge, measure_revenue, measure_shapley, take_losses
 from hfkd.hearing import hearing
 from hfkd.learning import learn, soft_targets
 from hfkd.ledger import close, count_bytes, journals, note, released
@@ -154,6 +155,8 @@ def _hear(state, books, config, method, lessons, said, ears):
     """(z * N, n, c) soft targets of this round, or None where networks travel; what was sent for them is counted."""
     if config.revenue == "realised":
         explore(books, lessons)
+    if config.revenue == "realised" or books.silent is not None:
+        tally(books, lessons)
     count_bytes(state, books, config, lessons, ears)
     return soft_targets(state, books, config, method, lessons, said)
 

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from hfkd import faults, revenue
-from hfkd.earning import public_labels, reach
+from hfkd.books import reach
+from hfkd.earning import public_labels
 from hfkd.signals import listens
 from hfkd.transport import speak
 
@@ -23,7 +24,7 @@ def hearing(state, books, config, seeds, lessons, fault, round, said=None):
     Returns:
         (ears, said): (z, N) bool who may learn from others in this round, and what arrived, or None if nobody asked.
     """
-    ears = listens(config, lessons, round)
+    ears, books.absent = listens(config, lessons, round), fault.absent if fault else None
     if not ears.any():
         return ears, None
     if said is None:
@@ -33,7 +34,7 @@ def hearing(state, books, config, seeds, lessons, fault, round, said=None):
             said, books.silent, books.shut = faults.arrive(own, before, fault, config, seeds, round)
             books.own = own
             if config.recall:
-                recall(books, said, fault.absent)
+                recall(books, said, fault.absent & ~fault.offline)
         if config.doubt:
             none = np.zeros((len(lessons), state.clients), bool)
             silent, shut = (books.silent, books.shut) if fault else (none, none)

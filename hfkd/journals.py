@@ -12,6 +12,7 @@ import pandas as pd
 from hfkd.endpoints import CELL
 from hfkd.provenance import read_record, rows_digest
 
+KINDS = ("teacher", "feedback", "peer", "fallback", "quarantined", "self")  # what a speaker is to its listener
 NAMES = ("ledger", "weights", "counts")
 RUN = CELL[:-1]  # method, dataset, public, partition, skew, variant
 TEXT = [*RUN, "kind"]
@@ -20,7 +21,6 @@ KEYS = {"ledger": ["seed", "round", "to", "from"], "weights": ["seed", "round", 
         "counts": ["seed", "client", "class"]}  # fmt: skip
 MORE = {"ledger": ["kind", "revenue", "weight", "bytes"], "counts": ["level", "count"],
         "weights": ["weight", "closed", "hard", "soft", "own", "other", "cosine"]}  # fmt: skip
-KINDS = ("teacher", "feedback", "peer", "self")
 
 
 def of_run(outcome, where: tuple) -> dict[str, pd.DataFrame]:

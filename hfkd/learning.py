@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from hfkd import cohorts, networks, training
-from hfkd.earning import heard_weights, truth
+from hfkd.books import heard_weights, truth
 from hfkd.state import stack
 from hfkd.knowledge import pool
 from hfkd.transport import material, pooled, speak, wired

@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from hfkd.earning import reach
-from hfkd.knowledge import without
+from hfkd.books import reach
 from hfkd.transport import edge_bytes, link_bytes
 
 LEDGER = ["seed", "round", "from", "to", "kind", "revenue", "weight", "bytes"]
@@ -22,18 +21,18 @@ def close(books, seeds, lessons, round) -> None:
     it, bytes what would have travelled over the edge in it if nobody relayed. `from` speaks and `to` listens; kind says
     what the speaker is to the listener. The weights of a listener sum to 1, its own row (kind self) included.
 
-    Faults leave their trace: a speaker that is quarantined when the period is closed has the kind "quarantined" and
-    weight 0; an edge that is not in the graph as decided and carried answers while a teacher was offline has the kind
-    "fallback" and weight 0.
+    Faults leave their trace: weight is then the mean over the period's rounds of what W became among those who were
+    heard. A speaker that was refused in all of them has the kind "quarantined", and weight 0; an edge that is not in
+    the graph as decided, and carried answers while a teacher was offline, has the kind "fallback".
     """
     for z, lesson in enumerate(lessons):
         if lesson.mask is not None:
-            weights, mask, kinds = torch.as_tensor(lesson.weights), np.asarray(lesson.mask, bool), edge_kinds(lesson)
-            if books.shut is not None:
-                lost = np.broadcast_to(books.shut[z], mask.shape) & ~np.eye(len(mask), dtype=bool)
-                weights, kinds = without(weights, mask, lost), np.where(lost, "quarantined", kinds)
-                kinds, mask = np.where(mask, kinds, "fallback"), mask | (books.bytes[z] > 0)
-            weight = weights.mean(-1).cpu().numpy()
+            mask, kinds = np.asarray(lesson.mask, bool), edge_kinds(lesson)
+            weight = torch.as_tensor(lesson.weights).mean(-1).cpu().numpy()
+            if books.spells:
+                weight, lost = books.heard[z] / books.spells, books.refused[z] == books.spells
+                kinds = np.where(mask, np.where(lost & (kinds != "self"), "quarantined", kinds), "fallback")
+                mask = mask | (books.bytes[z] > 0) | (weight > 0)
             to, of = np.nonzero(mask)
             books.ledger.append(pd.DataFrame({
                 "seed": seeds[z], "round": round, "from": of, "to": to, "kind": kinds[to, of],
@@ -41,6 +40,7 @@ def close(books, seeds, lessons, round) -> None:
             }))  # fmt: skip
     books.bytes[:] = 0
     books.strikes[:] = 0
+    books.spells = 0
 
 
 def count_bytes(state, books, config, lessons, ears) -> None:
@@ -51,12 +51,14 @@ def count_bytes(state, books, config, lessons, ears) -> None:
         ears: (z, N) bool, who may listen.
     """
     masks = np.stack([reach(books, lesson, z, refused=True) for z, lesson in enumerate(lessons)])
-    if books.kept is not None:
-        masks &= ~books.kept[:, None]
     heard_from = masks & (ears & (books.strikes < 2))[:, :, None]
     for z, s in np.argwhere(books.alone_with >= 0):  # who explores hears one partner
         heard_from[z, s] &= np.arange(state.clients) == books.alone_with[z, s]
-    state.sent += link_bytes(state, config, heard_from)
+    sent = link_bytes(state, config, heard_from)
+    if books.kept is not None:  # what is recalled is there already, and comes down in the pooled target
+        heard_from &= ~books.kept[:, None]
+        sent[..., 0] = link_bytes(state, config, heard_from)[..., 0]
+    state.sent += sent
     books.bytes += edge_bytes(state, config) * heard_from
 
 

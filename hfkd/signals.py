@@ -16,7 +16,8 @@ import numpy as np
 import torch
 
 from hfkd import cohorts, weighting
-from hfkd.earning import losses_of, truth
+from hfkd.books import truth
+from hfkd.earning import losses_of
 from hfkd.state import public_images
 from hfkd.transport import asked_about, own_images
 

@@ -16,7 +16,7 @@ from hfkd.assess import coverage, distributions, similarity, union_gain
 from hfkd.config import parse_set
 from hfkd.provenance import read_record
 
-KINDS = ("teacher", "feedback", "peer", "fallback", "quarantined")
+KINDS = journals.KINDS[:-1]  # all but oneself
 ALWAYS = "`hfkd run ... --out X.csv` always writes them, a grid keeps those of some variants only"
 
 

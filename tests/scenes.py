@@ -4,7 +4,7 @@ import torch
 
 from hfkd import data, federation
 from hfkd.config import configure
-from hfkd.earning import opened
+from hfkd.books import opened
 from hfkd.methods import METHODS
 from hfkd.state import start
 from hfkd.transport import speak

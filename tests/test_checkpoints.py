@@ -11,7 +11,7 @@ from hfkd import checkpoints, data, federation
 from hfkd.checkpoints import Place, load, pack, save, unpack
 from hfkd.config import configure
 from hfkd.course import changing
-from hfkd.earning import Books, opened
+from hfkd.books import Books, opened
 from hfkd.methods import METHODS
 from hfkd.provenance import plain
 from hfkd.revenue import EXPLORATION

@@ -9,7 +9,8 @@ from sklearn.metrics import log_loss
 
 from hfkd import data, federation, hearing, revenue
 from hfkd.config import configure
-from hfkd.earning import heard_weights, opened, spoken
+from hfkd.books import heard_weights, opened
+from hfkd.earning import spoken
 from hfkd.knowledge import pool, teaching_weights
 from hfkd.methods import METHODS
 from hfkd.streams import stream

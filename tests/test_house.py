@@ -21,7 +21,7 @@ ORDER = """
     paths peaks streams tables assess losses levels shares progress parameters given bystanders provenance outputs
     checkpoints faults archives formats download data schemes partition
     constraints rounds coverage solvers matching knowledge weighting privacy revenue limits config batched blocks cohorts
-    training memory state measure transport networks earning course signals hearing learning ledger federation averaging
+    training memory state measure transport networks books earning course signals hearing learning ledger federation averaging
     methods needs floor bench bench_match overhead workloads sweep parallel endpoints compat pairing curves leak results
     journals statistics overview ranking claims costs plots stories explaining
     running cells tunings grids disclosure experiments benchmarks chaos exhibits rendering notebooks plans listing commands

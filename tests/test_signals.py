@@ -10,7 +10,7 @@ from torch.func import functional_call
 
 from hfkd import data, federation, signals
 from hfkd.config import configure
-from hfkd.earning import opened
+from hfkd.books import opened
 from hfkd.learning import soft_targets
 from hfkd.methods import METHODS
 from hfkd.signals import Heard, heard, reads, own_losses
