@@ -14,7 +14,7 @@ from scenes import SMALL
 from scipy.stats import pearsonr
 from sklearn.metrics import roc_auc_score
 
-from hfkd import cli, data, disclosure, eavesdropping, federation, hearing, leak, outputs
+from hfkd import cli, data, disclosure, eavesdropping, exhibits, federation, hearing, leak, outputs
 from hfkd.assess import distributions
 from hfkd.config import configure
 from hfkd.methods import METHODS
@@ -286,3 +286,16 @@ def test_denoised_is_what_its_formula_says():
     np.testing.assert_array_equal(leak.denoised(seen, base, 1, 0), distributions(seen))
     np.testing.assert_array_equal(leak.denoised(seen, base, 0, 3), [base, base])
     np.testing.assert_allclose(leak.denoised(seen, base, .5, 1), [[19 / 28, 31 / 140, .1], (base + 1 / 3) / 2])
+
+
+def test_the_table_of_the_matching_says_how_near_a_guess_comes_and_who_is_small(written, monkeypatch):
+    rows, counts = written[1]["matching"], split_of(configure("smoke", **TINY, skew=.5), DIGITS, 0).counts
+    mine = rows[(rows["skew"] == .5) & (rows["seed"] == 0)]
+    assert mine["small"].unique() == pytest.approx((counts.sum(1) < 300).mean())
+    blind = leak.success(np.tile(leak.mean_of(counts), (6, 1)), counts)["distance"]
+    assert abs(mine[mine["epsilon"] == .001]["guessed"] - blind).max() < .1
+    assert (mine[mine["epsilon"] == 10]["guessed"] < .01).all()
+    table = rows.assign(kept=1., small=.25)
+    monkeypatch.setattr(disclosure, "load", lambda path: table)
+    said = exhibits.kept_at_one()
+    assert ": yes; clients with fewer than 300 records, of whom that was not asked: 25 % (Dirichlet 0.1), 25 %" in said
