@@ -35,6 +35,21 @@ def distributions(counts: np.ndarray) -> np.ndarray:
     return np.where(total > 0, n / np.maximum(total, 1), 1 / n.shape[1])
 
 
+def distance(p: np.ndarray, q: np.ndarray) -> np.ndarray:
+    """Total variation, client by client: 1/2 sum_c |p_i(c) - q_i(c)|.
+
+    Args:
+        p, q: (N, C) distributions, rows sum to 1.
+
+    Returns:
+        (N,) in [0, 1]; 0 for equal rows, 1 where no class is shared.
+
+    >>> distance(np.array([[1, 0], [.5, .5]]), np.array([[0, 1], [1, 0]])).tolist()
+    [1.0, 0.5]
+    """
+    return abs(p - q).sum(axis=1) / 2
+
+
 def uniformity(p: np.ndarray) -> np.ndarray:
     """U(p) = H(p) / ln C: 1 for the uniform distribution, 0 where one class has everything.
 

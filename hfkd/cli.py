@@ -117,8 +117,10 @@ def _privacy(options):
 
     seeds = config.parse_seeds(options.seeds) if options.seeds is not None else None
     out = options.out or paths.RUNS / options.profile / "70_privacy.csv"
-    tables = disclosure.write(out, options.profile, seeds, options.jobs, lambda line: print(line, file=sys.stderr),
+    tables = disclosure.write(out, options.profile, seeds, options.jobs, commands._reporter(),
                               **config.parse_set(options.set))  # fmt: skip
+    if sys.stderr.isatty():
+        print("\r\033[K", end="", file=sys.stderr)
     for name, table in disclosure.summaries(tables).items():
         print(f"{name}, means over seeds; rows in {disclosure.path_of(out, name)}\n{table.to_string()}\n")
 

@@ -1,5 +1,8 @@
 """What stands on a command line, as values: seeds and settings (ours)."""
 
+from collections.abc import Sequence
+from numbers import Integral
+
 from hfkd.parameters import literal
 
 LARGEST, MANY = 10**9, 1_000  # seeds are at most this large, and at most so many
@@ -26,6 +29,21 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         expected = f"numbers and ranges such as 0-4 or 0,3,7-9, {MANY} at most, up to {LARGEST}, each once"
         raise ValueError(f"seeds is {text!r}; expected {expected}") from None
     return seeds
+
+
+def repeats(seeds: Sequence[int]) -> tuple[int, ...]:
+    """The seeds as they are.
+
+    Raises:
+        ValueError: none at all, one twice, or one that is no integer from 0 to LARGEST.
+
+    >>> repeats([3, 1])
+    (3, 1)
+    """
+    fit = all(isinstance(seed, Integral) and 0 <= seed <= LARGEST for seed in seeds)
+    if not fit or not 0 < len(seeds) == len(set(seeds)):
+        raise ValueError(f"seeds are {list(seeds)}; expected integers >= 0, each once, up to {LARGEST}")
+    return tuple(seeds)
 
 
 def parse_set(assignments: list[str]) -> dict:

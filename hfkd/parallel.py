@@ -1,4 +1,4 @@
-"""Cells of a grid side by side: one process per job, one line of progress with an estimate.
+"""Cells side by side: one process per job, one line of progress with an estimate.
 
 Every cell computes with its own fixed number of threads, so how many run at once changes the time and not one number.
 Processes end with the one that started them, whatever ends it, and without a word: Ctrl-C is answered there alone.
@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import wait
 from typing import NamedTuple
@@ -21,8 +22,8 @@ from hfkd.config import Config
 from hfkd.methods import METHODS
 
 
-DIED = ("a process that ran cells died, most often for want of memory; what is done is kept, the same command goes on "
-        "from there, with --jobs 1 in less memory")  # fmt: skip
+DIED = ("a process that ran cells died, most often for want of memory; what is saved is kept, and the same command takes "
+        "less memory with --jobs 1")  # fmt: skip
 
 
 class Cell(NamedTuple):
@@ -34,32 +35,43 @@ class Cell(NamedTuple):
 
 
 def finished(cells: list[Cell], jobs: int, report: Callable[[str], None], place=None) -> Iterator[tuple]:
-    """Runs the cells, at most `jobs` at a time, and yields each as it is done, in any order.
+    """The rows of all cells: `spread` of one run each.
 
     Args:
-        cells: what to run.
-        jobs: processes; 1 runs in this one.
-        report: called with one line of text about every second.
+        cells, jobs, report: as for `spread`.
         place: checkpoints.Place of the grid, or None: no cell writes checkpoints.
 
     Yields:
         (cell, what federation.run returns, name -> checksum of the data sets it read); in place of the outcome a
         ValueError, where a cell ended in one: training that diverges ends its own cell only.
+    """
+    return spread(partial(_run, place), cells, jobs, report)
+
+
+def spread(act: Callable, cells: list[Cell], jobs: int, report: Callable[[str], None]) -> Iterator:
+    """Yields act(cell, tick) of every cell as it is done, at most `jobs` at a time, in any order.
+
+    Args:
+        act: a function of a module, which other processes import by name; it calls tick(round, rounds) now and then.
+        cells: what to run.
+        jobs: processes; 1 runs in this one.
+        report: called with one line of text about every second.
 
     Raises:
-        ChildProcessError: a process died. Whatever else a cell raises. The others are stopped then.
+        ValueError: what `memory.tell` refuses, before any process starts. ChildProcessError: a process died. Whatever
+            else `act` raises. The others are stopped then.
     """
     memory.tell(cells, jobs, report)  # what cannot be read is said here as well, before any process starts
     start = time.monotonic()
     context = multiprocessing.get_context("spawn")  # a forked child would inherit torch's threads in an unknown state
     rounds = context.RawArray("l", len(cells))  # each cell writes its own place; a lock could die with who holds it
-    work = [(position, cell, place) for position, cell in enumerate(cells)]
+    work = [(position, cell, act) for position, cell in enumerate(cells)]
     if jobs == 1 or len(cells) < 2:
         _share(rounds, lambda: report(_line(cells, rounds, start)))
-        yield from map(_run, work)
+        yield from map(_done, work)
         return
     with _pool(context, min(jobs, len(cells)), rounds) as (pool, whole):
-        arriving = pool.imap_unordered(_run, work)
+        arriving = pool.imap_unordered(_done, work)
         for _ in cells:
             while True:
                 try:
@@ -106,14 +118,19 @@ def _share(rounds, after=lambda: None):
     _progress.update(rounds=rounds, after=after)
 
 
-def _run(job):
-    """One cell, in whichever process."""
-    position, cell, place = job
+def _done(job):
+    """What comes of one cell, in whichever process."""
+    position, cell, act = job
 
     def tick(round, _):
         _progress["rounds"][position] = round
         _progress["after"]()
 
+    return act(cell, tick)
+
+
+def _run(place, cell, tick):
+    """What `finished` yields of a cell."""
     config = cell.config
     dataset = data.load(config.dataset)
     public = None if config.public in ("same", "none") else data.load(config.public)

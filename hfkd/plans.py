@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from hfkd import cells, config, data, notebooks, paths, state
+from hfkd import cells, config, data, disclosure, notebooks, paths, state
 from hfkd.grids import GRIDS
 from hfkd.shares import integer
+
+MORE = {"70": ("70", "faults")}  # the grids of a notebook, where it runs others than that of its own number
 
 
 def chosen(only: str | None) -> list[Path]:
@@ -42,7 +44,7 @@ def plan(profile: str, only: str | None, assignments: Sequence[str]) -> dict[Pat
         known |= own.keys()
         mine = {name: value for name, value in given.items() if name in own}
         found[book] = notebooks.checked(book, mine | {"profile": profile})
-        _fits({name: line.value for name, line in own.items()} | found[book], GRIDS.get(book.name[:2]))
+        _fits({name: line.value for name, line in own.items()} | found[book], book.name[:2])
     if unknown := sorted(given.keys() - known):
         where, names = ", ".join(book.stem for book in books), ", ".join(sorted(known - {"profile"}))
         raise ValueError(f"parameter {unknown[0]!r} is in none of {where}; expected one of {names}")
@@ -64,18 +66,19 @@ def _given(assignments) -> dict[str, str]:
     return given
 
 
-def _fits(values: dict, grid: cells.Grid | None) -> None:
-    """Return if a notebook, and its grid if it has one, can run with these parameters."""
+def _fits(values: dict, number: str) -> None:
+    """Return if a notebook, its grids if it has any, and the tables of notebook 70 can be made of these parameters."""
     own, more = {field.name for field in fields(config.Config)}, config.parse_set(values.get("overrides", []))
     named = {name: value for name, value in values.items() if name in own}
     if twice := sorted(named.keys() & more.keys()):
         raise ValueError(f"{twice[0]} is a parameter and in overrides; expected one of the two")
     settings = config.configure(values["profile"], **(named | more))
     cells.check_names(settings)
-    if grid:
-        cells.cells(grid, values["profile"], more)
-    if values.get("seeds"):
-        config.parse_seeds(values["seeds"])
+    seeds = config.parse_seeds(values["seeds"]) if values.get("seeds") else None
+    for name in MORE.get(number, GRIDS.keys() & {number}):
+        cells.cells(GRIDS[name], values["profile"], more)
+    if number == "70":
+        disclosure.check(values["profile"], seeds, **more)
     integer("seed", values.get("seed", 0), 0)
     if integer("client", values.get("client", 0), 0) >= settings.clients:
         raise ValueError(f"client is {values['client']}; expected one of 0 to {settings.clients - 1}")

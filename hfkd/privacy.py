@@ -1,9 +1,13 @@
 """Privacy of the label histogram: integer counts leave a client once, with two-sided geometric noise.
 
-The claim, exactly: record-level differential privacy of the histogram message. One record more or less changes one
+The claim, exactly: record-level differential privacy of the histogram message. Neighbours are two training sets of one
+client that differ by one record, the split into training, validation and test taken as given. That record changes one
 count by 1, so noise with P(k) ~ exp(-epsilon |k|) on every count makes the message epsilon-differentially private;
-clipping at 0 and dividing by the sum afterwards cost nothing. Logits leak too (`leak` measures how much), and so does
-whatever else a method sends: class means tell which classes a client has.
+clipping at 0 and dividing by the sum afterwards cost nothing. Of a client's records before the split nothing is
+claimed: here the split is drawn over all of them, and one record more may change many counts.
+
+Whatever else travels is outside of the claim: answers (`leak` measures what an attacker learns of them), levels,
+reports of revenue, and the presence of a class, which class means and classwise answers tell.
 
 OpenDP's mechanism is the one to release real counts by. The seeded twin is for simulation only: who knows the seed
 knows the noise. Source: Ghosh, Roughgarden and Sundararajan 2012 (0811.2841); its use here is ours (METHOD section 8).
@@ -13,7 +17,7 @@ import math
 
 import numpy as np
 
-from hfkd.assess import distributions
+from hfkd.assess import distance, distributions
 from hfkd.matching import Paths, admissible, group_value, match
 from hfkd.streams import stream
 from hfkd.tables import numbers
@@ -151,7 +155,7 @@ def told(counts, released) -> np.ndarray:
     >>> told([[4, 0]], [[3, 1]]).tolist()
     [0.25]
     """
-    return abs(distributions(counts) - distributions(released)).sum(axis=1) / 2
+    return distance(distributions(counts), distributions(released))
 
 
 def _checked(counts, epsilon) -> np.ndarray:

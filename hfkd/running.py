@@ -8,7 +8,6 @@ import platform
 import time
 from contextlib import closing
 from dataclasses import asdict
-from numbers import Integral
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,7 +15,7 @@ import pandas as pd
 import torch
 
 from hfkd import checkpoints, endpoints, journals, outputs, provenance, results
-from hfkd.given import LARGEST
+from hfkd.given import repeats
 from hfkd.methods import METHODS
 from hfkd.parallel import Cell, finished
 
@@ -42,8 +41,7 @@ def run_cells(note, cells, seeds, out, shared, fresh, kept, report, jobs, every)
     results.check_out(out)
     if jobs is not None and jobs < 1:
         raise ValueError(f"jobs is {jobs}; expected at least 1")
-    if not all(isinstance(s, Integral) and 0 <= s <= LARGEST for s in seeds) or not 0 < len(seeds) == len(set(seeds)):
-        raise ValueError(f"seeds are {list(seeds)}; expected integers >= 0, each once, up to {LARGEST}")
+    seeds = repeats(seeds)
     if not every >= 0:
         raise ValueError(f"checkpoint is {every}; expected seconds between two of them, 0 or more")
     with outputs.alone(out, fresh) as folder:

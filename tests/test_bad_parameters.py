@@ -47,6 +47,18 @@ PARAMETERS = {  # what stands behind `reproduce -p` -> what the sentence says
     "overrides=['hard_loss=plain']": "hard_loss is an axis of 40_comparison; leave it to the grid",
     "overrides=['weighting=fixed']": "weighting is an axis of 20_weighting; leave it to the grid",
 }
+OF_70 = {  # the same, of the notebook that runs two grids and makes two tables
+    "seeds=0,100": "seeds are [0, 100]; expected none of [100, 101, 102], which fit the attack",
+    "overrides=['skew=.3']": "skew is an axis of both tables; leave it to them",
+    "overrides=['transport=private']": "transport is 'private' with dropout; expected public",
+    "overrides=['dropout=.3']": "dropout is an axis of 70_faults; leave it to the grid",
+    "overrides=['epsilon=1']": "epsilon is an axis of 70_privacy; leave it to the grid",
+}
+
+
+@pytest.mark.parametrize("parameter", OF_70)
+def test_parameters_of_notebook_70(parameter, refused):  # noqa: F811
+    assert OF_70[parameter] in refused("reproduce", "--only", "70", "-p", parameter)
 
 
 @pytest.mark.parametrize("parameter", PARAMETERS)

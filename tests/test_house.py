@@ -24,8 +24,8 @@ ORDER = """
     training memory state measure transport networks books earning course signals hearing learning ledger federation averaging
     methods needs floor bench bench_match overhead workloads sweep parallel endpoints compat pairing curves leak results
     journals statistics overview ranking claims costs plots stories explaining
-    running cells tunings grids disclosure experiments benchmarks chaos exhibits rendering notebooks plans listing commands
-    hfkd cli
+    running cells tunings grids eavesdropping disclosure experiments benchmarks chaos exhibits rendering notebooks plans
+    listing commands hfkd cli
 """.split()
 # Closer than the order: these may import only what is named.
 ONLY = {name: set() for name in ("paths", "streams", "tables", "losses", "levels")} | {

@@ -3,6 +3,9 @@ there to learn and nothing else; the tables of `hfkd privacy` are what they say.
 """
 
 import json
+import os
+import signal
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
@@ -11,7 +14,8 @@ from scenes import SMALL
 from scipy.stats import pearsonr
 from sklearn.metrics import roc_auc_score
 
-from hfkd import cli, data, disclosure, federation, hearing, leak
+from hfkd import cli, data, disclosure, eavesdropping, exhibits, federation, hearing, leak, outputs
+from hfkd.assess import distributions
 from hfkd.config import configure
 from hfkd.methods import METHODS
 from hfkd.privacy import kept, messages, told
@@ -90,7 +94,7 @@ def test_fit_is_the_minimum_of_its_loss():
 
     def loss(w):
         spread = np.concatenate(scores).std(axis=(0, 1))
-        total = [-(leak.shares(n) * np.log(leak.estimate(s, w, leak.mean_of(n)))).sum(1)
+        total = [-(distributions(n) * np.log(leak.estimate(s, w, leak.mean_of(n)))).sum(1)
                  for n, s in zip(counts, scores)]  # fmt: skip
         return np.concatenate(total).mean() + leak.RIDGE * ((w * spread) ** 2).sum()
 
@@ -102,7 +106,7 @@ def test_fit_is_the_minimum_of_its_loss():
 def test_success_is_that_of_other_peoples_code():
     rng = np.random.default_rng(4)
     counts, guess = rng.integers(0, 3, (8, 6)) + np.eye(8, 6, dtype=int), rng.dirichlet([1] * 6, 8)
-    p, base = leak.shares(counts), leak.mean_of(counts)
+    p, base = distributions(counts), leak.mean_of(counts)
     found = leak.success(guess, counts)
     assert found["auc"] == pytest.approx(roc_auc_score((counts > 0).ravel(), (guess / base).ravel()))
     assert found["distance"] == pytest.approx(np.mean([np.maximum(g - q, 0).sum() for g, q in zip(guess, p)]))
@@ -133,7 +137,7 @@ def test_an_eavesdropper_changes_nothing_and_hears_what_is_said(method, monkeypa
     plain = federation.run(config, METHODS[method], DIGITS, (0, 1)).rows
     rows, run = [], federation.run
     monkeypatch.setattr(federation, "run", lambda *given: rows.append(run(*given).rows))
-    counts, heard = disclosure.overheard(config, (0, 1))
+    counts, heard = eavesdropping.overheard(config, (0, 1))
     assert rows[0].equals(plain) and counts.shape == (2, 6, 10) and len(heard) == config.rounds
     for after, spoken in enumerate(said[: config.rounds - 1]):  # the first round is one of warming up
         each = spoken.double().numpy().reshape(2, 6, *spoken.shape[1:])
@@ -152,8 +156,9 @@ def test_tables_hold_every_run_round_and_attacker_and_say_how_they_were_made(wri
     assert sorted(p.name for p in out.parent.iterdir()) == [
         f"70_privacy.{name}.{kind}" for name in ("leak", "matching") for kind in ("csv", "json")]
     leaks = tables["leak"]
-    assert len(leaks) == 2 * 4 * 2 * 2 * len(leak.ATTACKERS) and not leaks.duplicated(disclosure.KEYS["leak"]).any()
-    assert len(lines) == 8 and leaks["distance"].between(0, 1).all() and leaks["correlation"].between(-1, 1).all()
+    assert len(leaks) == 2 * 5 * 2 * 2 * len(leak.ATTACKERS) and not leaks.duplicated(disclosure.KEYS["leak"]).any()
+    assert lines[-1] == "10/10 cells done: about 0 s left"
+    assert leaks["distance"].between(0, 1).all() and leaks["correlation"].between(-1, 1).all()
     record = json.loads((out.parent / "70_privacy.leak.json").read_text())
     assert record["commands"][0].startswith("hfkd privacy --profile smoke --set balanced_size=100")
     assert record["shadow"] == [100, 101, 102] and record["parameters"]["clients"] == 6
@@ -172,7 +177,7 @@ def test_the_table_of_the_matching_is_the_noise_of_the_runs(written):
     row = rows[(rows["skew"] == .5) & (rows["seed"] == 1) & (rows["fan_in"] == 1) & (rows["epsilon"] == .3)].iloc[0]
     fed = split_of(config, DIGITS, 1)
     assert (messages(fed.counts, .3, 1) == begun.released[0]).all()
-    paths = disclosure.Paths(fed.levels, fan_in=1)
+    paths = eavesdropping.Paths(fed.levels, fan_in=1)
     assert row["kept"] == pytest.approx(kept(fed.counts, begun.released[0], paths), rel=1e-5)
     assert row["told"] == pytest.approx(told(fed.counts, begun.released[0]).mean(), rel=1e-5)
 
@@ -202,8 +207,9 @@ def test_tables_that_were_altered_or_are_not_there(written, tmp_path):
 
 
 @pytest.mark.parametrize(("given", "words"), [
-    (dict(seeds=(0, 100)), r"seeds are \[0, 100\]; expected integers >= 0, each once, without"),
-    (dict(seeds=()), r"seeds are \[\]"),
+    (dict(seeds=(0, 100)), r"seeds are \[0, 100\]; expected none of \[100, 101, 102\], which fit the attack"),
+    (dict(seeds=()), r"seeds are \[\]; expected integers >= 0, each once"),
+    (dict(epsilon=1.), "epsilon is an axis of both tables"),
     (dict(seeds=(0, "1")), r"seeds are \[0, '1'\]"),
     (dict(seeds=(0, 0)), r"seeds are \[0, 0\]"),
     (dict(method="fedmd"), "method is an axis of both tables; leave it to them"),
@@ -216,3 +222,80 @@ def test_bad_input_is_refused_before_anything_runs(given, words, tmp_path, monke
     with pytest.raises(ValueError, match=words):
         disclosure.write(tmp_path / "a.csv", **given)
     assert not list(tmp_path.iterdir())
+
+
+def died(cell, tick):
+    """In place of a run: one of the processes is killed, as for want of memory."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_dies_ends_the_command_and_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(disclosure, "leak_rows", died)
+    with pytest.raises(ChildProcessError, match="a process that ran cells died"):
+        disclosure.write(tmp_path / "a.csv", "smoke", (0,), jobs=2, report=lambda line: None, **TINY)
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_commands_at_one_file_and_what_a_killed_one_has_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(disclosure, "spread", lambda *_: pytest.fail("something ran"))
+    with outputs.alone(tmp_path / "a.leak.csv"), pytest.raises(ValueError, match=r"a\.leak\.csv is taken"):
+        disclosure.write(tmp_path / "a.csv", **TINY)
+    (tmp_path / ".a.leak.csv.1.tmp").mkdir()
+    with outputs.alone(tmp_path / "a.leak.csv"):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_both_tables_are_new_or_none_is_wherever_a_kill_falls(written, tmp_path, monkeypatch):
+    tables, ends = written[1], []
+    for steps in range(9):
+        out = tmp_path / str(steps) / "a.csv"
+        old = {name: table.head(1) for name, table in tables.items()}
+        disclosure.save(out, old, {})
+        left, real = iter(range(steps)), os.replace
+        with monkeypatch.context() as killer:
+            killer.setattr(os, "replace", lambda *given: real(*given) if next(left, None) is not None else 1 / 0)
+            with suppress(ZeroDivisionError):
+                disclosure.save(out, tables, {})
+        with outputs.alone(disclosure.path_of(out, "leak")):
+            pass
+        ends.append([len(disclosure.load(disclosure.path_of(out, name))) for name in tables])
+    assert ends == [[1, 1]] + [[len(table) for table in tables.values()]] * 8
+
+
+def test_a_guess_from_noisy_counts_is_never_much_further_off_than_the_counts_or_nothing():
+    rng = np.random.default_rng(5)
+    true = [np.stack([rng.multinomial(300, p) for p in rng.dirichlet([.2] * 10, 20)]) for _ in range(13)]
+    for epsilon in (.001, .03, .1, .3, 10.):
+        seen = [messages(counts, epsilon, seed) for seed, counts in enumerate(true)]
+        w, t = leak.fit_counts(seen[10:], true[10:], epsilon)
+
+        def off(guess):
+            return np.mean([.5 * abs(guess(s, n) - n / n.sum(1, keepdims=True)).sum(1).mean()
+                            for s, n in zip(seen[:10], true[:10])])  # fmt: skip
+
+        found = off(lambda s, n: leak.denoised(s, leak.mean_of(n), w, t))
+        raw, blind = off(lambda s, n: distributions(s)), off(lambda s, n: leak.mean_of(n))
+        assert found < min(raw, blind) + .01
+        assert found < .97 * raw or epsilon == 10  # below the threshold it is noise
+        assert found > blind - .02 or epsilon > .001
+
+
+def test_denoised_is_what_its_formula_says():
+    base, seen = np.array([.5, .3, .2]), np.array([[7, 2, 1], [1, 1, 0]])
+    np.testing.assert_array_equal(leak.denoised(seen, base, 1, 0), distributions(seen))
+    np.testing.assert_array_equal(leak.denoised(seen, base, 0, 3), [base, base])
+    np.testing.assert_allclose(leak.denoised(seen, base, .5, 1), [[19 / 28, 31 / 140, .1], (base + 1 / 3) / 2])
+
+
+def test_the_table_of_the_matching_says_how_near_a_guess_comes_and_who_is_small(written, monkeypatch):
+    rows, counts = written[1]["matching"], split_of(configure("smoke", **TINY, skew=.5), DIGITS, 0).counts
+    mine = rows[(rows["skew"] == .5) & (rows["seed"] == 0)]
+    assert mine["small"].unique() == pytest.approx((counts.sum(1) < 300).mean())
+    blind = leak.success(np.tile(leak.mean_of(counts), (6, 1)), counts)["distance"]
+    assert abs(mine[mine["epsilon"] == .001]["guessed"] - blind).max() < .1
+    assert (mine[mine["epsilon"] == 10]["guessed"] < .01).all()
+    table = rows.assign(kept=1., small=.25)
+    monkeypatch.setattr(disclosure, "load", lambda path: table)
+    said = exhibits.kept_at_one()
+    assert ": yes; clients with fewer than 300 records, of whom that was not asked: 25 % (Dirichlet 0.1), 25 %" in said

@@ -1,4 +1,4 @@
-"""Figures of privacy: what noise on the label counts costs, and what answers give away all the same (ours)."""
+"""Figures of privacy: what noise on the label counts costs, and what answers give away at least (ours)."""
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -116,9 +116,10 @@ def _entries(grid) -> tuple[list, list]:
 def fig_leak(leaks: pd.DataFrame, matching: pd.DataFrame | None = None, attacker: str = "together") -> Figure:
     """What an attacker learns of the clients' label distributions from their answers, over the rounds of training.
 
-    Means over seeds, bands as in `fig_epsilon`; solid lines are the plain loss, dashed ones the balanced loss. The grey
-    line is an attacker who has heard nothing and guesses the federation's mean. With `matching`, a dotted line shows
-    how near the released counts themselves come at the smallest epsilon above noise alone.
+    Means over seeds, bands as in `fig_epsilon`; solid lines are the plain loss, dashed ones the balanced loss, those of
+    dots and dashes a run whose counts are noisy. The grey line is an attacker who has heard nothing and guesses the
+    federation's mean. With `matching`, a dotted line shows how near one comes who hears the released counts in place of
+    the answers (`leak.denoised`), at the smallest epsilon above noise alone. Another attacker may learn more.
 
     Args:
         leaks: as `disclosure.write` makes it.
@@ -149,8 +150,9 @@ def fig_leak(leaks: pd.DataFrame, matching: pd.DataFrame | None = None, attacker
         if matching is not None:
             rows = _rows(matching, panel)
             epsilon = sorted(rows["epsilon"].unique())[1]
-            told = rows.loc[rows["epsilon"] == epsilon, "told"].mean()
-            column[0].axhline(told, color=INK, linewidth=.9, linestyle=":", label=f"counts at epsilon {epsilon:g}")
+            near = rows.loc[rows["epsilon"] == epsilon, "guessed"].mean()
+            told = f"has heard counts at epsilon {epsilon:g}"
+            column[0].axhline(near, color=INK, linewidth=.9, linestyle=":", label=told)
     for axes, label in zip(grid[:, 0], MEASURES.values(), strict=True):
         axes.set_ylabel(label)
     grid[0, 0].set_ylim(0, None)
@@ -165,9 +167,11 @@ def _overhear(axes: Axes, panel: Panel, measure: str, attacker: str) -> None:
     for method, variant in panel.runs:
         rows = panel.rows[(panel.rows["method"] == method) & (panel.rows["variant"] == variant)]
         table = rows[rows["attacker"] == attacker].pivot(index="round", columns="seed", values=measure)
-        style, free = look(method), variant == "hard_loss=balanced" or method in OWN and not variant
+        style, (_, _, epsilon) = look(method), variant.partition("epsilon=")
+        free = variant == "hard_loss=balanced" or method in OWN and variant != "hard_loss=plain"
+        dashes, loss = "-." if epsilon else "--" if free else "-", "balanced" if free else "plain"
         draw_means(axes, table, style["color"], marker=style["marker"], markevery=max(1, len(table) // 5),
-                   markerfacecolor="white" if free else style["color"], linestyle="--" if free else "-",
-                   label=f"{METHODS[method][0]}, {'balanced' if free else 'plain'} loss")  # fmt: skip
+                   markerfacecolor="white" if free else style["color"], linestyle=dashes,
+                   label=f"{METHODS[method][0]}, {loss} loss{f', epsilon {epsilon}' if epsilon else ''}")  # fmt: skip
     axes.grid(axis="both")
     axes.xaxis.set_major_locator(FixedLocator(sorted(panel.rows["round"].unique()), nbins=8))
