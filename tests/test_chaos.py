@@ -148,7 +148,7 @@ def test_where_no_file_may_grow_the_command_says_so_and_goes_on_later(size, calm
     limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))
     status, said = ended(started(tmp_path / "x.csv", preexec_fn=limit))
     assert status == 2 and len(said) == 1
-    sentence = " cannot be written (File too large); what is done is kept, the same command goes on there"
+    sentence = " cannot be written (File too large); what was saved is kept: mend that and try again"
     assert said[0].startswith("hfkd: ") and said[0].endswith(sentence)
     assert not list(tmp_path.rglob("*"))
     assert ends_as(calm("run"), tmp_path)

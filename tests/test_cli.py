@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from hfkd import __version__, claims, compat, data, federation, learning, listing, overhead, paths, results
+from hfkd import __version__, claims, compat, data, federation, learning, listing, outputs, overhead, paths, plans, results
 from hfkd import revenue, transport, weighting
 from hfkd.cli import main
 from hfkd.config import settings
@@ -171,3 +171,28 @@ def test_bench_says_what_rules_add(monkeypatch, capsys):
     assert main(["bench", "--only", "rules"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-2:] == ["mlp         0.250   1.02  some rule, mlp", "cnn         0.250   1.02  some rule, cnn"]
+
+
+def test_reproduce_afresh_takes_nothing_from_who_works_there(monkeypatch, capsys, tmp_path):
+    (home := tmp_path / "runs" / "lite").mkdir(parents=True)
+    monkeypatch.setattr(plans, "plan", lambda *_: {})
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setattr(claims, "read", list)
+
+    def lying():
+        return sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
+
+    for name in ("a.csv", "a.json", "b.json"):
+        (home / name).write_text(name)
+    for name in ("a.csv", "b.csv", "c.csv"):
+        (home / f"{name}.checkpoints").mkdir()
+        (home / f"{name}.checkpoints" / "x.safetensors").write_text("kept")
+    with outputs.alone(home / "c.csv"):  # its first cell is not done yet
+        before = lying()
+        assert main(["reproduce", "--profile", "lite", "--fresh"]) == 2
+        assert "c.csv is taken: another run" in capsys.readouterr().err and lying() == before
+    (saved := home / ".b.csv.saved").mkdir()
+    (saved / "b.csv").write_text("of a killed process")
+    (home / "timings.txt").write_text("no row")
+    assert main(["reproduce", "--profile", "lite", "--fresh"]) == 0
+    assert lying() == ["timings.txt"] and [path.name for path in home.iterdir()] == ["timings.txt"]
