@@ -101,8 +101,13 @@ def ended(process):
 
 def test_three_kills_and_the_same_bytes(tmp_path):
     assert len(chaos.disturbed(tmp_path, 3, 0)) == 3
-    with pytest.raises(ValueError, match="kills is -1; expected 0 or more"):
-        chaos.disturbed(tmp_path, -1, 0)
+
+
+@pytest.mark.parametrize("kills", [-1, -2])
+def test_fewer_kills_than_none(kills, monkeypatch):
+    monkeypatch.setattr(chaos, "_started", None)  # nothing is run for it
+    with pytest.raises(ValueError, match=f"kills is {kills}; expected 0 or more"):
+        chaos.show(kills, 0)
 
 
 def test_killed_with_a_checkpoint_written_and_the_same_bytes(calm, tmp_path):

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from hfkd import __version__, claims, compat, data, federation, learning, listing, outputs, overhead, paths, plans, results
-from hfkd import revenue, transport, weighting
+from hfkd import __version__, claims, compat, data, federation, learning, listing, outputs, overhead, paths, plans
+from hfkd import results, revenue, transport, weighting
 from hfkd.cli import main
 from hfkd.config import settings
 from hfkd.experiments import GRIDS
