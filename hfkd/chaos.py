@@ -43,16 +43,14 @@ def disturbed(folder: Path, kills: int, seed: int, command=COMMANDS["run"]) -> l
     """Kills the command that many times, over as many runs from nothing to the end as it takes.
 
     Args:
-        folder: empty or absent. kills: >= 0. seed: of moments and ways. command: arguments of Python; --out is added.
+        folder: empty or absent. kills: 0 or more. seed: of moments and ways. command: arguments of Python; --out is added.
 
     Returns:
         The kills, in order.
 
     Raises:
-        ValueError: kills below 0; bytes that differ, something left behind, a command that failed.
+        ValueError: bytes that differ, something left behind, a command that failed.
     """
-    if kills < 0:
-        raise ValueError(f"kills is {kills}; expected 0 or more")
     rng, done = stream(seed, "chaos"), []
     start = time.monotonic()
     _finish(_started(folder / "calm", command))
@@ -87,7 +85,13 @@ def lying(folder: Path) -> list[str]:
 
 
 def show(kills: int, seed: int) -> None:
-    """Print what came of it for both commands, each with half of the kills."""
+    """Print what came of it for both commands, each with half of the kills.
+
+    Raises:
+        ValueError: kills below 0; as `disturbed`.
+    """
+    if kills < 0:
+        raise ValueError(f"kills is {kills}; expected 0 or more")
     for name, share in zip(COMMANDS, (kills - kills // 2, kills // 2)):
         with tempfile.TemporaryDirectory() as home:
             done = disturbed(Path(home), share, seed, COMMANDS[name])

@@ -187,10 +187,10 @@ def _condition(word: str) -> tuple[str, str | float | int]:
     if name == "round" and value not in ("last", "validation"):
         raise ValueError(f"how has the round {value!r}; expected last or validation")
     try:
-        if name in NUMBERS and not 0 < (value := NUMBERS[name](value)) < math.inf:
+        if name in NUMBERS and not 0 < (value := NUMBERS[name](value)) < math.inf or name == "honest" and value > 1:
             raise ValueError
     except ValueError:
-        raise ValueError(f"how has {name}={value}; expected a number > 0") from None
+        raise ValueError(f"how has {name}={value}; expected a number > 0{', at most 1' * (name == 'honest')}") from None
     return "which" if name == "round" else name, value
 
 

@@ -37,10 +37,17 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"hfkd: {' '.join(str(error).splitlines())}", file=sys.stderr)  # a file name may hold a line end
         return 2
     except KeyboardInterrupt:
-        saves = options.act in (commands.run, commands.grid, commands.reproduce)
-        left = "what is done is kept, the same command goes on from there" if saves else "nothing more is written"
-        print(f"\nhfkd: stopped; {left}", file=sys.stderr)
+        print(f"\nhfkd: stopped; {_left(options)}", file=sys.stderr)
         return 130
+
+
+def _left(options):
+    """What a command leaves that was stopped by hand, and how to go on."""
+    if options.act not in (commands.run, commands.grid, commands.reproduce):
+        return "nothing more is written"
+    if options.profile == "smoke" and options.act is not commands.run:
+        return "grids of the smoke profile always start over"
+    return f"what is done is kept, the same command {'without --fresh ' * options.fresh}goes on from there"
 
 
 def _parser():

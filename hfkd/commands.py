@@ -2,11 +2,11 @@
 should not wait for torch, and only `reproduce` and `refresh` need Jupyter.
 """
 
-import shutil
 import sys
 import time
+from contextlib import ExitStack
 
-from hfkd import paths
+from hfkd import outputs, paths
 
 
 def run(options):
@@ -95,16 +95,23 @@ def reproduce(options):
 
     plan, folder = plans.plan(options.profile, options.only, options.p), paths.RUNS / options.profile
     if options.fresh:
-        for old in [*folder.glob("*.csv"), *folder.glob("*.json")]:
-            old.unlink()
-        for old in folder.glob("*.csv.checkpoints"):
-            shutil.rmtree(old)
+        _clear(folder)
     for at, (book, values) in enumerate(plan.items(), 1):
         limit = notebooks.LIMITS[options.profile]
         seconds = notebooks.execute(book, folder / book.name, values, progress=f"[{at}/{len(plan)}]", limit=limit)
         print(f"[{at}/{len(plan)}] {book.stem}: {seconds:.0f} s, see {(folder / book.name).relative_to(paths.ROOT)}")
     print(f"rows and figures: {folder.relative_to(paths.ROOT)}/")
     _judge(options.profile, folder, {book.stem for book in plan})
+
+
+def _clear(folder):
+    """Remove rows, records and checkpoints of earlier runs; none of them while somebody works on one."""
+    with ExitStack() as held:
+        for out in sorted({*folder.glob("*.csv"), *(old.with_suffix("") for old in folder.glob("*.csv.checkpoints"))}):
+            held.enter_context(outputs.alone(out))
+        for kind in ("*.csv", "*.json", "*.csv.checkpoints/*.safetensors"):
+            for old in folder.glob(kind):
+                old.unlink()
 
 
 def _judge(profile, folder, executed):

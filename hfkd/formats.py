@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import io
 import math
+import os
 import re
 import tarfile
 import zipfile
@@ -65,10 +66,12 @@ def read(path: Path, key: str | None, again: str, parse: Callable):
     FileNotFoundError: cannot read nowhere.npz (No such file or directory); write it anew
     """
     try:
-        content, home = path.read_bytes(), paths.data_home()
+        real, home = Path(os.path.realpath(path, strict=True)), paths.data_home()
+        inside = not path.is_relative_to(home) or real.is_relative_to(home.resolve())
+        content = paths.bounded(real, LARGEST).read_bytes() if inside else b""
     except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         raise FileNotFoundError(f"cannot read {path} ({getattr(error, 'strerror', error)}); {again}") from None
-    if path.is_relative_to(home) and not (real := path.resolve()).is_relative_to(home.resolve()):
+    if not inside:
         raise ValueError(f"{path} leads to {real}, out of the data folder; expected the file itself, or HFKD_DATA set "
                          "to the folder that has it")
     if key is not None:

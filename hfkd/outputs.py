@@ -5,6 +5,7 @@ is not yet saved. The kernel lets go of the lock when the process ends, however 
 nobody, and whoever comes next finishes it, goes on from it or removes it.
 """
 
+import errno
 import fcntl
 import os
 import shutil
@@ -38,10 +39,9 @@ def alone(out: Path, fresh: bool = False) -> Iterator[Path]:
             os.ftruncate(lock, 0)
             os.pwrite(lock, str(os.getpid()).encode(), 0)
             finish(out)
-        for left in [*out.parent.glob(f".{escape(out.name)}.*.tmp"), *folder.glob(".*.tmp")]:
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
-        for kept in folder.glob("*.safetensors") if fresh else ():
-            kept.unlink()
+            old = folder.glob("*.safetensors") if fresh else ()
+            for left in [*out.parent.glob(f".{escape(out.name)}.*.tmp"), *folder.glob(".*.tmp"), *old]:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
         yield folder
     finally:
         with suppress(OSError):
@@ -78,7 +78,7 @@ def publish(out: Path, texts: Mapping[Path, str]) -> None:
     """Write a result and what belongs to it, all in one folder; a process that is killed leaves all of them or none.
 
     They are written to a folder of their own, whose renaming saves them; then each is moved to its place. What a killed
-    process has not moved, `finish` does.
+    process has not moved, `finish` does. A power cut counts as a kill: the disk has them before they are renamed.
 
     Args:
         out: the CSV. texts: path -> text, `out` among them.
@@ -98,8 +98,10 @@ def publish(out: Path, texts: Mapping[Path, str]) -> None:
         try:
             half.mkdir(parents=True)
             for path, text in texts.items():
-                (half / path.name).write_bytes(text.encode())
+                _written(half / path.name, text.encode())
+            _on_disk(half)
             os.replace(half, _saved(out))
+            _on_disk(out.parent)
         finally:
             shutil.rmtree(half, ignore_errors=True)
         finish(out)
@@ -116,6 +118,24 @@ def finish(out: Path) -> None:
 def _saved(out):
     """The folder whose appearance saves what is in it."""
     return out.with_name(f".{out.name}.saved")
+
+
+def _written(path, content):
+    """Write a file that may be renamed then: its name never stands for less, not even after a power cut."""
+    path.write_bytes(content)
+    _on_disk(path)
+
+
+def _on_disk(path):
+    """Wait until the disk has a file's content, or the names in a folder."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # file systems that know no such thing for folders say this
+            raise
+    finally:
+        os.close(file)
 
 
 def write_files(texts: Mapping[Path, str | bytes]) -> None:
@@ -140,7 +160,7 @@ def write_files(texts: Mapping[Path, str | bytes]) -> None:
         try:
             for path, text in texts.items():
                 path.parent.mkdir(parents=True, exist_ok=True)
-                temporary[path].write_bytes(text if isinstance(text, bytes) else text.encode())
+                _written(temporary[path], text if isinstance(text, bytes) else text.encode())
             for path, name in temporary.items():
                 os.replace(name, path)
         finally:
@@ -158,10 +178,10 @@ def writing(path: Path) -> Iterator[None]:
     >>> with writing(Path("x.csv")):
     ...     raise OSError(28, "No space left on device")
     Traceback (most recent call last):
-    OSError: x.csv cannot be written (No space left on device); what is done is kept, the same command goes on there
+    OSError: x.csv cannot be written (No space left on device); what was saved is kept: mend that and try again
     """
     try:
         yield
     except OSError as error:
-        kept = "what is done is kept, the same command goes on there"
-        raise OSError(f"{path} cannot be written ({error.strerror or error}); {kept}") from error
+        again = "what was saved is kept: mend that and try again"
+        raise OSError(f"{path} cannot be written ({error.strerror or error}); {again}") from error

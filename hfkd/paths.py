@@ -1,9 +1,10 @@
-"""Every folder of the artifact, found from this file; HFKD_DATA says where the raw data sets lie (ours).
+"""Every folder of the artifact, found from this file; HFKD_DATA says where the raw data sets lie; `bounded` (ours).
 
 papermill runs a notebook in the caller's folder and nbval in the notebook's own, so the working folder must not matter.
 """
 
 import os
+import stat
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent  # the repository
@@ -39,3 +40,21 @@ def data_home() -> Path:
         return (ROOT / Path(chosen).expanduser()).resolve() if chosen else ROOT / "data" / "raw"
     except RuntimeError:
         raise ValueError(f"HFKD_DATA is {chosen!r}, whose home folder nobody knows; expected a folder") from None
+
+
+def bounded(path: Path, most: int) -> Path:
+    """The same path, if it leads to a file whose reading comes to an end: no pipe, no device, `most` bytes (ours).
+
+    Raises:
+        ValueError: something else. OSError: nothing is there, or it cannot be asked.
+
+    >>> bounded(Path("/dev/zero"), 100)
+    Traceback (most recent call last):
+    ValueError: /dev/zero is no regular file; expected one
+    """
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise ValueError(f"{path} is no regular file; expected one")
+    if about.st_size > most:
+        raise ValueError(f"{path} has {about.st_size} bytes; expected at most {most}")
+    return path

@@ -19,6 +19,7 @@ import numpy as np
 from hfkd import paths
 from hfkd.bystanders import BYSTANDERS
 
+LARGEST = 2**30  # bytes of a result file, some millions of rows
 KINDS = {"parameters": dict, "checksums": dict, "commands": list, "methods": dict, "journals": dict,
          "seconds": float | int}  # of what is read back from a record
 NEXT = "choose another --out, or start over with --fresh (make reproduce FRESH=1)"
@@ -107,19 +108,20 @@ def read_record(path: Path) -> dict:
     """The JSON beside a CSV.
 
     Raises:
-        ValueError: there is none, it is broken, or it was written for other rows than those in the CSV.
+        ValueError: there is none, it is broken, or it was written for other rows than those in the CSV; one of them is
+            over LARGEST.
     """
-    note = path.with_suffix(".json")
+    note, rows = path.with_suffix(".json"), paths.bounded(path, LARGEST)
     if not note.is_file():
         raise ValueError(f"{path} has no {note.name} beside it, so nobody knows how it was made; {NEXT}")
     try:
-        record = json.loads(note.read_text(encoding="utf-8"))
+        record = json.loads(paths.bounded(note, LARGEST).read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{note} is not valid JSON ({error}); {NEXT}") from error
     whole = isinstance(record, dict) and all(isinstance(record[k], kind) for k, kind in KINDS.items() if k in record)
-    if not whole:
+    if not whole or not all(isinstance(command, str) for command in record.get("commands", [])):
         raise ValueError(f"{note} is no record of a result; expected an object as `hfkd run` writes it; {NEXT}")
-    if record.get("rows_sha256") != rows_digest(path.read_bytes()):
+    if record.get("rows_sha256") != rows_digest(rows.read_bytes()):
         raise ValueError(f"{path} is not the file that {note.name} was written for; restore both, or {NEXT}")
     return record
 

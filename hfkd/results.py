@@ -9,15 +9,17 @@ import os
 import re
 import tempfile
 from collections.abc import Mapping
+from glob import escape
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from hfkd import paths
 from hfkd.endpoints import CELL, COLUMNS, KEY, METRICS, POINTS, SCENE, SHARES, at_round, per_seed, summary
 from hfkd.outputs import publish, write_files
 from hfkd.pairing import paired, select, values
-from hfkd.provenance import code_digest, in_the_way, plain, provenance, read_record, rows_digest
+from hfkd.provenance import LARGEST, code_digest, in_the_way, plain, provenance, read_record, rows_digest
 
 __all__ = ["CELL", "COLUMNS", "KEY", "METRICS", "POINTS", "SCENE", "SHARES", "at_round", "code_digest", "done",
            "in_the_way", "load", "paired", "per_seed", "provenance", "save", "select", "summary", "values",
@@ -62,12 +64,16 @@ def check_out(out: Path, suffix: str = ".csv") -> None:
     """Return if the file can be written, before hours are spent on what goes into it.
 
     Raises:
-        ValueError: a name that does not end in the suffix or is too long, a folder of that name, or one that takes no file.
+        ValueError: a name that does not end in the suffix or is too long, a folder or pipe of that name or of one that
+            belongs to it, or a folder that takes no file.
     """
     if (length := max((len(os.fsencode(part)) for part in out.parts), default=0)) > LONGEST:
         raise ValueError(f"result file {out} has a name of {length} bytes; expected at most {LONGEST}")
     if out.is_dir():
         raise ValueError(f"result file {out} is a folder; expected the name of a file, such as {out / 'run.csv'}")
+    beside = [out.with_suffix(".json"), *out.parent.glob(f"{escape(out.stem)}.*.csv")] if suffix == ".csv" else []
+    if odd := [path for path in (out, *beside) if path.exists() and not path.is_file()]:
+        raise ValueError(f"{odd[0]} is no regular file, in the way of result file {out}; remove it, or choose another")
     if out.suffix != suffix:
         raise ValueError(f"result file {out} does not end in {suffix}; expected a name that does")
     folder = next(parent for parent in out.absolute().parents if parent.exists())
@@ -92,6 +98,7 @@ def load(path: str | Path) -> pd.DataFrame:
         raise FileNotFoundError(f"no result file {path}; `{_command(path)}` makes it")
     if path.with_suffix(".json").is_file():
         read_record(path)
+    paths.bounded(path, LARGEST)
     # skew comes as text, because some pandas read 0.1 wrong in the last bit and a key must compare equal
     types = {c: str if c in [*TEXT, "skew"] else np.int64 if c in WHOLE else float for c in COLUMNS}
     blank = {c: [""] for c in types if types[c] is float}  # a method called "NA" or an empty variant is text

@@ -40,6 +40,7 @@ FIELDS = {  # what one line has instead -> what the sentence says
     "how=hfkd | consistency | skew=nan": "claim C01: how has skew=nan; expected a number > 0",
     "how=hfkd | consistency | skew=-1": "claim C01: how has skew=-1.0; expected a number > 0",
     "how=hfkd | consistency | level=0": "claim C01: how has level=0; expected a number > 0",
+    "how=hfkd | consistency | honest=20": "claim C01: how has honest=20.0; expected a number > 0, at most 1",
     "how=hfkd | consistency | level=2.5": "claim C01: how has level=2.5; expected",
     "how=hfkd | consistency | round=best": "claim C01: how has the round 'best'; expected last or validation",
     "how=hfkd | consistency | skew=.1, skew=.1": "how has the condition 'skew=.1' after another skew; expected",

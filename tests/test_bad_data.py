@@ -1,11 +1,13 @@
 """Data files that are not what they say: npz, IDX, CIFAR-10's archive, JPEG, links. Each ends in one sentence."""
 
+import os
 import zipfile
 
 import numpy as np
 import pytest
 from bad import SMALL, archive, images, npy, npz, refused  # noqa: F401  a fixture
 
+from hfkd import data
 from hfkd.cli import main
 
 GOOD = images()
@@ -128,3 +130,18 @@ def test_npz_with_clients(what, tmp_path, refused):  # noqa: F811
     content, said = NATURAL[what]
     (tmp_path / "own.npz").write_bytes(content)
     assert said in refused("run", "--dataset", "own.npz", "--set", "partition=natural", *SMALL)
+
+
+def test_what_has_no_end_is_not_read(tmp_path, refused):  # noqa: F811
+    os.mkfifo(tmp_path / "own.npz")
+    assert "own.npz is no regular file; expected one); give" in refused("run", "--dataset", "own.npz", *SMALL)
+    (tmp_path / "own.npz").unlink()
+    for place in (tmp_path, tmp_path / "raw"):
+        place.mkdir(exist_ok=True)
+        (place / "own.npz").symlink_to("/dev/zero")
+        said = refused("run", "--dataset", place / "own.npz", *SMALL)
+        assert ("zero is no regular file" if place == tmp_path else "leads to /dev/zero, out of the data") in said
+    (tmp_path / "huge.npz").touch()
+    os.truncate(tmp_path / "huge.npz", 2**43)  # nothing on the disk
+    with pytest.raises(FileNotFoundError, match="huge.npz has 8796093022208 bytes; expected at most 4294967296"):
+        data.load(tmp_path / "huge.npz")

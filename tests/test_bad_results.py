@@ -1,12 +1,13 @@
 """Result files, their records and their journals that were cut, altered or never one; asked about by four commands."""
 
 import json
+import os
 import shutil
 
 import pytest
 from bad import SMALL, images, npz, refused  # noqa: F401  a fixture
 
-from hfkd import provenance
+from hfkd import provenance, results
 from hfkd.cli import main
 
 ADD = ["run", "--dataset", "own.npz", "--out", "x.csv", *SMALL, "--seeds", "1"]
@@ -110,6 +111,8 @@ RECORDS = {  # what is done to x.json -> the command that reads it, what the sen
     "parameters in a list": (lambda r: r | {"parameters": []}, ADD, "x.json is no record of a result; expected an obj"),
     "seconds in words": (lambda r: r | {"seconds": "long"}, ADD, "x.json is no record of a result"),
     "commands in words": (lambda r: r | {"commands": "hfkd"}, EXPLAIN, "x.json is no record of a result"),
+    "a number among the commands": (lambda r: r | {"commands": [1]}, ADD, "x.json is no record of a result; expected"),
+    "a list among the commands": (lambda r: r | {"commands": [[1]]}, EXPLAIN, "x.json is no record of a result"),
     "journals in a list": (lambda r: r | {"journals": []}, ADD, "x.json is no record of a result; expected"),
     "another journal": (lambda r: r | {"journals": {"ledger": "0"}}, ADD, "x.ledger.csv is not the file that the"),
     "no journals": (without("journals"), EXPLAIN, "x.ledger.csv is not the file that the JSON"),
@@ -132,7 +135,13 @@ FOLDER = {  # what is done to the folder -> command, what the sentence says
     "two result files": (lambda f: [shutil.copy(p, f / f"y{p.name[1:]}") for p in f.glob("x.*")],
                          ["explain", ".", "--client", "1"], "folder . has 2 result files with journals (x.csv, y.csv)"),
     "a folder in its place": (lambda f: [(f / "x.csv").unlink(), (f / "x.csv").mkdir()], ADD, "x.csv is a folder; exp"),
-    "a folder for its record": (lambda f: [(f / "x.json").unlink(), (f / "x.json").mkdir()], ADD, "no x.json besi"),
+    "a folder for its record": (lambda f: [(f / "x.json").unlink(), (f / "x.json").mkdir()], ADD,
+                                "x.json is no regular file, in the way of result file x.csv; remove it, or choose"),
+    "a folder for a journal": (lambda f: [(f / "x.ledger.csv").unlink(), (f / "x.ledger.csv").mkdir()], ADD,
+                               "x.ledger.csv is no regular file, in the way of result file x.csv; remove it"),
+    "a pipe": (lambda f: [(f / "x.csv").unlink(), os.mkfifo(f / "x.csv")], ADD, "x.csv is no regular file, in the way"),
+    "a link to a device": (lambda f: [(f / "x.csv").unlink(), (f / "x.csv").symlink_to("/dev/zero")], ADD,
+                           "x.csv is no regular file, in the way of"),
 }  # fmt: skip
 
 
@@ -160,3 +169,21 @@ def test_folders(what, made, tmp_path, refused):  # noqa: F811
     spoil, words, said = FOLDER[what]
     spoil(tmp_path)
     assert said in refused(*words)
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.json"])
+@pytest.mark.parametrize("words", [ADD, EXPLAIN], ids=["run", "explain"])
+def test_sizes(name, words, made, tmp_path, refused, monkeypatch):  # noqa: F811
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    with (tmp_path / name).open("a") as file:
+        file.write(" " * 10_000)  # now the larger of the two
+    size = (tmp_path / name).stat().st_size
+    monkeypatch.setattr(provenance, "LARGEST", size - 1)
+    assert f"{name} has {size} bytes; expected at most {size - 1}" in refused(*words)
+
+
+def test_terabytes_without_a_record(tmp_path):
+    (tmp_path / "x.csv").touch()
+    os.truncate(tmp_path / "x.csv", 2**43)  # nothing on the disk
+    with pytest.raises(ValueError, match=r"x\.csv has 8796093022208 bytes; expected at most 1073741824"):
+        results.load(tmp_path / "x.csv")

@@ -101,8 +101,13 @@ def ended(process):
 
 def test_three_kills_and_the_same_bytes(tmp_path):
     assert len(chaos.disturbed(tmp_path, 3, 0)) == 3
-    with pytest.raises(ValueError, match="kills is -1; expected 0 or more"):
-        chaos.disturbed(tmp_path, -1, 0)
+
+
+@pytest.mark.parametrize("kills", [-1, -2])
+def test_fewer_kills_than_none(kills, monkeypatch):
+    monkeypatch.setattr(chaos, "_started", None)  # nothing is run for it
+    with pytest.raises(ValueError, match=f"kills is {kills}; expected 0 or more"):
+        chaos.show(kills, 0)
 
 
 def test_killed_with_a_checkpoint_written_and_the_same_bytes(calm, tmp_path):
@@ -148,7 +153,7 @@ def test_where_no_file_may_grow_the_command_says_so_and_goes_on_later(size, calm
     limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))
     status, said = ended(started(tmp_path / "x.csv", preexec_fn=limit))
     assert status == 2 and len(said) == 1
-    sentence = " cannot be written (File too large); what is done is kept, the same command goes on there"
+    sentence = " cannot be written (File too large); what was saved is kept: mend that and try again"
     assert said[0].startswith("hfkd: ") and said[0].endswith(sentence)
     assert not list(tmp_path.rglob("*"))
     assert ends_as(calm("run"), tmp_path)

@@ -1,12 +1,13 @@
 """The command line in this process: what it prints, its exit status, and that bad input writes nothing."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
-from hfkd import __version__, claims, compat, data, federation, learning, listing, overhead, paths, results
-from hfkd import revenue, transport, weighting
+from hfkd import __version__, benchmarks, claims, compat, data, federation, learning, listing, notebooks, outputs
+from hfkd import overhead, paths, plans, results, revenue, transport, weighting
 from hfkd.cli import main
 from hfkd.config import settings
 from hfkd.experiments import GRIDS
@@ -157,13 +158,43 @@ def test_version_and_help(capsys):
         assert stopped.value.code == 0 and said in capsys.readouterr().out
 
 
-def test_stopped_by_hand(monkeypatch, capsys):
+GOES_ON, ANEW = "what is done is kept, the same command ", "grids of the smoke profile always start over"
+STOPPED = {
+    "run": f"{GOES_ON}goes on from there",
+    "run --fresh": f"{GOES_ON}without --fresh goes on from there",
+    "grid 40 --jobs 1": ANEW,
+    "grid 40 --jobs 1 --fresh": ANEW,
+    "grid 40 --jobs 1 --profile lite --set dataset=digits": f"{GOES_ON}goes on from there",
+    "reproduce --only 40": ANEW,
+    "reproduce --only 90 --profile lite --fresh": f"{GOES_ON}without --fresh goes on from there",
+    "bench --only match": "nothing more is written",
+}
+
+
+@pytest.mark.parametrize("line", STOPPED)
+def test_stopped_by_hand(line, monkeypatch, capsys):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(federation, "run", stop)
-    assert main(["run", "--seeds", "0", *TINY]) == 130
-    assert "stopped; what is done is kept, the same command goes on from there" in capsys.readouterr().err
+    for owner, name in ((federation, "run"), (notebooks, "execute"), (benchmarks, "show")):
+        monkeypatch.setattr(owner, name, stop)
+    assert main([*line.split(), *(["--seeds", "0", *TINY] if line.startswith(("run", "grid")) else [])]) == 130
+    assert capsys.readouterr().err.endswith(f"\nhfkd: stopped; {STOPPED[line]}\n")
+
+
+@pytest.mark.parametrize("more, kept", [("--profile lite", True), ("--profile lite --fresh", False), ("", False)])
+def test_who_goes_on_from_a_checkpoint(more, kept, monkeypatch):
+    left, found = Path("a.csv.checkpoints", "x.safetensors"), []
+    left.parent.mkdir()
+    left.write_text("of a cell")
+
+    def look(*_):
+        found.append(left.exists())
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(federation, "run", look)
+    words = f"grid 40 --jobs 1 --set dataset=digits --out a.csv --seeds 0 {more}"
+    assert main([*words.split(), *TINY]) == 130 and found == [kept]
 
 
 def test_bench_says_what_rules_add(monkeypatch, capsys):
@@ -171,3 +202,28 @@ def test_bench_says_what_rules_add(monkeypatch, capsys):
     assert main(["bench", "--only", "rules"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[-2:] == ["mlp         0.250   1.02  some rule, mlp", "cnn         0.250   1.02  some rule, cnn"]
+
+
+def test_reproduce_afresh_takes_nothing_from_who_works_there(monkeypatch, capsys, tmp_path):
+    (home := tmp_path / "runs" / "lite").mkdir(parents=True)
+    monkeypatch.setattr(plans, "plan", lambda *_: {})
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setattr(claims, "read", list)
+
+    def lying():
+        return sorted(str(path.relative_to(home)) for path in home.rglob("*") if path.is_file())
+
+    for name in ("a.csv", "a.json", "b.json"):
+        (home / name).write_text(name)
+    for name in ("a.csv", "b.csv", "c.csv"):
+        (home / f"{name}.checkpoints").mkdir()
+        (home / f"{name}.checkpoints" / "x.safetensors").write_text("kept")
+    with outputs.alone(home / "c.csv"):  # its first cell is not done yet
+        before = lying()
+        assert main(["reproduce", "--profile", "lite", "--fresh"]) == 2
+        assert "c.csv is taken: another run" in capsys.readouterr().err and lying() == before
+    (saved := home / ".b.csv.saved").mkdir()
+    (saved / "b.csv").write_text("of a killed process")
+    (home / "timings.txt").write_text("no row")
+    assert main(["reproduce", "--profile", "lite", "--fresh"]) == 0
+    assert lying() == ["timings.txt"] and [path.name for path in home.iterdir()] == ["timings.txt"]
