@@ -21,7 +21,8 @@ from hfkd.streams import stream
 
 SMALL = ("dataset=digits", "skew=0.1", "partition=dirichlet", "clients=6", "rounds=6", "eval_every=2", "pool_size=400",
          "public_size=40", "balanced_size=100")  # fmt: skip
-EARNING = ("revenue=realised", "refresh=2", "gate=True", "weighting=revenue", "method=hfkd")
+EARNING = ("revenue=realised", "refresh=2", "gate=True", "weighting=revenue", "method=hfkd", "dropout=0.3", "recall=True",
+           "exploding=0.2")  # fmt: skip
 COMMANDS = {  # one process and journals; two cells side by side
     name: ("-m", "hfkd.cli", *words, "--profile", "lite", "--seeds", "0-1", "--checkpoint", "0",
            *(word for each in SMALL + own for word in ("--set", each)))
