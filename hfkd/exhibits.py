@@ -73,10 +73,11 @@ def kept_at_one() -> str:
     """
     table = disclosure.load(paths.RESULTS / "70_privacy.matching.csv")
     lost = 100 - 100 * table[table["epsilon"] == 1].groupby(["skew", "fan_in"])["kept"].mean()
-    told = ", ".join(f"{loss:.2f} % (Dirichlet {skew:g}, {many} teachers)" for (skew, many), loss in lost.items())
+    told = ", ".join(f"{loss:.2f} % (Dirichlet {skew:g}, up to {many})" for (skew, many), loss in lost.items())
     small = table.groupby("skew")["small"].mean()
     fewer = ", ".join(f"{100 * share:.0f} % (Dirichlet {skew:g})" for skew, share in small.items())
-    return (f"at epsilon 1 the matching loses 0.2 % at most: {told}: {'yes' if lost.max() <= 0.2 else 'no'}; "
+    asked = "at epsilon 1 the matching, of up to so many teachers each, loses 0.2 % at most"
+    return (f"{asked}: {told}: {'yes' if lost.max() <= 0.2 else 'no'}; "
             f"clients with fewer than {FEW} records, of whom that was not asked: {fewer}")  # fmt: skip
 
 
