@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from hfkd import paths
 from hfkd.endpoints import CELL
-from hfkd.provenance import read_record, rows_digest
+from hfkd.provenance import LARGEST, read_record, rows_digest
 
 KINDS = ("teacher", "feedback", "peer", "fallback", "quarantined", "self")  # what a speaker is to its listener
 NAMES = ("ledger", "weights", "counts")
@@ -58,6 +59,7 @@ def load(path: str | Path, name: str) -> pd.DataFrame:
     file = path_of(path, name)
     if not file.is_file():
         raise FileNotFoundError(f"{path} has no {file.name} beside it; `hfkd run ... --out {path.name}` writes one")
+    paths.bounded(file, LARGEST)
     if read_record(path).get("journals", {}).get(name) != rows_digest(file.read_bytes()):
         raise ValueError(f"{file} is not the file that the JSON of {path.name} was written for; restore both")
     try:
