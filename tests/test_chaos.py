@@ -18,10 +18,14 @@ WORDS = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "cw
 LEFT = []  # processes that a test has started
 
 
-def started(out, name="run", **how):
-    """A command of the harness, in a group of its own."""
+def started(out, name="run", before=lambda: None):
+    """A command of the harness, in a group of its own, that hears Ctrl-C even where the tests run in the background."""
+    def prepare():
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # what a shell starts with & ignores it, and so would its children
+        before()
+
     words = [sys.executable, *chaos.COMMANDS[name], "--out", str(out)]
-    LEFT.append(subprocess.Popen(words, start_new_session=True, **WORDS, **how))
+    LEFT.append(subprocess.Popen(words, start_new_session=True, preexec_fn=prepare, **WORDS))
     return LEFT[-1]
 
 
@@ -151,7 +155,7 @@ def test_a_grid_that_is_stopped_in_one_way_after_the_other_ends_with_the_same_by
 def test_where_no_file_may_grow_the_command_says_so_and_goes_on_later(size, calm, tmp_path):
     # 0: not even the lock; 5 000: no checkpoint
     limit = functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))
-    status, said = ended(started(tmp_path / "x.csv", preexec_fn=limit))
+    status, said = ended(started(tmp_path / "x.csv", before=limit))
     assert status == 2 and len(said) == 1
     sentence = " cannot be written (File too large); what was saved is kept: mend that and try again"
     assert said[0].startswith("hfkd: ") and said[0].endswith(sentence)
