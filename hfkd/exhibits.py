@@ -76,9 +76,9 @@ def kept_at_one() -> str:
     told = ", ".join(f"{loss:.2f} % (Dirichlet {skew:g}, up to {many})" for (skew, many), loss in lost.items())
     small = table.groupby("skew")["small"].mean()
     fewer = ", ".join(f"{100 * share:.0f} % (Dirichlet {skew:g})" for skew, share in small.items())
-    asked = "at epsilon 1 the matching, of up to so many teachers each, loses 0.2 % at most"
-    return (f"{asked}: {told}: {'yes' if lost.max() <= 0.2 else 'no'}; "
-            f"clients with fewer than {FEW} records, of whom that was not asked: {fewer}")  # fmt: skip
+    verdict = "yes" if lost.max() <= 0.2 else "no"
+    return (f"at epsilon 1 the matching loses 0.2 % at most: {verdict}\n  by the number of teachers allowed: {told}\n"
+            f"  clients with fewer than {FEW} records, of whom that was not asked: {fewer}")  # fmt: skip
 
 
 def say_of_liars() -> str:
@@ -86,8 +86,9 @@ def say_of_liars() -> str:
     ledger, lines = journals.load(paths.RESULTS / "70_faults.csv", "ledger"), []
     for (variant, skew), rows in ledger.groupby(["variant", "skew"]):
         lying, honest = (faults.trust(rows, 0.2, who)[1].mean(axis=1) for who in (True, False))
-        lines.append(f"{variant}, Dirichlet {skew:g}: say of a liar {lying.iloc[0]:.4f} to {lying.iloc[-1]:.4f}, "
-                     f"of an honest client {honest.iloc[0]:.4f} to {honest.iloc[-1]:.4f}")  # fmt: skip
+        own, others = (f"{means.iloc[0]:.4f} to {means.iloc[-1]:.4f}" for means in (lying, honest))
+        when = f"{variant}, Dirichlet {skew:g}, first to last period"
+        lines.append(f"{when}: say of a liar {own}, of an honest client {others}")
     return "\n".join(lines)
 
 

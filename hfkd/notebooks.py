@@ -6,6 +6,7 @@ kernels at once race for ports.
 """
 
 import json
+import logging
 import os
 import tempfile
 import time
@@ -105,6 +106,9 @@ def _run_papermill(path: Path, partial: Path, values: Mapping[str, object], limi
     except PapermillExecutionError as error:
         where = f"the partly executed notebook is {shown}"
         raise _failure(path, error.exec_count, error.ename, error.evalue, where) from None
+    except KeyboardInterrupt:
+        logging.getLogger("asyncio").disabled = True  # it would tell at length of the task that is dropped
+        raise
     except CellTimeoutError:
         late = f"{path.name}: a cell took more than {limit} s"
         raise ValueError(f"{late}; the partly executed notebook is {shown}") from None

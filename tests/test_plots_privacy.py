@@ -63,7 +63,7 @@ def test_epsilon_draws_paired_differences_and_the_table_of_the_matching(frame, m
     assert len(first.collections) == 2 and len(lost.collections) == 4  # a band for every line
     assert [label.get_text() for label in told.get_xticklabels()] == ["0.1", "1", "10"]
     alone = matching[(matching["skew"] == .1) & (matching["epsilon"] == .001) & (matching["fan_in"] == 4)]
-    assert drawn(lost, "Dirichlet 0.1, noise alone")[0, 1] == pytest.approx(100 * (1 - alone["kept"].mean()))
+    assert drawn(lost, f"Dirichlet 0.1, noise alone, {alone['fan_in'].max()} teachers")[0, 1] == pytest.approx(100 * (1 - alone["kept"].mean()))
 
 
 def test_leak_draws_one_attacker_against_one_who_has_heard_nothing(leaks, matching):

@@ -100,7 +100,8 @@ def _noise(row: list[Axes], panel: Panel, matching: pd.DataFrame, colour: str) -
         table = 100 * (1 - table) if column == "kept" else table
         drowned, style = table.iloc[0].mean(), "--" if fan_in < most else "-"
         if fan_in == most:
-            axes.axhline(drowned, color=colour, linewidth=.9, linestyle=":", label=f"{panel.title}, noise alone")
+            alone = f"{panel.title}, noise alone, {most} teachers"
+            axes.axhline(drowned, color=colour, linewidth=.9, linestyle=":", label=alone)
         label = f"{panel.title}, {fan_in} teacher{'s' * (fan_in > 1)} at most" if fan_in < most else panel.title
         draw_means(axes, table.iloc[1:], colour, marker="o", linestyle=style, label=label)
 
