@@ -91,12 +91,12 @@ def _pool(context, jobs, rounds):
     resource_tracker.ensure_running()  # whose start would undo the next line
     heard = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # what is started now inherits it
     try:
-        pool = context.Pool(jobs, _join, (rounds,))
+        with context.Pool(jobs, _join, (rounds,)) as pool:
+            signal.pthread_sigmask(signal.SIG_SETMASK, heard)  # a Ctrl-C that waited ends those that are starting, too
+            workers = set(multiprocessing.active_children()) - before
+            yield pool, lambda: workers <= set(multiprocessing.active_children())
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, heard)
-    with pool:
-        workers = set(multiprocessing.active_children()) - before
-        yield pool, lambda: workers <= set(multiprocessing.active_children())
 
 
 def _join(rounds):
