@@ -69,8 +69,8 @@ def doubted(state, config, said, round) -> np.ndarray:
         mean over classes c of ( mean over images u of class c of -log p(c|u) )  >=  ln C
 
     Answers that do not depend on the image are never better: then the left side is ln C + KL(uniform || p). An honest
-    client may be worse while it has hardly learned, and comes back when it has. Where all are worse nobody is heard, and
-    that lasts if they could have learned better from each other alone: seen at Dirichlet 0.1 in one federation of ten.
+    client may be worse while it has hardly learned, and comes back when it has. Where all are worse nobody is heard,
+    and that lasts if they could have learned better from each other alone, as where everybody has one class or two.
 
     Args:
         said: (z * N, n, c) log-posteriors.

@@ -84,7 +84,7 @@ def publish(out: Path, texts: Mapping[Path, str]) -> None:
         out: the CSV. texts: path -> text, `out` among them.
 
     Raises:
-        OSError: as `provenance.writing`; the files there are as they were.
+        OSError: as `writing`; the files there are as they were.
 
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as home:

@@ -70,3 +70,14 @@ def archive(members, method=zipfile.ZIP_STORED, spoil=None) -> bytes:
         if spoil:
             spoil(packed.infolist()[0])
     return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A folder with a data set, and with x.csv, its record and its journals of one small run."""
+    folder, before = tmp_path_factory.mktemp("made"), pytest.MonkeyPatch()
+    before.chdir(folder)
+    (folder / "own.npz").write_bytes(npz(**images()))
+    assert main(["run", "--dataset", "own.npz", "--out", "x.csv", *SMALL]) == 0
+    before.undo()
+    return folder

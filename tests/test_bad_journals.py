@@ -4,21 +4,9 @@ import json
 import shutil
 
 import pytest
-from bad import SMALL, images, npz, refused  # noqa: F401  a fixture
+from bad import made, refused  # noqa: F401  fixtures
 
 from hfkd import provenance
-from hfkd.cli import main
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A folder with x.csv, its record and its journals of one small run."""
-    folder, before = tmp_path_factory.mktemp("made"), pytest.MonkeyPatch()
-    before.chdir(folder)
-    (folder / "own.npz").write_bytes(npz(**images()))
-    assert main(["run", "--dataset", "own.npz", "--out", "x.csv", *SMALL]) == 0
-    before.undo()
-    return folder
 
 
 def cell(row, column, value):

@@ -5,25 +5,13 @@ import os
 import shutil
 
 import pytest
-from bad import SMALL, images, npz, refused  # noqa: F401  a fixture
+from bad import SMALL, made, refused  # noqa: F401  fixtures
 
 from hfkd import provenance, results
-from hfkd.cli import main
 
 ADD = ["run", "--dataset", "own.npz", "--out", "x.csv", *SMALL, "--seeds", "1"]
 EXPLAIN = ["explain", "x.csv", "--client", "1"]
 BOM, BINARY = b"\xef\xbb\xbf", b"\x80\x04\x95\x00\xff\xfe"
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A folder with a data set, and x.csv with its record and its journals of one small run."""
-    folder, before = tmp_path_factory.mktemp("made"), pytest.MonkeyPatch()
-    before.chdir(folder)
-    (folder / "own.npz").write_bytes(npz(**images()))
-    assert main(["run", "--dataset", "own.npz", "--out", "x.csv", *SMALL]) == 0
-    before.undo()
-    return folder
 
 
 def line(row, cell, value):
