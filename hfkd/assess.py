@@ -1,16 +1,17 @@
 """RQ1, assessment: how much a teacher's label distribution suits a student's.
 
 The poster names three criteria (similarity, trend toward uniformity, complementarity) and gives no formula; the
-formulas are ours. Every pair matrix is [student s, teacher t], float64, of all clients, or of the students in one table
-and the teachers in another. Letters: N clients, R students, T teachers, C classes, n counts (N, C), p = n / |n| label
-distributions (N, C), H entropy in nats.
+formulas are ours. Letters: N clients, C classes, n counts (N, C), p = n / |n| label distributions (N, C), H entropy in
+nats. A pair matrix is [student s, teacher t], float64 (N, N) of all clients, or (R, T) of R students in the first table
+and T teachers in the second, `teachers`.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 
-from hfkd.tables import counted, dial, evenness, mixtures, shared, two
-
 _UNIFORM = 1e-12  # a distance to uniform below this is rounding, not information
+_BLOCK = 2**16  # numbers in a temporary array: none has (R, T, C), and these stay in the processor's cache
 
 
 def distributions(counts: np.ndarray) -> np.ndarray:
@@ -25,7 +26,7 @@ def distributions(counts: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: not two dimensions, or an entry that is no non-negative integer (client and class are named).
 
-    Source: ours (METHOD section 1).
+    Source: ours.
 
     >>> distributions([[3, 1], [0, 0]]).tolist()
     [[0.75, 0.25], [0.5, 0.5]]
@@ -35,29 +36,8 @@ def distributions(counts: np.ndarray) -> np.ndarray:
     return np.where(total > 0, n / np.maximum(total, 1), 1 / n.shape[1])
 
 
-def distance(p: np.ndarray, q: np.ndarray) -> np.ndarray:
-    """Total variation, client by client: 1/2 sum_c |p_i(c) - q_i(c)|.
-
-    Args:
-        p, q: (N, C) distributions, rows sum to 1.
-
-    Returns:
-        (N,) in [0, 1]; 0 for equal rows, 1 where no class is shared.
-
-    >>> distance(np.array([[1, 0], [.5, .5]]), np.array([[0, 1], [1, 0]])).tolist()
-    [1.0, 0.5]
-    """
-    return abs(p - q).sum(axis=1) / 2
-
-
 def uniformity(p: np.ndarray) -> np.ndarray:
-    """U(p) = H(p) / ln C: 1 for the uniform distribution, 0 where one class has everything.
-
-    Args:
-        p: (N, C) label distributions, rows sum to 1.
-
-    Returns:
-        (N,) in [0, 1].
+    """U(p) = H(p) / ln C (N,): 1 for the uniform distribution, 0 where one class has everything.
 
     Raises:
         ValueError: a row of p is no distribution.
@@ -67,21 +47,13 @@ def uniformity(p: np.ndarray) -> np.ndarray:
     >>> uniformity([[.5, .5, 0, 0], [.25, .25, .25, .25]]).round(6).tolist()
     [0.5, 1.0]
     """
-    return np.clip(evenness(shared(p)), 0, 1)
+    return np.clip(evenness(_shares(p)), 0, 1)
 
 
 def similarity(p: np.ndarray, teachers: np.ndarray | None = None) -> np.ndarray:
-    """S(s, t) = 1 - JS_2(p_s, p_t), JS_2 = [H((p_s + p_t)/2) - (H(p_s) + H(p_t))/2] / ln 2.
+    """S(s, t) = 1 - JS_2(p_s, p_t) in [0, 1], JS_2 = [H((p_s + p_t)/2) - (H(p_s) + H(p_t))/2] / ln 2.
 
-    Symmetric; 1 for equal distributions, 0 (to rounding) exactly where no class is shared. Base 2 keeps it in [0, 1]
-    for every C.
-
-    Args:
-        p: (R, C) label distributions of the students, rows sum to 1.
-        teachers: (T, C) those of the teachers; None: of the same clients.
-
-    Returns:
-        (R, T) in [0, 1].
+    Symmetric; 1 for equal distributions, 0 (to rounding) exactly where no class is shared.
 
     Raises:
         ValueError: a row is no distribution, or the tables differ in C.
@@ -91,27 +63,20 @@ def similarity(p: np.ndarray, teachers: np.ndarray | None = None) -> np.ndarray:
     >>> similarity([[1, 0], [0, 1], [.5, .5]])[0].round(6).tolist()
     [1.0, 0.0, 0.688722]
     """
-    p, q = two(shared, p, teachers)
+    p, q = _two(_shares, p, teachers)
     own, others, bits = evenness(p), evenness(q), np.log(p.shape[1]) / np.log(2)
-    found = np.empty((len(p), len(q)))
-    for s, mixed in mixtures(p / 2, q / 2):
-        found[s] = np.clip(1 - bits * (mixed - (own[s, None] + others) / 2), 0, 1)
+    found = _mixed(p / 2, q / 2)
+    for s, u in enumerate(own):  # row by row and in place: the matrix may be large
+        found[s] = np.clip(1 - bits * (found[s] - (u + others) / 2), 0, 1)
     return found
 
 
 def union_gain(counts: np.ndarray, teachers: np.ndarray | None = None) -> np.ndarray:
-    """G(s, t) = [U(m) - U(p_s)] / [1 - U(p_s)], m = (n_s + n_t)/|n_s + n_t|: how far t pulls s toward uniformity.
+    """G(s, t) = [U(m) - U(p_s)] / [1 - U(p_s)] in [-1, 1], m = (n_s + n_t)/|n_s + n_t|: how far t evens out s.
 
     1: the union is uniform; 0: no change, or the student is uniform already; negative: the union is more skewed.
     Weighted by counts because with equal weights it is the axis of the similarity over again:
     U((p + q)/2) = (U(p) + U(q))/2 + (ln 2/ln C)(1 - S(p, q)), exactly.
-
-    Args:
-        counts: (R, C) non-negative integers of the students.
-        teachers: (T, C) those of the teachers; None: of the same clients.
-
-    Returns:
-        (R, T) in [-1, 1].
 
     Raises:
         ValueError: as `distributions`, or the tables differ in C.
@@ -121,25 +86,17 @@ def union_gain(counts: np.ndarray, teachers: np.ndarray | None = None) -> np.nda
     >>> union_gain([[4, 0], [0, 4]])[0].tolist()
     [0.0, 1.0]
     """
-    n, m = two(counted, counts, teachers)
-    own, gain = np.clip(evenness(n), 0, 1)[:, None], np.zeros((len(n), len(m)))
-    for s, pooled in mixtures(n, m):
-        room = 1 - own[s]
-        np.divide(pooled - own[s], room, out=gain[s], where=room > _UNIFORM)
-    return np.clip(gain, -1, 1, out=gain)
+    n, m = _two(counted, counts, teachers)
+    found = _mixed(n, m)
+    for s, u in enumerate(np.clip(evenness(n), 0, 1)):
+        found[s] = np.clip((found[s] - u) / (1 - u), -1, 1) if 1 - u > _UNIFORM else 0
+    return found
 
 
 def coverage(p: np.ndarray, teachers: np.ndarray | None = None) -> np.ndarray:
-    """K(s, t) = sum_c d_s(c) min(1, C p_t(c)) / sum_c d_s(c), d_s(c) = max(0, 1/C - p_s(c)): what s lacks and t has.
+    """K(s, t) = sum_c d_s(c) min(1, C p_t(c)) / sum_c d_s(c) in [0, 1], d_s(c) = max(0, 1/C - p_s(c)).
 
-    1: t holds a fair share 1/C of every class that s lacks; 0: of none, or s lacks nothing. Directional.
-
-    Args:
-        p: (R, C) label distributions of the students, rows sum to 1.
-        teachers: (T, C) those of the teachers; None: of the same clients.
-
-    Returns:
-        (R, T) in [0, 1].
+    What s lacks and t has. 1: t holds a fair share 1/C of every class that s lacks; 0: of none, or s lacks nothing.
 
     Raises:
         ValueError: a row is no distribution, or the tables differ in C.
@@ -149,37 +106,96 @@ def coverage(p: np.ndarray, teachers: np.ndarray | None = None) -> np.ndarray:
     >>> coverage([[1, 0, 0], [0, 1, 0]])[0].round(6).tolist()
     [0.0, 0.5]
     """
-    p, q = two(shared, p, teachers)
-    n_classes = p.shape[1]
-    deficit = np.maximum(0, 1 / n_classes - p)
+    p, q = _two(_shares, p, teachers)
+    deficit = np.maximum(0, 1 / p.shape[1] - p)
     total = deficit.sum(axis=1, keepdims=True)
-    covered = deficit @ np.minimum(1, n_classes * q).T
-    return np.where(total > _UNIFORM, np.clip(covered / np.where(total > _UNIFORM, total, 1), 0, 1), 0.0)
+    covered = deficit @ np.minimum(1, p.shape[1] * q).T
+    return np.clip(np.divide(covered, total, out=np.zeros_like(covered), where=total > _UNIFORM), 0, 1)
 
 
 def affinity(counts: np.ndarray, personality: float = 0.25, teachers: np.ndarray | None = None) -> np.ndarray:
-    """A = eta S + (1 - eta) [K/2 + (1 + G)/4]: the three criteria in one number, eta = `personality`.
+    """A = eta S + (1 - eta) [K/2 + (1 + G)/4] in [0, 1]: the three criteria in one number, eta = `personality`.
 
     eta = 1 asks only for teachers like the student (personality), eta = 0 only for what it lacks (consistency).
-
-    Args:
-        counts: (R, C) non-negative integers of the students.
-        personality: eta in [0, 1].
-        teachers: (T, C) counts of the teachers; None: of the same clients.
-
-    Returns:
-        (R, T) in [0, 1].
 
     Raises:
         ValueError: as `union_gain`, or eta outside [0, 1].
 
-    Source: ours (METHOD section 3).
+    Source: ours.
 
     >>> float(affinity([[4, 0], [0, 4]], personality=0.25)[0, 1])
     0.75
     """
     dial(personality)
-    n, m = two(counted, counts, teachers)
-    p, q = distributions(n), distributions(m)
-    lacking = coverage(p, q) / 2 + (1 + union_gain(n, m)) / 4
+    p, q = distributions(counts), None if teachers is None else distributions(teachers)
+    lacking = coverage(p, q) / 2 + (1 + union_gain(counts, teachers)) / 4
     return personality * similarity(p, q) + (1 - personality) * lacking
+
+
+def evenness(m: np.ndarray) -> np.ndarray:
+    """`uniformity` of m / |m| without its checks, for arrays of any shape (..., C); 1 where all of m is 0.
+
+    >>> evenness(np.array([[2., 2.], [3., 1.], [0., 0.]])).round(6).tolist()
+    [1.0, 0.811278, 1.0]
+    """
+    total = m.sum(axis=-1, keepdims=True)
+    q = m / np.where(total > 0, total, 1)
+    logs = np.maximum(q, 1e-300)  # 0 ln 0 = 0
+    spread = -np.einsum("...c,...c->...", q, np.log(logs, out=logs))
+    return np.where(total[..., 0] > 0, spread / np.log(m.shape[-1]), 1.0)
+
+
+def counted(counts: np.ndarray) -> np.ndarray:
+    """`counts` as float64 whole numbers (N, C), or a ValueError that names client and class."""
+    whole = lambda n: (n >= 0) & (n <= 2.0**53) & (n == np.floor(n))  # float64 holds every integer up to 2**53
+    return _table("counts", counts, whole, "a non-negative integer up to 2**53")
+
+
+def dial(personality: float) -> None:
+    """Refuse a dial that is no number from 0 to 1."""
+    if not isinstance(personality, (int, float, np.integer, np.floating)) or not 0 <= personality <= 1:
+        raise ValueError(f"personality is {personality!r}; expected a number from 0 (consistency) to 1 (personality)")
+
+
+def _shares(p: np.ndarray) -> np.ndarray:
+    """`p` as float64 label distributions, or an error that names the client."""
+    p = _table("p", p, lambda p: (p >= 0) & (p <= 1 + 1e-6), "a share from 0 to 1")
+    off = np.abs(p.sum(axis=1) - 1) > 1e-6
+    if off.any():
+        i = int(np.argmax(off))
+        raise ValueError(f"p of client {i} sums to {p[i].sum():g}; expected 1 (make it with distributions(counts))")
+    return p
+
+
+def _table(name: str, values: np.ndarray, fits: Callable, wanted: str) -> np.ndarray:
+    """`values` as a float64 table (N >= 1, C >= 2) whose every entry fits, or an error that says what it is instead."""
+    try:
+        found = np.asarray(values)
+    except ValueError:  # rows of unequal length
+        found = np.empty(0, dtype=object)
+    if found.dtype.kind not in "biuf":
+        raise ValueError(f"{name} is no table of numbers; expected shape (clients, classes)")
+    if found.ndim != 2 or found.shape[0] < 1 or found.shape[1] < 2:
+        raise ValueError(f"{name} has shape {found.shape}; expected (clients, classes) with at least 1 and 2")
+    found = found.astype(np.float64)
+    for i, c in np.argwhere(~fits(found))[:1]:
+        raise ValueError(f"{name} of client {i}, class {c} is {found[i, c]:g}; expected {wanted}")
+    return found
+
+
+def _two(check: Callable, students: np.ndarray, teachers: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Both tables, checked; the first stands for both where there is no second."""
+    students = check(students)
+    teachers = students if teachers is None else check(teachers)
+    if students.shape[1] != teachers.shape[1]:
+        raise ValueError(f"students have {students.shape[1]} classes, teachers {teachers.shape[1]}; expected as many")
+    return students, teachers
+
+
+def _mixed(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """`evenness` of x_s + y_t for every pair (R, T), a block of teachers at a time."""
+    found, step = np.empty((len(x), len(y))), max(1, _BLOCK // y.shape[1])
+    for s, one in enumerate(x):
+        for t in range(0, len(y), step):
+            found[s, t : t + step] = evenness(one + y[t : t + step])
+    return found

@@ -1,27 +1,26 @@
 """The configuration: one frozen, flat record. Unknown or mistyped parameters are errors.
 
-A profile is a set of values for the same experiment: `smoke` proves that everything runs, `lite` is the CPU
-reference that the claims rest on, `paper` is the full size for a GPU.
+A profile is a set of values for the same experiment: `smoke` proves that everything runs, `lite` is the CPU reference
+that the claims rest on, `paper` is the full size for a GPU; `committed` is `lite`, read instead of run.
 """
 
+import ast
 import inspect
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-
-from hfkd.given import parse_seeds, parse_set
-from hfkd.limits import CHOICES, MOST, RANGES, check
-
-__all__ = ["CHOICES", "PROFILES", "RANGES", "Config", "configure", "parse_seeds", "parse_set", "seeds_of", "settings"]
+from math import isclose
+from numbers import Integral
 
 
 @dataclass(frozen=True)
 class Config:
-    """One run, all seeds aside. `None` means: the method's own value (alpha, beta, weighting) or no limit."""
+    """One run, all seeds aside. `None` means: the method's own value (lr, alpha, ...) or no limit."""
 
     method: str = "hfkd"  # who learns what from whom: `hfkd list methods`
     dataset: str = "digits"  # `hfkd list datasets`, or a path to an npz
     public: str = "same"  # public images: "same" distribution, another data set of the same shape, or "none"
-    partition: str = "dirichlet"  # dirichlet, pathological, quantity, level_dependent, natural
+    partition: str = "dirichlet"  # `hfkd list partitions`
     skew: float = 0.1  # concentration of the Dirichlet draw; smaller is more skewed
     classes_per_client: int = 2  # for partition = pathological
     clients: int = 12  # N, clients in the federation
@@ -36,7 +35,6 @@ class Config:
     rounds: int = 8  # communication rounds
     epochs: int = 1  # passes over the private data per round
     batch: int = 32  # private images per step, and public images per step
-    shuffle: bool = True  # private batches by fresh permutations; False: in the given order, full batches only
     lr: float | None = None  # learning rate; None: the method's, chosen on validation data (`hfkd grid tuning`)
     momentum: float = 0.9  # of the stochastic gradient descent
     hard_loss: str = "own"  # own: the method's; plain: cross-entropy; balanced: balanced softmax
@@ -44,13 +42,11 @@ class Config:
     readout: str | None = None  # what predicts: head, or prototype (the nearest one); None: the method's
     alpha: float | None = None  # soft against hard knowledge for students, in [0, 1]; of a rule its maximum or start
     beta: float | None = None  # the same for teachers that hear only their students; None: alpha
-    weighting: str | None = None  # fixed, ramp, loss_ratio, revenue, gradient or uncertainty; None: the method's
-    beta_weighting: str | None = None  # the rule for beta; None: as weighting
+    weighting: str | None = None  # `hfkd list weightings`; None: the method's
     warmup: int = 1  # rounds of training alone before anybody listens
     ramp_length: int = 50  # B, rounds from 0 to alpha (ramp; authors' code)
     ramp_power: float = 1.0  # exponent of the ramp
-    controller_rate: float = 1.0  # mu, how fast the weight follows the own validation loss (weighting revenue)
-    prior_power: float = 0.0  # lambda, how much more a public image counts that resembles one's own labels
+    controller_rate: float = 1.0  # mu, how fast the weight follows the own validation loss (controller)
     temperature: float = 1.0  # T of the soft labels
     kl_direction: str = "teacher_first"  # or student_first, as the poster prints it
     rule: str = "coverage"  # matching of teachers and students: `hfkd list rules`
@@ -62,64 +58,65 @@ class Config:
     peers: bool = True  # students of one level that share a teacher teach each other
     epsilon: float | None = None  # privacy of the label counts that a client releases, from 0.001; None: the true ones
     include_self: bool = True  # one's own answers are part of the pooled target
-    pooling: str | None = None  # log, arithmetic, median or trimmed; None: the method's
+    pooling: str | None = None  # log or arithmetic; None: the method's
     power: float = 1.0  # a, how much more say a teacher with more samples of a class has
     refresh: int | None = None  # rounds between two decisions who hears whom; None: once, before the first round
-    revenue: str = "none"  # what a partner earns: none, labelled, realised, shapley
-    revenue_personality: float = 1.0  # losses on public labels count classes as one's own labels (1) or all alike (0)
+    revenue: str = "none"  # what a partner earns: none, or labelled: the loss it saves on labelled public images
+    revenue_personality: float = 1.0  # that loss counts classes as one's own labels (1) or all alike (0)
     revenue_temperature: float = 1.0  # tau_R: say is multiplied by exp(revenue / tau_R)
-    revenue_matching: float = 0.0  # share of revenue in the score of the matching, in [0, 1]
-    gate: bool = False  # do no harm: who gains from nobody twice in a row stops listening until the next refresh
-    public_labels: bool = False  # the public images have labels (read by loss_ratio and by revenue, never trained on)
+    public_labels: bool = False  # the public images have labels (read by loss_ratio and revenue, never trained on)
     schedule: str = "simultaneous"  # or top_down, bottom_up: levels learn in turn, each hears what the last one learned
-    transport: str = "public"  # what travels: answers on public images, classwise answers, networks (private, visit)
     spoken: int | None = None  # public images answered each round, in turn; None: all
-    wire: str = "fp32"  # precision of what travels: fp32 or fp16
-    client_memory: float | None = None  # largest guest network a client can hold, in sizes of its own; None: any
     dropout: float = 0.0  # share of clients absent in a round: they neither train, speak nor listen
     straggling: float = 0.0  # share of clients in a round whose answers are those of the round before
-    offline: float = 0.0  # share of clients in a round that nobody hears: students look for other teachers
     liars: float = 0.0  # share of clients that lie, the same in all rounds
     lie: str = "flip"  # what they send: flip, random, constant, collude
-    exploding: float = 0.0  # share of clients that from a round of their own on send what is not finite; quarantined
-    recall: bool = False  # what was last heard of a client that is absent is pooled in its place
-    doubt: bool = False  # answers that do worse on labelled public images than uniform ones are not pooled
+    exploding: float = 0.0  # share of clients that from a round of their own on send what is not finite
     eval_every: int = 2  # rounds between two measurements; the last round is always measured
     device: str = "cpu"  # cpu or cuda
-    threads: int = 1  # CPU threads of one run: with 1, mlp rows do not depend on which seeds run beside
+    threads: int = 1  # CPU threads of one run
 
 
-DEFAULTS = {"lr": 0.01, "weighting": "fixed", "readout": "head"}  # lr: of Local and Balanced-Local, so of all
-PROFILES = {
-    "smoke": (
-        dict(rounds=20, eval_every=5, batch=8),
-        (0, 1),
-        "digits, 12 clients, 2 seeds: a minute on 2 cores, proves that everything runs, carries no claim",
-    ),
-    "lite": (
-        dict(dataset="fashion_mnist", clients=20, pool_size=12_000, public_size=1_000, balanced_size=2_000, minimum=40,
-             rounds=20, eval_every=5),
-        tuple(range(10)),
-        "Fashion-MNIST, 12 000 images, 20 clients, 10 seeds: the CPU reference for the claims",
-    ),
-    "paper": (
-        dict(dataset="fashion_mnist", clients=20, public_size=5_000, balanced_size=10_000, minimum=40, levels="cnn",
-             rounds=50, eval_every=10, device="cuda"),
-        tuple(range(20)),
-        "Fashion-MNIST, every image, CNN levels, 20 clients, 20 seeds: a GPU",
-    ),
+_LITE = dict(dataset="fashion_mnist", clients=20, pool_size=12_000, public_size=1_000, balanced_size=2_000, minimum=40,
+             rounds=20, eval_every=5)  # fmt: skip
+PROFILES = {  # name -> (settings, seeds, what it is)
+    "committed": (_LITE, tuple(range(10)), "the committed rows of lite, read in seconds: nothing is run"),
+    "smoke": (dict(rounds=6, eval_every=3, batch=16), (0, 1),
+              "digits, 12 clients, 2 seeds: minutes on 2 cores, proves that everything runs, carries no claim"),
+    "lite": (_LITE, tuple(range(10)),
+             "Fashion-MNIST, 12 000 images, 20 clients, 10 seeds: the CPU reference of the claims"),
+    "paper": (dict(dataset="fashion_mnist", clients=20, public_size=5_000, balanced_size=10_000, minimum=40,
+                   levels="cnn", rounds=50, eval_every=10, device="cuda"), tuple(range(20)),
+              "Fashion-MNIST, every image, CNN levels, 20 clients, 20 seeds: a GPU"),
 }  # fmt: skip
+
+MOST = 10**9  # no number of a configuration is larger: more is a slip of the keyboard, and float32 would not hold it
+RANGES = {  # name -> (lowest, highest) of every number, both allowed
+    "skew": (1e-6, MOST), "temperature": (1e-3, MOST), "revenue_temperature": (1e-3, MOST), "ramp_power": (1e-6, MOST),
+    "epsilon": (1e-3, MOST), "rounds": (1, 1_000_000), "epochs": (1, 100_000), "batch": (1, 100_000),
+    "minimum": (3, MOST), "threads": (1, 1024), "warmup": (0, MOST), "test_share": (0.01, 0.9), "val_share": (0.0, 0.9),
+    **{name: (0.0, MOST) for name in ("lr", "controller_rate", "strength", "power")},
+    **{name: (0.0, 1.0) for name in ("momentum", "alpha", "beta", "personality", "revenue_personality", "dropout",
+                                     "straggling", "liars", "exploding")},
+    **{name: (1, MOST) for name in ("classes_per_client", "clients", "pool_size", "public_size", "balanced_size",
+                                    "refresh", "ramp_length", "fan_in", "fan_out", "max_gap", "spoken", "eval_every")},
+}  # fmt: skip
+CHOICES = {
+    "hard_loss": ("own", "plain", "balanced"), "readout": ("head", "prototype"), "pooling": ("log", "arithmetic"),
+    "weighting": ("fixed", "ramp", "loss_ratio", "controller", "gradient", "uncertainty"),
+    "kl_direction": ("teacher_first", "student_first"), "revenue": ("none", "labelled"),
+    "schedule": ("simultaneous", "top_down", "bottom_up"), "levels": ("mlp", "cnn", "depth"),
+    "lie": ("flip", "random", "constant", "collude"), "device": ("cpu", "cuda"),
+}  # fmt: skip
+FAULTS = ("dropout", "straggling", "liars", "exploding")  # fields that are shares of struck clients
+DEFAULTS = {"lr": 0.01, "weighting": "fixed", "readout": "head", "alpha": 0.0}  # where a method says nothing
 
 
 def configure(profile: str = "smoke", **overrides) -> Config:
-    """The configuration of a profile with some fields replaced.
-
-    Args:
-        profile: smoke, lite or paper.
-        overrides: any field of Config; numbers are checked against the field's type, int is accepted for float.
+    """The configuration of a profile with some fields replaced; int passes for float, a list for a tuple.
 
     Raises:
-        ValueError: unknown profile or field, a value of another type or out of range.
+        ValueError: unknown profile or field, a value of another type, out of range, or that fits no other.
 
     >>> configure("lite", alpha=0.5).clients
     20
@@ -127,7 +124,10 @@ def configure(profile: str = "smoke", **overrides) -> Config:
     if profile not in PROFILES:
         raise ValueError(f"profile is {profile!r}; expected one of {', '.join(PROFILES)}")
     config = replace(Config(**PROFILES[profile][0]), **{name: _typed(name, v) for name, v in overrides.items()})
-    check(config)
+    _check_each(config)
+    for wrong, sentence in _misfits(config):
+        if wrong:
+            raise ValueError(sentence)
     return config
 
 
@@ -141,11 +141,7 @@ def settled(config: Config, own: dict) -> Config:
 
 
 def seeds_of(profile: str) -> tuple[int, ...]:
-    """The seeds of a profile.
-
-    >>> seeds_of("smoke")
-    (0, 1)
-    """
+    """The seeds of a profile."""
     return PROFILES[profile][1]
 
 
@@ -155,21 +151,113 @@ def settings() -> dict[str, str]:
     >>> settings()["rounds"]
     '8  communication rounds'
     """
-    lines = inspect.getsource(Config).splitlines()
-    found = (re.match(r"    (\w+): .+? = (.+?)  # (.+)", line) for line in lines)
+    found = (re.match(r"    (\w+): .+? = (.+?)  # (.+)", line) for line in inspect.getsource(Config).splitlines())
     return {match[1]: f"{match[2]}  {match[3]}" for match in found if match}
 
 
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Seeds from text: single numbers and ranges with both ends.
+
+    Raises:
+        ValueError: another form, a seed twice, too large a seed or too many.
+
+    >>> parse_seeds("0-2,7")
+    (0, 1, 2, 7)
+    """
+    expected = f"seeds is {text!r}; expected numbers and ranges such as 0-4 or 0,3,7-9, 1000 at most, each once"
+    if not re.fullmatch(r"\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*", str(text)):
+        raise ValueError(expected)
+    spans = [[int(end) for end in part.split("-")] for part in str(text).split(",")]
+    if sum(span[-1] - span[0] + 1 for span in spans) > 1000 or any(span[0] > span[-1] for span in spans):
+        raise ValueError(expected)
+    seeds = tuple(seed for span in spans for seed in range(span[0], span[-1] + 1))
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(expected)
+    return seeds
+
+
+def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
+    """The seeds as they are, or a ValueError: none at all, one twice, or one that is no integer from 0 to MOST."""
+    seeds = tuple(seeds)
+    if not seeds or len(set(seeds)) < len(seeds) or not all(isinstance(s, Integral) and 0 <= s <= MOST for s in seeds):
+        raise ValueError(f"seeds are {list(seeds)}; expected integers >= 0, each once, up to {MOST}")
+    return seeds
+
+
+def parse_set(assignments: Sequence[str]) -> dict:
+    """`name=value` texts (the command's --set) as overrides for `configure`; values are read as Python literals.
+
+    >>> parse_set(["alpha=0.5", "rule=random", "fan_out=None"])
+    {'alpha': 0.5, 'rule': 'random', 'fan_out': None}
+    """
+    overrides = {}
+    for text in assignments:
+        name, equals, value = (part.strip() for part in text.partition("="))
+        if not equals or name in overrides:
+            wrong = "is there twice" if equals else "has no '='"
+            raise ValueError(f"--set {text!r} {wrong}; expected name=value, each name once, such as alpha=0.5")
+        try:
+            overrides[name] = ast.literal_eval(value)
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            overrides[name] = value
+    return overrides
+
+
 def _typed(name, value):
-    """The value if it fits the field's type; int passes for float, a list for a tuple."""
+    """The value if it fits the field's type."""
     types = {field.name: field.type for field in fields(Config)}
     if name not in types:
         raise ValueError(f"parameter {name!r} is unknown; expected one of {', '.join(sorted(types))}")
     wanted = types[name]
-    if wanted in (float, float | None) and type(value) is int:
-        return float(value) if abs(value) <= MOST else value  # too large for any field: `check` says so
+    if wanted in (float, float | None) and type(value) is int and abs(value) <= MOST:
+        return float(value)
     if wanted is tuple and isinstance(value, list):
-        value = tuple(value)
+        return tuple(value)
+    # bool is an int to Python, but True is no number of rounds
     if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
         raise ValueError(f"{name} is {value!r}; expected {getattr(wanted, '__name__', wanted)}")
     return value
+
+
+def _check_each(config):
+    """Every number in its range, every word one of its choices, level_share three shares that sum to 1."""
+    for name, (low, high) in RANGES.items():
+        value = getattr(config, name)
+        if value is not None and not low <= value <= high:  # nan is refused as well
+            raise ValueError(f"{name} is {value!r}; expected {low} or more, at most {high}")
+    for name, words in CHOICES.items():
+        if getattr(config, name) not in (None, *words):
+            raise ValueError(f"{name} is {getattr(config, name)!r}; expected one of {', '.join(words)}")
+    share = config.level_share
+    numbers = len(share) == 3 and all(type(each) in (int, float) and each >= 0 for each in share)
+    if not numbers or not isclose(sum(share), 1, abs_tol=1e-6):
+        raise ValueError(f"level_share is {share}; expected three shares, of level 1, 2 and 3, that sum to 1")
+
+
+def _misfits(config):
+    """(whether it is so, the sentence) of every pair of settings that do not go together."""
+    rule, fault = config.weighting, next((name for name in FAULTS if getattr(config, name)), None)
+    labels = ["weighting=loss_ratio"] * (rule == "loss_ratio") + ["revenue=labelled"] * (config.revenue != "none")
+    asks = labels[0] if labels else ""
+    return [
+        (rule in ("controller", "gradient", "uncertainty") and config.val_share == 0,
+         f"weighting={rule} reads the own validation split and val_share is 0; set val_share=0.1, or another rule"),
+        (asks and not config.public_labels,
+         f"{asks} reads labels of the public images; set public_labels=True, or take another rule"),
+        (asks and config.spoken, f"{asks} needs images of every class each round; spoken is {config.spoken}, "
+         "expected None"),
+        (config.public_labels and config.public != "same",
+         f"public_labels is True with public {config.public!r}, labelled otherwise; expected 'same'"),
+        (config.revenue != "none" and config.refresh is None,
+         "revenue is 'labelled' and refresh None: nobody would read it; set refresh=5"),
+        (rule in ("gradient", "uncertainty") and config.kl_direction != "teacher_first",
+         f"weighting={rule} follows KL(q || p); kl_direction is {config.kl_direction!r}, expected teacher_first"),
+        (config.spoken and config.spoken > config.public_size,
+         f"spoken is {config.spoken}; expected at most public_size, {config.public_size}"),
+        (config.spoken and config.schedule != "simultaneous",
+         f"schedule is {config.schedule!r} with spoken {config.spoken}; expected simultaneous"),
+        (fault and config.schedule != "simultaneous",
+         f"schedule is {config.schedule!r} with {fault}; expected simultaneous"),
+        (config.straggling and config.spoken,
+         f"spoken is {config.spoken} with straggling: late answers are about other images; expected None"),
+    ]  # fmt: skip

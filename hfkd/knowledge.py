@@ -10,10 +10,6 @@ Axes: s student (who listens), t teacher (who speaks), n public image, c class; 
 
 import torch
 
-POOLINGS = ("log", "arithmetic", "median", "trimmed")
-TRIM = 0.2  # share of the weight that a trimmed mean leaves out at either end
-BLOCK = 4_000_000  # numbers (student, teacher, image, class) sorted in one go: bounds the memory
-
 
 def log_prior(counts):
     """log((n_i(c) + 1/2) / sum_c (n_i(c) + 1/2)): the smoothed log label prior of each client.
@@ -114,12 +110,8 @@ def pool(log_p, weights, kind="log"):
 
         log:         q_s(c|u) ~ exp( sum_t W[s,t,c] log p_t(c|u) )
         arithmetic:  q_s(c|u) ~      sum_t W[s,t,c] p_t(c|u)
-        median:      q_s(c|u) ~ exp( the median of log p_t(c|u) over t, weighted by W[s,t,c] )
-        trimmed:     q_s(c|u) ~ exp( their mean without TRIM of the weight at either end )
 
-    Log pooling with equal weights is the softmax of the mean logits, the consensus of FedMD (1910.03581). The last two
-    stand a minority of wrong answers, by weight: less than a half, and up to TRIM (Yin et al. 2018, 1803.01498, for
-    gradients, unweighted).
+    Log pooling with equal weights is the softmax of the mean logits, the consensus of FedMD (1910.03581).
 
     Args:
         log_p: (..., T, n, C) log-posteriors.
@@ -141,29 +133,7 @@ def pool(log_p, weights, kind="log"):
     if kind == "arithmetic":
         mixture = torch.einsum("...stc,...tnc->...snc", weights, log_p.exp())
         return mixture / mixture.sum(-1, keepdim=True)
-    if kind in ("median", "trimmed"):
-        size = max(1, BLOCK // (weights.numel() * max(1, log_p[..., 0, 0, 0].numel())))
-        parts = [_robust(part, weights, kind == "median") for part in log_p.split(size, dim=-2)]
-        return torch.softmax(torch.cat(parts, dim=-2), dim=-1)
-    raise ValueError(f"pooling is {kind!r}; expected one of {', '.join(POOLINGS)}")
-
-
-def _robust(log_p, weights, median):
-    """(..., S, n, C) the weighted median, or trimmed mean, of log_p over teachers.
-
-    The teachers of a class, sorted by what they say, cover [0, 1] in pieces as long as their weights. The median is the
-    mean of what lies just below and just above 1/2, the trimmed mean that over [TRIM, 1 - TRIM].
-    """
-    said, order = log_p.unsqueeze(-4).sort(dim=-3)  # (..., 1, T, n, C)
-    shape = torch.broadcast_shapes(said.shape, weights.unsqueeze(-2).shape)
-    share = weights.unsqueeze(-2).expand(shape).gather(-3, order.expand(shape))
-    end = share.cumsum(-3)
-    if not median:
-        kept = (end.clamp(max=1 - TRIM) - (end - share).clamp(min=TRIM)).clamp_min(0)
-        return (kept * said).sum(-3) / kept.sum(-3)
-    below, above = ((end > edge).byte().argmax(-3, keepdim=True) for edge in (0.5 - 1e-6, 0.5 + 1e-6))
-    said = said.expand(shape)
-    return (said.gather(-3, below) + said.gather(-3, above)).squeeze(-3) / 2
+    raise ValueError(f"pooling is {kind!r}; expected log or arithmetic")
 
 
 def predictions(logits, prior, balanced):

@@ -35,8 +35,8 @@ def hard_loss(logits, labels, log_prior):
     return -log_p.gather(-1, labels.unsqueeze(-1)).squeeze(-1).sum(-1) / labels.shape[-1]
 
 
-def soft_loss(logits, target, temperature=1.0, direction="teacher_first", sample_weight=None):
-    """T^2 mean_u v(u) KL between the target and the student's softened prediction, in nats.
+def soft_loss(logits, target, temperature=1.0, direction="teacher_first"):
+    """T^2 mean_u KL between the target and the student's softened prediction, in nats.
 
     teacher_first: KL(q || p), p = softmax(logits / T); student_first: KL(p || q), as the poster prints it.
     T^2 keeps the size of the gradient when T changes (Hinton et al. 2015, 1503.02531). The mean is over samples only
@@ -46,7 +46,6 @@ def soft_loss(logits, target, temperature=1.0, direction="teacher_first", sample
         logits: (..., n, C) of the student.
         target: (..., n, C) probabilities, already softened with the same T; no gradient flows into them.
         temperature: T > 0.
-        sample_weight: (..., n) v(u) >= 0 with mean 1, or None for all 1.
 
     Returns:
         (...), one number for each member of the leading axes.
@@ -66,10 +65,7 @@ def soft_loss(logits, target, temperature=1.0, direction="teacher_first", sample
         per_class = F.kl_div(target.clamp_min(tiny).log(), log_p, reduction="none", log_target=True)
     else:
         raise ValueError(f"kl_direction is {direction!r}; expected one of {', '.join(DIRECTIONS)}")
-    per_sample = per_class.sum(-1)
-    if sample_weight is not None:
-        per_sample = per_sample * sample_weight.detach()
-    return temperature**2 * per_sample.mean(-1)
+    return temperature**2 * per_class.sum(-1).mean(-1)
 
 
 def distillation_loss(hard, soft, weight, hard_weight=None):

@@ -1,10 +1,10 @@
-"""Every folder of the artifact, found from this file; HFKD_DATA says where the raw data sets lie; `bounded` (ours).
+"""Every folder of the artifact, found from this file, and the one way to write a file (ours).
 
 papermill runs a notebook in the caller's folder and nbval in the notebook's own, so the working folder must not matter.
 """
 
 import os
-import stat
+import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent  # the repository
@@ -13,48 +13,39 @@ RESULTS = ROOT / "data" / "results"  # committed result tables with their proven
 CHECKSUMS = ROOT / "data" / "checksums.sha256"  # sha256 of the raw data files, paths relative to data_home()
 FIGURES = ROOT / "figures"  # figures made from the committed results
 NOTEBOOKS = ROOT / "notebooks"
-RUNS = ROOT / "runs"  # ignored by git: executed notebooks, results of a run
+RUNS = ROOT / "runs"  # ignored by git: cells, results and executed notebooks of a run
 
 
 def data_home() -> Path:
-    """Folder of the raw data sets: the environment variable HFKD_DATA, or data/raw in the repository (ours).
-
-    Read at every call, so that setting HFKD_DATA after the import still counts. A relative HFKD_DATA is taken from the
-    repository, never from the working folder: a notebook and the command line then see the same files.
-
-    Raises:
-        ValueError: it begins with the home folder of a user that does not exist.
-
-    >>> import os
-    >>> before = os.environ.get("HFKD_DATA")
-    >>> os.environ["HFKD_DATA"] = "../shared/data"
-    >>> data_home().relative_to(ROOT.parent).as_posix()
-    'shared/data'
-    >>> _ = os.environ.pop("HFKD_DATA")
-    >>> data_home().relative_to(ROOT).as_posix()
-    'data/raw'
-    >>> if before is not None: os.environ["HFKD_DATA"] = before
-    """
+    """Folder of the raw data sets: HFKD_DATA, relative to the repository, or data/raw in it; read at every call."""
     chosen = os.environ.get("HFKD_DATA", "").strip()
-    try:
-        return (ROOT / Path(chosen).expanduser()).resolve() if chosen else ROOT / "data" / "raw"
-    except RuntimeError:
-        raise ValueError(f"HFKD_DATA is {chosen!r}, whose home folder nobody knows; expected a folder") from None
+    return ROOT / Path(chosen).expanduser() if chosen else ROOT / "data" / "raw"
 
 
-def bounded(path: Path, most: int) -> Path:
-    """The same path, if it leads to a file whose reading comes to an end: no pipe, no device, `most` bytes (ours).
+def write(path: Path, content: str | bytes) -> Path:
+    """Write a file whole or not at all: to a temporary name beside it, then renamed; its folder is made.
 
     Raises:
-        ValueError: something else. OSError: nothing is there, or it cannot be asked.
-
-    >>> bounded(Path("/dev/zero"), 100)
-    Traceback (most recent call last):
-    ValueError: /dev/zero is no regular file; expected one
+        OSError: the folder or the file cannot be written; what was there stays.
     """
-    about = path.stat()
-    if not stat.S_ISREG(about.st_mode):
-        raise ValueError(f"{path} is no regular file; expected one")
-    if about.st_size > most:
-        raise ValueError(f"{path} has {about.st_size} bytes; expected at most {most}")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o666 & ~_umask())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
     return path
+
+
+def _umask() -> int:
+    """The process's mask of permissions, which can only be read by setting it."""
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask

@@ -2,8 +2,11 @@
 
 Students learn with alpha, teachers with beta: a client that has teachers weighs its target by alpha, a client that only
 hears its students (feedback) by beta, a client that hears nobody by 0. Every rule is a function of numbers that a
-client knows before it learns; `alpha` below is the maximum of either (of the controller: where it starts).
+client knows before it learns; `alpha` below is the maximum of either (of the controller: where it starts), in [0, 1],
+a number or one per client.
 """
+
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,7 +15,7 @@ RULES = {
     "fixed": "the same weight in every round after the first",
     "ramp": "authors' code: alpha_max ((r - r0)/B)^power, from 0 at round r0",
     "loss_ratio": "more soft knowledge the worse oneself is against the pooled target (needs public_labels)",
-    "revenue": "controller: the weight grows while the own validation loss falls, and shrinks when it rises",
+    "controller": "the weight grows while the own validation loss falls, and shrinks when it rises",
     "gradient": "the positive part of the cosine between the gradients of the hard and the soft loss, last layer",
     "uncertainty": "inverse-loss weights, the optimum of Kendall's learned uncertainties",
 }
@@ -21,10 +24,7 @@ TINY = 1e-12  # keeps 0/0 a number
 
 
 def fixed(alpha, round: int, warmup: int = 1):
-    """alpha after `warmup` rounds of training alone, 0 before: a network that has learned nothing has nothing to say.
-
-    Args:
-        alpha: in [0, 1], a number or one per client (N,).
+    """alpha after `warmup` rounds of training alone, 0 before: who has learned nothing has nothing to say.
 
     Source: poster (alpha), ours (warmup).
 
@@ -35,37 +35,25 @@ def fixed(alpha, round: int, warmup: int = 1):
 
 
 def ramp(alpha, round: int, start: int = 1, length: int = 50, power: float = 1.0):
-    """alpha_max ((r - r0)/B)^power, held at alpha_max from round r0 + B on; in [0, alpha_max].
+    """alpha_max ((r - r0)/B)^power, held at alpha_max from round r0 + B on, 0 before r0.
 
-    The authors' default r0 = 0 switches their ramp off, so r0 >= 1 here. Before r0 the weight is 0.
-
-    Args:
-        alpha: alpha_max in [0, 1], a number or one per client (N,).
-        round: r >= 1.
-        start: r0 >= 1.
-        length: B >= 1 rounds.
-        power: > 0.
+    The authors' default r0 = 0 switches their ramp off, so start = r0 >= 1 here; length = B >= 1, power > 0.
 
     Source: authors' code (defaults .5 / 50 / 1).
 
-    >>> [round_alpha for round_alpha in (ramp(0.5, 1), ramp(0.5, 26), ramp(0.5, 99))]
+    >>> [ramp(0.5, r) for r in (1, 26, 99)]
     [0.0, 0.25, 0.5]
     """
     if start < 1:
-        raise ValueError(f"ramp_start is {start}; expected at least 1 (0 switches the authors' ramp off)")
-    done = min(1.0, max(0.0, (round - start) / length))
-    return alpha * done**power
+        raise ValueError(f"start is {start}; expected at least 1 (0 switches the authors' ramp off)")
+    return alpha * min(1.0, max(0.0, (round - start) / length)) ** power
 
 
 def loss_ratio(alpha, own, other):
-    """alpha_max CE_own / (CE_own + CE_other): whoever is worse listens more; in [0, alpha_max].
+    """alpha_max CE_own / (CE_own + CE_other): whoever is worse listens more; two losses of 0 give alpha_max/2.
 
     For a student, own = CE_S and other = CE_T, its target's; for the teacher the other way round, so that
-    alpha/alpha_max + beta/beta_max = 1. Only the ratio of the two losses counts. Two losses of 0 give alpha_max/2.
-
-    Args:
-        alpha: the maximum, a number or (N,).
-        own, other: cross-entropies in nats on the same labelled samples, >= 0.
+    alpha/alpha_max + beta/beta_max = 1. Both in nats, >= 0, on the same labelled samples.
 
     Source: ours (METHOD section 6).
 
@@ -77,19 +65,18 @@ def loss_ratio(alpha, own, other):
     return alpha * np.where(total > 0, own / np.where(total > 0, total, 1.0), 0.5)
 
 
-def revenue_controller(alpha, loss, usual, rate: float = 1.0):
+def controller(alpha, loss, usual, rate: float = 1.0):
     """a exp(mu clip(d, -1, 1)), d = (usual - loss)/usual, clipped to [LOWEST, 1]: go on while the own loss falls.
 
     A loss that falls because the client has only begun to learn raises the weight as well.
 
     Args:
-        alpha: the weight of the last round, a number or (N,).
+        alpha: the weight of the last round. rate: mu >= 0.
         loss: the client's validation loss now. usual: its running mean before now; NaN: nothing known, no change.
-        rate: mu >= 0; one round changes the weight at most by the factor exp(mu).
 
     Source: ours (METHOD section 6).
 
-    >>> round(float(revenue_controller(0.2, loss=0.5, usual=1.0)), 4)  # .2 exp(.5)
+    >>> round(float(controller(0.2, loss=0.5, usual=1.0)), 4)  # .2 exp(.5)
     0.3297
     """
     loss, usual = np.asarray(loss, float), np.asarray(usual, float)
@@ -99,7 +86,7 @@ def revenue_controller(alpha, loss, usual, rate: float = 1.0):
 
 
 def gradient_cosine(alpha, cosine):
-    """alpha_max max(0, cos): soft knowledge counts as far as it pulls where the labels pull; in [0, alpha_max].
+    """alpha_max max(0, cos): soft knowledge counts as far as it pulls where the labels pull.
 
     Source: weighted auxiliary losses by gradient similarity, Du et al. 2018 (1812.02224); per client and round, ours.
 
@@ -110,12 +97,9 @@ def gradient_cosine(alpha, cosine):
 
 
 def uncertainty(alpha, hard, soft):
-    """alpha_max L_hard / (L_hard + L_soft): the weights 1/L of both losses, scaled to sum to 1; in [0, alpha_max].
+    """alpha_max L_hard / (L_hard + L_soft): the weights 1/L of both losses, scaled to sum to 1.
 
     Kendall et al. minimise exp(-s) L + s over s for each loss, whose optimum is s = ln L: a loss is weighed by 1/L.
-
-    Args:
-        hard, soft: the two losses in nats, >= 0.
 
     Source: Kendall, Gal and Cipolla 2018 (1705.07115); at its optimum instead of learned, ours.
 
@@ -125,28 +109,8 @@ def uncertainty(alpha, hard, soft):
     return loss_ratio(alpha, hard, soft)
 
 
-def prior_weight(target, prior, power: float = 1.0):
-    """v(u) ~ (sum_c q(c|u) prior(c))^lambda, scaled to mean 1: how much a public image resembles one's own data.
-
-    Args:
-        target: (..., m, C) soft targets q. prior: (..., C) own label distribution.
-        power: lambda >= 0; 0 gives 1 everywhere.
-
-    Returns:
-        (..., m) tensor >= 0, mean 1.
-
-    Source: ours (METHOD section 6).
-
-    >>> prior_weight(torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([0.75, 0.25])).tolist()
-    [1.5, 0.5]
-    """
-    alike = torch.einsum("...mc,...c->...m", target.detach(), prior.detach().to(target)).clamp_min(TINY)
-    likely = (alike / alike.amax(-1, keepdim=True)) ** power  # the largest is 1: no power makes all of them 0
-    return likely / likely.mean(-1, keepdim=True)
-
-
 def head_gradient(features, error):
-    """Gradient of a mean cross-entropy or KL by the last linear layer: mean_n e_n [h_n, 1]^T, flat (..., C * (d + 1)).
+    """(..., C (d + 1)): the gradient of a mean cross-entropy or KL by the last linear layer, mean_n e_n [h_n, 1]^T.
 
     Args:
         features: (..., n, d) inputs of the layer. error: (..., n, C) predicted minus wanted probabilities; rows of
@@ -162,20 +126,48 @@ def head_gradient(features, error):
 
 
 def by_role(mask, edges, alpha, beta) -> np.ndarray:
-    """The weight of each client by its role: alpha with teachers, beta with others to hear but no teachers, else 0.
+    """(..., N) the weight of each client by its role: alpha with teachers, beta with others to hear, else 0.
 
     Args:
-        mask: (N, N) bool [listener, speaker], who is pooled for whom (with or without oneself).
-        edges: (N, N) bool [student, teacher], the matching; a listener with a row in it is a student.
-        alpha, beta: numbers, or one per client.
-
-    Returns:
-        (N,) float64.
+        mask: (..., N, N) bool [listener, speaker], who is pooled for whom (with or without oneself).
+        edges: (..., N, N) bool [student, teacher], the matching; a listener with a row in it is a student.
 
     >>> by_role([[1, 1], [1, 1]], [[0, 1], [0, 0]], 0.5, 0.1).tolist()
     [0.5, 0.1]
     """
     mask, edges = np.array(mask, bool), np.array(edges, bool)
-    np.fill_diagonal(mask, False)
-    np.fill_diagonal(edges, False)
-    return np.where(edges.any(1), alpha, np.where(mask.any(1), beta, 0.0))
+    others = ~np.eye(mask.shape[-1], dtype=bool)
+    return np.where((edges & others).any(-1), alpha, np.where((mask & others).any(-1), beta, 0.0))
+
+
+def listens(config, mask, edges, round: int) -> np.ndarray:
+    """(z, N) bool: who may learn from others in this round, whatever its rule makes of what it hears; as `decide`."""
+    constant = replace(config, weighting="ramp" if config.weighting == "ramp" else "fixed")
+    return decide(constant, mask, edges, round, None, None) > 0
+
+
+def decide(config, mask, edges, round: int, signals, last) -> np.ndarray:
+    """(z, N) alpha or beta of every client in this round: the rule of the configuration, each client by its role.
+
+    Args:
+        config: settled. mask, edges: (z, N, N), see `by_role`. signals: `engine.signals.Signals`, (z, N) each.
+        last: (z, N) weights of the last round; NaN before the first.
+    """
+    beta = config.alpha if config.beta is None else config.beta
+    students, teachers = (_rule(config, highest, round, signals, last) for highest in (config.alpha, beta))
+    return by_role(mask, edges, students, teachers)
+
+
+def _rule(config, alpha, round, signals, last):
+    """A number or (z, N): the rule, for every client as if it had that role."""
+    if config.weighting == "ramp":
+        return ramp(alpha, round, max(1, config.warmup), config.ramp_length, config.ramp_power)
+    if config.weighting == "fixed" or round <= config.warmup or alpha == 0:
+        return fixed(alpha, round, config.warmup)
+    if config.weighting == "loss_ratio":
+        return loss_ratio(alpha, signals.own, signals.other)
+    if config.weighting == "gradient":
+        return gradient_cosine(alpha, signals.cosine)
+    if config.weighting == "uncertainty":
+        return uncertainty(alpha, signals.hard, signals.soft)
+    return controller(np.where(np.isnan(last), alpha, last), signals.hard, signals.usual, config.controller_rate)

@@ -1,40 +1,54 @@
-"""A small federation before its first round, for tests that look at one step of a round."""
+"""A small federation of digits: before its first round, after its last, and as plain networks of torch."""
 
-import torch
+from torch import nn
 
-from hfkd import data, federation
+from hfkd import data
 from hfkd.config import configure
-from hfkd.books import opened
+from hfkd.engine import federation, record, state
 from hfkd.methods import METHODS
-from hfkd.state import start
-from hfkd.transport import speak
 
-SMALL = dict(clients=6, pool_size=500, public_size=40, balanced_size=100, batch=16, lr=.05, rounds=3, eval_every=3,
-             alpha=.4)  # fmt: skip
-
-
-def scene(seeds=(0, 1), **more):
-    """(config, state, books, lessons, said) of hfkd before the first round; each network shifted a little."""
-    config = configure("smoke", **(SMALL | more))
-    state, books = federation.start(config, data.load("digits"), seeds), opened(seeds, config.clients)
-    for cohort in state.cohorts:
-        for place, w in enumerate(cohort.weights.values()):
-            w += .1 * torch.randn(w.shape, generator=torch.Generator().manual_seed(place))
-    lessons = [federation._decide(state, books, z, seed, config, METHODS["hfkd"]) for z, seed in enumerate(seeds)]
-    return config, state, books, lessons, speak(state, config, 2)
+SEEDS, N = (0, 1), 6
+SMALL = dict(clients=N, pool_size=500, public_size=40, balanced_size=100, batch=16, lr=0.05, rounds=3, eval_every=1,
+             alpha=0.4)  # fmt: skip
+FITS = {"inclusivefl": {"levels": "depth"}}  # what a method needs to run at all
+HIDDEN = {1: 8, 2: 32, 3: 128}  # units of the first layer, by level
 
 
-def weights_of(state):
+def settings(method="hfkd", **more):
+    """(config, method, dataset), for `federation.rounds`; method: a name or a Method."""
+    named = METHODS[method] if isinstance(method, str) else method
+    config = configure("smoke", **(SMALL | FITS.get(named.name, {}) | dict(method=named.name) | more))
+    return federation.configured(config, named), named, data.load("digits")
+
+
+def begun(method="hfkd", seeds=SEEDS, **more):
+    """(config, method, fed) before the first round."""
+    config, named, digits = settings(method, **more)
+    fed = state.begin(config, digits, seeds)
+    named.begin(fed, config, seeds)
+    return config, named, fed
+
+
+def last(method="hfkd", seeds=SEEDS, public=None, **more):
+    """The last Round of a run."""
+    *_, end = federation.rounds(*settings(method, **more), seeds, public)
+    return end
+
+
+def run(method="hfkd", seeds=SEEDS, public=None, report=None, **more):
+    """The Outcome of a run."""
+    return record.run(*settings(method, **more), seeds, public, report)
+
+
+def weights_of(fed):
     """Flat id -> (level, name -> weights)."""
     return {i: (c.level, {name: w[row].clone() for name, w in c.weights.items()})
-            for c in state.cohorts for row, i in enumerate(c.members.tolist())}  # fmt: skip
+            for c in fed.cohorts for row, i in enumerate(c.members.tolist())}  # fmt: skip
 
 
-def run(method="hfkd", seeds=(0, 1), watch=None, **more):
-    """The outcome of a small run, and with `watch` (a pytest monkeypatch) the state that it ended in."""
-    states = []
-    if watch:
-        watch.setattr(federation, "start", lambda *given: states.append(start(*given)) or states[-1])
-    config = configure("smoke", **(SMALL | dict(method=method, eval_every=1) | more))
-    out = federation.run(config, METHODS[method], data.load("digits"), seeds)
-    return (out, states[0]) if watch else out
+def network(level, weights, pixels=64):
+    """A perceptron as torch has it, with the weights of a client: name -> tensor, in the order of the layers."""
+    layers = [nn.Linear(pixels, HIDDEN[level]), nn.ReLU(), nn.Linear(HIDDEN[level], 32), nn.ReLU(), nn.Linear(32, 10)]
+    net = nn.Sequential(nn.Flatten(), *layers).to(next(iter(weights.values())).dtype)
+    net.load_state_dict(dict(zip(net.state_dict(), weights.values(), strict=True)))
+    return net

@@ -1,49 +1,31 @@
-"""The methods: one short file per paper. Each says
+"""The methods: one short file per paper, each ends in a record (`engine.method.Method`) of what makes it what it is."""
 
-LOSS        its hard loss: plain cross-entropy or balanced softmax,
-OWN         settings that make it what it is, such as a rule for its weight,
-CHOSEN      loss -> its one tuned setting, chosen on validation data of other seeds (data/results/tuning*.csv),
-NEEDS       what it cannot do without, names of hfkd.needs.NEEDS; without "public" it is data-free,
-SUMMARY     one line for `hfkd list methods`,
-teach(signals, config, rng) -> Teaching    who is heard by whom, with which say about which class;
+from hfkd.methods.dml import DML
+from hfkd.methods.dsfl import DSFL
+from hfkd.methods.expertise_mean import EXPERTISE_MEAN
+from hfkd.methods.fd import FD
+from hfkd.methods.fedavg import FEDAVG
+from hfkd.methods.feddf import FEDDF
+from hfkd.methods.fedgh import FEDGH
+from hfkd.methods.fedkd import FEDKD
+from hfkd.methods.fedmd import FEDMD
+from hfkd.methods.fedprox import FEDPROX
+from hfkd.methods.fedproto import FEDPROTO
+from hfkd.methods.fedtgp import FEDTGP
+from hfkd.methods.fml import FML
+from hfkd.methods.heterofl import HETEROFL
+from hfkd.methods.hfkd import HFKD, HFKD_AVG, HFKD_RAMP
+from hfkd.methods.inclusivefl import INCLUSIVEFL
+from hfkd.methods.ktpfl import KTPFL
+from hfkd.methods.lg_fedavg import LG_FEDAVG
+from hfkd.methods.local import BALANCED_LOCAL, LOCAL
+from hfkd.methods.rhfl import RHFL
 
-and, where answers pooled by a W known beforehand are not all of it,
-
-hear(state, config, lessons, said) -> (z * N, n, c)    the soft targets made of the answers,
-loss(module, weights, x, y, prior, *given) -> (b,)     its loss on the private batch, of every member,
-given(state, config, cohort) -> tuple                  what that reads beside the batch, members first,
-begin(state, config, seeds)                            before the first round,
-exchange(state, config, round)                         after a round: what travels that is no answer, and its bytes,
-answers(state, cohort, images, at) -> (b, n, c)        scores of the classes where it predicts by prototypes.
-"""
-
-from hfkd.methods import (
-    balanced_local, dml, dsfl, expertise_mean, fd, fedavg, feddf, fedgh, fedkd, fedmd, fedprox, fedproto, fedtgp, fml,
-    heterofl, hfkd, hfkd_avg, hfkd_ramp, inclusivefl, ktpfl, lg_fedavg, local, rhfl,
-)  # fmt: skip
-
-METHODS = {
-    "local": local,
-    "balanced_local": balanced_local,
-    "fedavg": fedavg,
-    "fedprox": fedprox,
-    "heterofl": heterofl,
-    "inclusivefl": inclusivefl,
-    "feddf": feddf,
-    "fedmd": fedmd,
-    "expertise_mean": expertise_mean,
-    "dsfl": dsfl,
-    "ktpfl": ktpfl,
-    "rhfl": rhfl,
-    "dml": dml,
-    "fml": fml,
-    "fedkd": fedkd,
-    "fd": fd,
-    "fedproto": fedproto,
-    "fedtgp": fedtgp,
-    "fedgh": fedgh,
-    "lg_fedavg": lg_fedavg,
-    "hfkd": hfkd,
-    "hfkd_ramp": hfkd_ramp,
-    "hfkd_avg": hfkd_avg,
-}
+METHODS = {method.name: method for method in (
+    LOCAL, BALANCED_LOCAL,
+    FEDAVG, FEDPROX, FEDDF, HETEROFL, INCLUSIVEFL,  # weights travel
+    FEDMD, EXPERTISE_MEAN, DSFL, KTPFL, RHFL, DML,  # answers travel
+    FML, FEDKD,  # a small network travels
+    FD, FEDPROTO, FEDTGP, FEDGH, LG_FEDAVG,  # class means or heads travel
+    HFKD, HFKD_RAMP, HFKD_AVG,
+)}  # fmt: skip

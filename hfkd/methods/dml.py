@@ -6,25 +6,28 @@ On public images; the mean of KL(p_j || p_i) over the peers j has the gradient o
 
 import numpy as np
 
-from hfkd.federation import Signals, Teaching
+from hfkd.engine.method import Graph, Method
 from hfkd.knowledge import teaching_weights
-from hfkd.methods.fedmd import LOSS, NEEDS, OWN  # noqa: F401
-
-CHOSEN = {"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.1}}
-SUMMARY = "DML (1706.00384): the mean of the predictions of the others of one's level"
 
 
-def teach(signals: Signals, config, rng) -> Teaching:
+def decide(counts, levels, revenue, config, rng) -> Graph:
     """W[s, t] = 1 / (clients of the level - 1) for all others of the level of s; who has no other listens to itself.
 
-    >>> teach(Signals(np.ones((3, 2)), np.array([1, 1, 2]), None), None, None).weights[:, :, 0].tolist()
+    >>> decide(np.ones((3, 2)), np.array([1, 1, 2]), None, None, None).weights[:, :, 0].tolist()
     [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]
     """
-    return among(signals.levels[:, None] == signals.levels[None], signals.counts)
+    return among(levels[:, None] == levels[None], counts)
 
 
-def among(mask, counts) -> Teaching:
-    """Everybody hears the others that the mask (N, N) names, all alike, pooled arithmetically."""
+def among(mask, counts) -> Graph:
+    """Everybody hears the others that the mask (N, N) names, all alike."""
     mask = np.asarray(mask, bool) & ~np.eye(len(mask), dtype=bool)
     mask |= np.diag(~mask.any(1))
-    return Teaching(teaching_weights(mask, np.ones_like(counts)), mask, pooling="arithmetic")
+    return Graph(teaching_weights(mask, np.ones_like(counts)), mask, mask)
+
+
+DML = Method(
+    "dml", "DML (1706.00384): the mean of the predictions of the others of one's level", decide=decide,
+    needs=("public",), settings={"pooling": "arithmetic"},
+    tuned={"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.1}},
+)  # fmt: skip

@@ -2,19 +2,23 @@
 
 import torch
 
-from hfkd.methods.fedmd import LOSS, OWN, teach  # noqa: F401
+from hfkd.engine.method import Method
+from hfkd.methods.fedmd import decide
 
-NEEDS = ("public", "answers")
-CHOSEN = {"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.1}}
-SUMMARY = "DS-FL (2008.06180): the mean of everybody's predictions, sharpened"
 SHARPNESS = 0.1  # T of the entropy reduction
 
 
-def hear(state, config, lessons, said):
+def pool(arrived, graph, fed, config):
     """q = softmax( mean_j p_j / T ), T = 0.1: lower entropy than the mean has, unless that is almost flat.
 
     Returns:
-        (z * N, n, c), the same for all clients of a seed.
+        (z, s, u, c), the same for all clients of a seed.
     """
-    mean = said.reshape(len(lessons), state.clients, *said.shape[1:]).double().exp().mean(1)
-    return torch.softmax(mean / SHARPNESS, dim=-1).to(said).repeat_interleave(state.clients, dim=0)
+    mean = arrived.double().exp().mean(1)
+    return torch.softmax(mean / SHARPNESS, dim=-1).to(arrived).unsqueeze(1).expand_as(arrived)
+
+
+DSFL = Method(
+    "dsfl", "DS-FL (2008.06180): the mean of everybody's predictions, sharpened", decide=decide, pool=pool,
+    needs=("public", "simultaneous", "everybody"), tuned={"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.1}},
+)  # fmt: skip

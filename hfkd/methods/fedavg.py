@@ -4,21 +4,25 @@
 Networks of different levels have no mean: each level is a federation of its own. The optimiser starts anew each round.
 """
 
-from hfkd import averaging
-from hfkd.methods.local import LOSS, NEEDS, OWN, teach  # noqa: F401  plain loss, nobody speaks about public images
-
-CHOSEN = {"plain": {"lr": 0.005}, "balanced": {"lr": 0.01}}
-SUMMARY = "FedAvg (1602.05629): weights averaged within each level"
+from hfkd.engine.method import Method
+from hfkd.methods import averaging
 
 
-def begin(state, config, seeds) -> None:
+
+def begin(fed, config, seeds) -> None:
     """Everybody of a level starts from the same weights."""
-    for cohort in state.cohorts:
-        averaging.same_start(state, [cohort], list(cohort.weights))
+    for cohort in fed.cohorts:
+        averaging.same_start(fed, [cohort], list(cohort.weights))
 
 
-def exchange(state, config, round) -> None:
+def exchange(fed, config, round) -> list:
     """w <- sum_i n_i w_i / sum_i n_i over the clients i of a level; every weight goes up and comes down once."""
-    for cohort in state.cohorts:
-        averaging.average(state, [cohort], list(cohort.weights))
-        averaging.count(state, config, cohort, averaging.size(cohort, cohort.weights))
+    for cohort in fed.cohorts:
+        averaging.average(fed, [cohort], list(cohort.weights))
+    return averaging.sized(fed, lambda cohort: cohort.weights)
+
+
+FEDAVG = Method(
+    "fedavg", "FedAvg (1602.05629): weights averaged within each level", begin=begin, exchange=exchange,
+    needs=("everybody",), tuned={"plain": {"lr": 0.005}, "balanced": {"lr": 0.01}},
+)  # fmt: skip

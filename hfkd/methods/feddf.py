@@ -7,45 +7,51 @@ its own, `strength`.
 
 import torch
 
-from hfkd import averaging, cohorts, training
-from hfkd.methods import fedavg
-from hfkd.methods.fedavg import LOSS, OWN, teach  # noqa: F401
-from hfkd.state import public_images
+from hfkd.engine import cohort as cohorts
+from hfkd.engine import training
+from hfkd.engine.method import Method
+from hfkd.engine.state import public_images
+from hfkd.engine.wire import asked_about, speak
+from hfkd.methods import averaging, fedavg
 from hfkd.streams import stream
-from hfkd.transport import asked_about, speak
-
-CHOSEN = {"plain": {"strength": 0.001}, "balanced": {"strength": 0.001}}
-NEEDS = ("public", "answers")
-SUMMARY = "FedDF (2006.07242): FedAvg within each level, then the server distils all clients into each mean"
 
 
-def begin(state, config, seeds) -> None:
+
+def begin(fed, config, seeds) -> None:
     """As FedAvg; the server has a stream of its own."""
-    fedavg.begin(state, config, seeds)
-    state.memory["streams"] = [stream(seed, "server") for seed in seeds]
+    fedavg.begin(fed, config, seeds)
+    fed.memory["streams"] = [stream(seed, "server") for seed in seeds]
 
 
-def exchange(state, config, round) -> None:
+def exchange(fed, config, round) -> list:
     """q = softmax of the mean of all clients' logits; every level's mean network then learns KL(q || p)."""
-    seeds, these = len(state.splits), asked_about(config, round)
+    seeds, these = fed.seeds, asked_about(config, round)
     steps = -(-len(these) // config.batch)
-    said = speak(state, config, round).reshape(seeds, state.clients, len(these), -1)
+    said = speak(fed, config, round)
     target = said.double().mean(1).softmax(-1).to(said)
-    fedavg.exchange(state, config, round)
-    rows = [training.batches(rng, len(these), steps, config.batch) for rng in state.memory["streams"]]
+    travelled = fedavg.exchange(fed, config, round)
+    rows = [training.batches(rng, len(these), steps, config.batch) for rng in fed.memory["streams"]]
     rows = torch.stack([torch.from_numpy(own) for own in rows]).to(said.device)
     optimiser = training.Optimiser(config.strength, config.momentum, config.temperature, config.kl_direction)
-    for cohort in state.cohorts:
-        first = [int(averaging.inside(state, cohort, z)[0]) for z in range(seeds)]
+    for cohort in fed.cohorts:
+        first = [int(averaging.inside(fed, cohort, z)[0]) for z in range(seeds)]
         order = sorted(range(seeds), key=first.__getitem__)
         student = cohorts.part(cohort, sorted(first))
-        asked = public_images(state, student.members.tolist())[:, these]
+        asked = public_images(fed, student.members.tolist())[:, these]
         ones = torch.ones(seeds, device=said.device)
         lesson = training.Lesson(asked, target[order], rows[order], ones, hard=torch.zeros_like(ones))
         own = asked.gather(1, rows[order].flatten(1)).reshape(rows.shape)  # of the hard loss, whose weight is 0
-        prior = torch.zeros_like(state.prior[student.members])
-        blank = torch.zeros_like(state.labels)
-        training.train(student, state.images, blank, own, [steps] * seeds, prior, optimiser, lesson)
+        prior = torch.zeros_like(fed.prior[student.members])
+        blank = torch.zeros_like(fed.labels)
+        training.train(student, fed.images, blank, own, [steps] * seeds, prior, optimiser, lesson)
         for place, z in enumerate(order):
-            own = averaging.inside(state, cohort, z)
+            own = averaging.inside(fed, cohort, z)
             averaging.take(cohort, own, {name: w[place] for name, w in student.weights.items()})
+    return travelled
+
+
+FEDDF = Method(
+    "feddf", "FedDF (2006.07242): FedAvg within each level, then the server distils all clients into each mean",
+    begin=begin, exchange=exchange, needs=("public", "everybody"),
+    tuned={"plain": {"strength": 0.001}, "balanced": {"strength": 0.001}},
+)  # fmt: skip

@@ -8,35 +8,32 @@ over them in batches.
 import torch
 import torch.nn.functional as F
 
-from hfkd import averaging
-from hfkd.methods import fedproto, lg_fedavg
-from hfkd.methods.lg_fedavg import LOSS, NEEDS, OWN, teach  # noqa: F401
+from hfkd.engine.method import Method
+from hfkd.methods import averaging, fedproto, lg_fedavg
 
-CHOSEN = {"plain": {"strength": 0.1}, "balanced": {"strength": 0.1}}
-SUMMARY = "FedGH (2303.13137): one head, trained by the server on class means of features"
 STEPS = 10
 
 
-def begin(state, config, seeds) -> None:
+def begin(fed, config, seeds) -> None:
     """Everybody, the server included, starts with the same head."""
-    lg_fedavg.begin(state, config, seeds)
-    first = averaging.of_one(state, state.cohorts[0], ["head.weight", "head.bias"])
-    state.memory["heads"] = list(zip(*first.values()))
+    lg_fedavg.begin(fed, config, seeds)
+    first = averaging.of_one(fed, fed.cohorts[0], ["head.weight", "head.bias"])
+    fed.memory["heads"] = list(zip(*first.values()))
 
 
-def exchange(state, config, round) -> None:
+def exchange(fed, config, round) -> list:
     """Prototypes of the clients' classes go up, the trained head comes down."""
-    own = averaging.prototypes(state)
-    has = (averaging.samples(state) > 0).to(own)
-    first = state.cohorts[0]
+    own = averaging.prototypes(fed)
+    has = (averaging.samples(fed) > 0).to(own)
+    first = fed.cohorts[0]
     down = averaging.size(first, averaging.head(first))
-    for z in range(len(state.splits)):
-        mine = slice(z * state.clients, (z + 1) * state.clients)
-        state.memory["heads"][z] = trained(*state.memory["heads"][z], own[mine], has[mine], config.strength)
-        for cohort in state.cohorts:
-            fresh = dict(zip(("head.weight", "head.bias"), state.memory["heads"][z]))
-            averaging.take(cohort, averaging.inside(state, cohort, z), fresh)
-    fedproto.count_prototypes(state, config, down)
+    for z in range(fed.seeds):
+        mine = slice(z * fed.clients, (z + 1) * fed.clients)
+        fed.memory["heads"][z] = trained(*fed.memory["heads"][z], own[mine], has[mine], config.strength)
+        for cohort in fed.cohorts:
+            fresh = dict(zip(("head.weight", "head.bias"), fed.memory["heads"][z]))
+            averaging.take(cohort, averaging.inside(fed, cohort, z), fresh)
+    return fedproto.sized(fed, torch.full((fed.seeds,), down))
 
 
 def trained(weight, bias, own, has, rate):
@@ -59,3 +56,10 @@ def trained(weight, bias, own, has, rate):
         weight = weight - rate * torch.einsum("iyc,iyd->cd", error, own)
         bias = bias - rate * error.sum((0, 1))
     return weight, bias
+
+
+FEDGH = Method(
+    "fedgh", "FedGH (2303.13137): one head, trained by the server on class means of features", begin=begin,
+    exchange=exchange, needs=("features", "everybody"),
+    tuned={"plain": {"strength": 0.1}, "balanced": {"strength": 0.1}},
+)  # fmt: skip

@@ -7,21 +7,18 @@ the last one. Targets and the denominator get no gradient.
 
 import torch
 
-from hfkd import averaging
+from hfkd.engine.method import Method
 from hfkd.losses import hard_loss, soft_loss
-from hfkd.methods import fml
-from hfkd.methods.fml import LOSS, NEEDS, OWN, given, teach  # noqa: F401
+from hfkd.methods import averaging, fml
 
-CHOSEN = {"plain": {"strength": 0.03}, "balanced": {"strength": 0.03}}
-SUMMARY = "FedKD (2108.13323): mentor and shared mentee, adaptive soft loss, compressed updates"
 FLOOR = 0.1  # nats
 ENERGY = (0.95, 0.98)  # share of the squared singular values that is kept, in the first and in the last round
 
 
-def begin(state, config, seeds) -> None:
+def begin(fed, config, seeds) -> None:
     """As FML; the server remembers the mentee of every seed."""
-    fml.begin(state, config, seeds)
-    state.memory["mentee"] = averaging.of_one(state, state.cohorts[0], fml.shared(state.cohorts[0]))
+    fml.begin(fed, config, seeds)
+    fed.memory["mentee"] = averaging.of_one(fed, fed.cohorts[0], fml.shared(fed.cohorts[0]))
 
 
 def loss(module, weights, x, y, prior, strength):
@@ -35,27 +32,28 @@ def loss(module, weights, x, y, prior, strength):
     return sum(hard) + strength * soft / sum(hard).detach().clamp_min(FLOOR)
 
 
-def exchange(state, config, round) -> None:
+def exchange(fed, config, round) -> list:
     """mentee <- mentee + S(mean_i S(w_i - mentee)), the mean by samples, S the truncated decomposition, both ways."""
     energy = ENERGY[0] + (ENERGY[1] - ENERGY[0]) * round / config.rounds
-    mentee, seeds = state.memory["mentee"], range(len(state.splits))
-    sent = [[compressed(cohort.weights[name] - w[averaging.seats(state, cohort)], energy) for name, w in mentee.items()]
-            for cohort in state.cohorts]  # fmt: skip
-    counts = [averaging.held(state, cohort) for cohort in state.cohorts]
+    mentee, travelled = fed.memory["mentee"], []
+    sent = [[compressed(cohort.weights[name] - w[averaging.seats(fed, cohort)], energy) for name, w in mentee.items()]
+            for cohort in fed.cohorts]  # fmt: skip
+    counts = [averaging.held(fed, cohort) for cohort in fed.cohorts]
     back = 0
     for at, name in enumerate(mentee):
         step = []
-        for z in seeds:
-            rows = [averaging.inside(state, cohort, z) for cohort in state.cohorts]
+        for z in range(fed.seeds):
+            rows = [averaging.inside(fed, cohort, z) for cohort in fed.cohorts]
             updates = torch.cat([parts[at][0][own] for parts, own in zip(sent, rows)])
             step.append(averaging.mean(updates, torch.cat([n[own] for n, own in zip(counts, rows)])))
         step, numbers = compressed(torch.stack(step), energy)
         mentee[name] = mentee[name] + step
         back = back + numbers
-    for cohort, parts in zip(state.cohorts, sent):
-        at = averaging.seats(state, cohort)
+    for cohort, parts in zip(fed.cohorts, sent):
+        at = averaging.seats(fed, cohort)
         averaging.take(cohort, torch.arange(len(at)), {name: w[at] for name, w in mentee.items()})
-        averaging.count(state, config, cohort, sum(numbers for _, numbers in parts), back[at])
+        travelled.append((cohort, sum(numbers for _, numbers in parts), back[at]))
+    return travelled
 
 
 def compressed(update, energy):
@@ -84,3 +82,10 @@ def compressed(update, energy):
     rank = keep.sum(-1).cpu()
     short = (left * (values * keep).unsqueeze(-2)) @ right
     return short.reshape(update.shape), torch.minimum(rank * (left.shape[-2] + right.shape[-1] + 1), whole)
+
+
+FEDKD = Method(
+    "fedkd", "FedKD (2108.13323): mentor and shared mentee, adaptive soft loss, compressed updates", begin=begin,
+    local_loss=loss, given=fml.given, exchange=exchange, needs=("everybody",),
+    tuned={"plain": {"strength": 0.03}, "balanced": {"strength": 0.03}},
+)  # fmt: skip

@@ -8,20 +8,21 @@ error.
 import numpy as np
 import torch
 
-from hfkd.federation import Signals, Teaching
-
-LOSS = "plain"
-CHOSEN = {"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.1}}
-OWN = {}
-NEEDS = ("public",)
-SUMMARY = "FedMD (1910.03581): the mean of everybody's logits"
+from hfkd.engine.method import Graph, Method
 
 
-def teach(signals: Signals, config, rng) -> Teaching:
+def decide(counts, levels, revenue, config, rng) -> Graph:
     """W = 1/N for every student, teacher and class: with log pooling the softmax of the mean logits.
 
-    >>> float(teach(Signals(np.array([[1, 1], [2, 0]]), None, None), None, None).weights[0, 1, 0])
+    >>> float(decide(np.array([[1, 1], [2, 0]]), None, None, None, None).weights[0, 1, 0])
     0.5
     """
-    n, classes = signals.counts.shape
-    return Teaching(torch.full((n, n, classes), 1 / n, dtype=torch.float64), np.ones((n, n), bool))
+    n, classes = counts.shape
+    everybody = np.ones((n, n), bool)
+    return Graph(torch.full((n, n, classes), 1 / n, dtype=torch.float64), everybody, everybody)
+
+
+FEDMD = Method(
+    "fedmd", "FedMD (1910.03581): the mean of everybody's logits", decide=decide, needs=("public",),
+    tuned={"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.1}},
+)  # fmt: skip

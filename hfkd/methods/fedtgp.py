@@ -5,35 +5,33 @@ The server's generator is an embedding per class, a hidden layer and a linear la
 trained with momentum on all prototypes at once, STEPS steps a round, instead of 100 epochs in batches of 10.
 """
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as F
 
-from hfkd import averaging
-from hfkd.methods import fedproto
-from hfkd.methods.fedproto import LOSS, NEEDS, OWN, answers, given, loss, teach  # noqa: F401
+from hfkd.methods import averaging, fedproto
 from hfkd.streams import stream
 
-CHOSEN = {"plain": {"strength": 0.1}, "balanced": {"strength": 0.3}}
-SUMMARY = "FedTGP (2401.03230): FedProto with prototypes that the server trains apart"
 STEPS, RATE, MOMENTUM, FARTHEST = 100, 0.01, 0.9, 100.0  # FARTHEST: the largest margin
 
 
-def begin(state, config, seeds) -> None:
+def begin(fed, config, seeds) -> None:
     """A generator for every seed, from its own stream."""
-    fedproto.begin(state, config, seeds)
-    classes, wide = state.memory["prototypes"].shape[1:]
-    state.memory["generator"] = _stacked([_generator(stream(seed, "server"), classes, wide) for seed in seeds], state)
+    fedproto.begin(fed, config, seeds)
+    classes, wide = fed.memory["prototypes"].shape[1:]
+    fed.memory["generator"] = _stacked([_generator(stream(seed, "server"), classes, wide) for seed in seeds], fed)
 
 
-def exchange(state, config, round) -> None:
+def exchange(fed, config, round) -> list:
     """Clients send the prototypes of their classes; everybody gets one of every class from the trained generator."""
-    own = averaging.prototypes(state)
-    has = (averaging.samples(state) > 0).to(own.device)
-    by_seed = (len(state.splits), -1)
+    own = averaging.prototypes(fed)
+    has = (averaging.samples(fed) > 0).to(own.device)
+    by_seed = (fed.seeds, -1)
     each, there = own.reshape(*by_seed, *own.shape[1:]), has.reshape(*by_seed, own.shape[1])
-    made = trained(state.memory["generator"], each, there.to(own))
-    state.memory.update(prototypes=made, known=torch.ones_like(state.memory["known"]))
-    fedproto.count_prototypes(state, config, down=made[0].numel())
+    made = trained(fed.memory["generator"], each, there.to(own))
+    fed.memory.update(prototypes=made, known=torch.ones_like(fed.memory["known"]))
+    return fedproto.sized(fed, torch.full((fed.seeds,), made[0].numel()))
 
 
 def trained(generator, each, there):
@@ -88,6 +86,12 @@ def _generator(rng, classes, wide):
     }
 
 
-def _stacked(parts, state):
+def _stacked(parts, fed):
     """name -> (z, ...) on the device of the run."""
-    return {name: torch.stack([torch.from_numpy(part[name]) for part in parts]).to(state.images) for name in parts[0]}
+    return {name: torch.stack([torch.from_numpy(part[name]) for part in parts]).to(fed.images) for name in parts[0]}
+
+
+FEDTGP = replace(
+    fedproto.FEDPROTO, name="fedtgp", summary="FedTGP (2401.03230): FedProto with prototypes that the server trains apart",
+    begin=begin, exchange=exchange, tuned={"plain": {"strength": 0.1}, "balanced": {"strength": 0.3}},
+)  # fmt: skip

@@ -7,13 +7,13 @@ The small one is a network of level 1. The paper's weight .5 of the soft loss, f
 import torch
 from torch import nn
 
-from hfkd import averaging, batched, levels
+from hfkd.engine import networks
+from hfkd.engine.layers import inside, seen
+from hfkd.engine.method import Method
 from hfkd.losses import distillation_loss, hard_loss, soft_loss
-from hfkd.methods.local import LOSS, NEEDS, OWN, teach  # noqa: F401
+from hfkd.methods import averaging
 from hfkd.streams import stream
 
-CHOSEN = {"plain": {"strength": 0.05}, "balanced": {"strength": 0.1}}
-SUMMARY = "FML (2006.16765): a small shared network beside one's own, each teaches the other"
 
 
 class Beside(nn.Module):
@@ -27,26 +27,26 @@ class Beside(nn.Module):
         return self.head(self.body(x))
 
 
-def begin(state, config, seeds) -> None:
+def begin(fed, config, seeds) -> None:
     """A small network of the same first weights for every client of a seed."""
-    small = levels.build(config.levels, 1, tuple(state.images.shape[1:]), state.prior.shape[-1])
-    first = [levels.initial(small, stream(seed, "server")) for seed in seeds]
-    for cohort in state.cohorts:
+    small = networks.build(config.levels, 1, tuple(fed.images.shape[1:]), fed.prior.shape[-1])
+    first = [networks.initial(small, stream(seed, "server")) for seed in seeds]
+    for cohort in fed.cohorts:
         cohort.module = Beside(cohort.module, small)
         for name in first[0]:
-            each = torch.stack([first[z][name] for z in averaging.seats(state, cohort)]).to(state.images)
+            each = torch.stack([first[z][name] for z in averaging.seats(fed, cohort)]).to(fed.images)
             cohort.weights[f"small.{name}"] = each
             cohort.momentum[f"small.{name}"] = torch.zeros_like(each)
 
 
-def given(state, config, cohort) -> tuple:
+def given(fed, config, cohort) -> tuple:
     """The weight of the soft loss, for every member."""
-    return (averaging.strength(state, config, cohort),)
+    return (averaging.strength(fed, config, cohort),)
 
 
 def both(module, weights, x):
     """(b, n, c) logits of one's own network, and of the small one."""
-    return batched.seen(module, weights, x)[1], batched.seen(module.small, batched.inside(weights, "small"), x)[1]
+    return seen(module, weights, x)[1], seen(module.small, inside(weights, "small"), x)[1]
 
 
 def loss(module, weights, x, y, prior, a):
@@ -63,9 +63,14 @@ def shared(cohort) -> list[str]:
     return [name for name in cohort.weights if name.startswith("small.")]
 
 
-def exchange(state, config, round) -> None:
+def exchange(fed, config, round) -> list:
     """The small network becomes its mean over all clients of all levels, by samples."""
-    names = shared(state.cohorts[0])
-    averaging.average(state, state.cohorts, names)
-    for cohort in state.cohorts:
-        averaging.count(state, config, cohort, averaging.size(cohort, names))
+    averaging.average(fed, fed.cohorts, shared(fed.cohorts[0]))
+    return averaging.sized(fed, shared)
+
+
+FML = Method(
+    "fml", "FML (2006.16765): a small shared network beside one's own, each teaches the other", begin=begin,
+    local_loss=loss, given=given, exchange=exchange, needs=("everybody",),
+    tuned={"plain": {"strength": 0.05}, "balanced": {"strength": 0.1}},
+)  # fmt: skip

@@ -10,60 +10,56 @@ import re
 
 import torch
 
-from hfkd import averaging
-from hfkd.methods.local import LOSS, OWN, teach  # noqa: F401
-
-CHOSEN = {"plain": {"strength": 0.1}, "balanced": {"strength": 0.1}}
-NEEDS = ("depths",)
-SUMMARY = "InclusiveFL (KDD 2022): shallow networks are the first layers of deep ones, with momentum from deeper layers"
+from hfkd.engine.method import Method
+from hfkd.methods import averaging
 
 
-def begin(state, config, seeds) -> None:
+
+def begin(fed, config, seeds) -> None:
     """Everybody starts with the same layers, as far as it has them."""
-    for name in state.cohorts[-1].weights:
-        averaging.same_start(state, _owners(state, name), [name])
-    state.memory["before"] = [{n: w.clone() for n, w in cohort.weights.items()} for cohort in state.cohorts]
+    for name in fed.cohorts[-1].weights:
+        averaging.same_start(fed, _owners(fed, name), [name])
+    fed.memory["before"] = [{n: w.clone() for n, w in cohort.weights.items()} for cohort in fed.cohorts]
 
 
-def exchange(state, config, round) -> None:
+def exchange(fed, config, round) -> list:
     """w <- mean over its owners by samples; of every level but the deepest, the last hidden layer also moves:
 
         w <- w + beta (mean update of the deeper layers of the deepest level - mean update of this layer in its level),
 
     an update being what a level's own clients have learned in this round, on average.
     """
-    pushes = [_push(state, cohort, before) for cohort, before in zip(state.cohorts[:-1], state.memory["before"])]
-    for name in state.cohorts[-1].weights:
-        for owners in [_owners(state, name)] if name.startswith("body.") else [[c] for c in state.cohorts]:
-            averaging.average(state, owners, [name])
-    for cohort, push in zip(state.cohorts, pushes):
+    pushes = [_push(fed, cohort, before) for cohort, before in zip(fed.cohorts[:-1], fed.memory["before"])]
+    for name in fed.cohorts[-1].weights:
+        for owners in [_owners(fed, name)] if name.startswith("body.") else [[c] for c in fed.cohorts]:
+            averaging.average(fed, owners, [name])
+    for cohort, push in zip(fed.cohorts, pushes):
         for name, step in push.items():
-            cohort.weights[name] += config.strength * step[averaging.seats(state, cohort)]
-    state.memory["before"] = [{n: w.clone() for n, w in cohort.weights.items()} for cohort in state.cohorts]
-    for cohort in state.cohorts:
-        averaging.count(state, config, cohort, averaging.size(cohort, cohort.weights))
+            cohort.weights[name] += config.strength * step[averaging.seats(fed, cohort)]
+    fed.memory["before"] = [{n: w.clone() for n, w in cohort.weights.items()} for cohort in fed.cohorts]
+    return averaging.sized(fed, lambda cohort: cohort.weights)
 
 
-def _push(state, cohort, before):
+def _push(fed, cohort, before):
     """name -> (z, ...) how much further the deeper layers have moved than the last hidden layer of this level."""
-    deepest, start = state.cohorts[-1], state.memory["before"][-1]
+    deepest, start = fed.cohorts[-1], fed.memory["before"][-1]
     found = {}
     for name, deeper in _last(cohort, deepest).items():
-        theirs = sum(_update(state, deepest, n, start) for n in deeper) / len(deeper)
-        found[name] = theirs - _update(state, cohort, name, before)
+        theirs = sum(_update(fed, deepest, n, start) for n in deeper) / len(deeper)
+        found[name] = theirs - _update(fed, cohort, name, before)
     return found
 
 
-def _update(state, cohort, name, before):
+def _update(fed, cohort, name, before):
     """(z, ...) mean change of a weight over the members of each seed, by samples."""
-    change, held = cohort.weights[name] - before[name], averaging.held(state, cohort)
-    rows = [averaging.inside(state, cohort, z) for z in range(len(state.splits))]
+    change, held = cohort.weights[name] - before[name], averaging.held(fed, cohort)
+    rows = [averaging.inside(fed, cohort, z) for z in range(fed.seeds)]
     return torch.stack([averaging.mean(change[own], held[own]) for own in rows])
 
 
-def _owners(state, name):
+def _owners(fed, name):
     """The cohorts whose networks have these weights."""
-    return [cohort for cohort in state.cohorts if name in cohort.weights]
+    return [cohort for cohort in fed.cohorts if name in cohort.weights]
 
 
 def _last(cohort, deepest):
@@ -75,3 +71,10 @@ def _last(cohort, deepest):
         found[name] = [n for n, w in deepest.weights.items() if n not in cohort.weights and n.endswith(f".{kind}")
                        and w.shape[1:] == shape]  # fmt: skip
     return found if all(found.values()) else {}  # the first layer sees images: no deeper layer has its shape
+
+
+INCLUSIVEFL = Method(
+    "inclusivefl", "InclusiveFL (KDD 2022): shallow networks are the first layers of deep ones, with momentum from deeper "
+    "layers", begin=begin, exchange=exchange, needs=("depths", "everybody"),
+    tuned={"plain": {"strength": 0.1}, "balanced": {"strength": 0.1}},
+)  # fmt: skip

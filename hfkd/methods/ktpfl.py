@@ -7,23 +7,19 @@ import numpy as np
 import torch
 from scipy.optimize import nnls
 
-from hfkd.knowledge import pool
-from hfkd.methods.fedmd import LOSS, OWN, teach  # noqa: F401
+from hfkd import knowledge
+from hfkd.engine.method import Method
+from hfkd.methods.fedmd import decide
 
-NEEDS = ("public", "answers")
-CHOSEN = {"plain": {"alpha": 0.5}, "balanced": {"alpha": 0.2}}
-SUMMARY = "KT-pFL (2111.02545): a mixture of everybody's answers that each client learns for itself"
 RHO, SOFTNESS = 0.7, 10.0  # of the paper: pull to the uniform mixture, temperature of the answers compared
 SUM_TO_ONE = 1e4  # weight of the constraint in the least squares; what is left of it is divided out
 
 
-def hear(state, config, lessons, said):
-    """(z * N, n, c) sum_j c_ij p_j with the coefficients of each client."""
-    targets = []
-    for log_p in said.reshape(len(lessons), state.clients, *said.shape[1:]):
-        mixture = torch.from_numpy(coefficients(log_p)).unsqueeze(-1).expand(-1, -1, log_p.shape[-1])
-        targets.append(pool(log_p, mixture, "arithmetic"))
-    return torch.cat(targets)
+def pool(arrived, graph, fed, config):
+    """(z, s, u, c) sum_j c_sj p_j with the coefficients of each client."""
+    mixtures = [torch.from_numpy(coefficients(log_p)).unsqueeze(-1).expand(-1, -1, log_p.shape[-1])
+                for log_p in arrived]  # fmt: skip
+    return torch.stack([knowledge.pool(log_p, w, "arithmetic") for log_p, w in zip(arrived, mixtures)])
 
 
 def coefficients(log_p) -> np.ndarray:
@@ -45,3 +41,10 @@ def coefficients(log_p) -> np.ndarray:
     wanted = np.linalg.solve(root.T, products + RHO / n + SUM_TO_ONE)
     found = np.stack([nnls(root, wanted[:, i])[0] for i in range(n)])
     return found / found.sum(1, keepdims=True)
+
+
+KTPFL = Method(
+    "ktpfl", "KT-pFL (2111.02545): a mixture of everybody's answers that each client learns for itself",
+    decide=decide, pool=pool, needs=("public", "simultaneous", "everybody"),
+    tuned={"plain": {"alpha": 0.5}, "balanced": {"alpha": 0.2}},
+)  # fmt: skip

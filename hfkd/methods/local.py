@@ -1,18 +1,9 @@
-"""Local: every client trains on its own data with cross-entropy and hears nobody. The row that every table needs."""
+"""Local: every client trains on its own data with cross-entropy and hears nobody. The row that every table needs.
 
-from hfkd.federation import Signals, Teaching
+Balanced-Local is the same with the balanced softmax (Ren et al. 2020, 2007.10740): what the loss alone gains.
+"""
 
-LOSS = "plain"
-CHOSEN = {"plain": {}}
-OWN = {}
-NEEDS = ()
-SUMMARY = "own data only, plain cross-entropy"
+from hfkd.engine.method import Method
 
-
-def teach(signals: Signals, config, rng) -> Teaching:
-    """W is the identity: nobody hears anybody else.
-
-    >>> teach(None, None, None).weights is None
-    True
-    """
-    return Teaching(None)
+LOCAL = Method("local", "own data only, plain cross-entropy")
+BALANCED_LOCAL = Method("balanced_local", "own data only, balanced softmax: what the loss alone gains", loss="balanced")

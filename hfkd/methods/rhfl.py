@@ -7,34 +7,30 @@ that has risen counts as not dropped (ours): the published quotient changes its 
 import numpy as np
 import torch
 
-from hfkd.federation import Signals, Teaching
-from hfkd.knowledge import pool
+from hfkd import knowledge
+from hfkd.engine.method import Graph, Method
+from hfkd.engine.signals import own_losses
 from hfkd.methods.dml import among
-from hfkd.methods.fedmd import LOSS, OWN  # noqa: F401
-from hfkd.signals import own_losses
 
-NEEDS = ("public", "answers")
-CHOSEN = {"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.2}}
-SUMMARY = "RHFL (CVPR 2022): the mean of the others' predictions, weighted by how far their own loss has dropped"
 TRUST = 0.5  # eta of the paper
 
 
-def teach(signals: Signals, config, rng) -> Teaching:
-    """Everybody hears all others; `hear` weighs them."""
-    return among(np.ones((len(signals.counts),) * 2), signals.counts)
+def decide(counts, levels, revenue, config, rng) -> Graph:
+    """Everybody hears all others; `pool` weighs them."""
+    return among(np.ones((len(counts),) * 2), counts)
 
 
-def hear(state, config, lessons, said):
-    """(z * N, n, c) sum_{j != i} w_j p_j / sum_{j != i} w_j."""
-    now = own_losses(state, config.hard_loss == "balanced", "train")
-    drops = (state.memory.get("losses", now) - now) / np.maximum(now, 1e-6)  # a loss may be 0: one class only
-    state.memory["losses"] = now
-    targets = []
-    for z, log_p in enumerate(said.reshape(len(lessons), state.clients, *said.shape[1:])):
-        others = confidence(drops[z]) * (1 - np.eye(state.clients))
+def pool(arrived, graph, fed, config):
+    """(z, s, u, c) sum_{j != s} w_j p_j / sum_{j != s} w_j."""
+    now = own_losses(fed, config, "train")
+    drops = (fed.memory.get("losses", now) - now) / np.maximum(now, 1e-6)  # a loss may be 0: one class only
+    fed.memory["losses"] = now
+    found = []
+    for log_p, drop in zip(arrived, drops):
+        others = confidence(drop) * (1 - np.eye(fed.clients))
         others = torch.from_numpy(others / others.sum(1, keepdims=True)).unsqueeze(-1).expand(-1, -1, log_p.shape[-1])
-        targets.append(pool(log_p, others, "arithmetic"))
-    return torch.cat(targets)
+        found.append(knowledge.pool(log_p, others, "arithmetic"))
+    return torch.stack(found)
 
 
 def confidence(drops) -> np.ndarray:
@@ -47,3 +43,10 @@ def confidence(drops) -> np.ndarray:
     share = gain / gain.sum() if gain.sum() > 0 else np.zeros(len(gain))
     weight = np.exp(1 / (len(gain) - 1) + TRUST * share)
     return weight / weight.sum()
+
+
+RHFL = Method(
+    "rhfl", "RHFL (CVPR 2022): the mean of the others' predictions, weighted by how far their own loss has dropped",
+    decide=decide, pool=pool, needs=("public", "simultaneous", "everybody"),
+    tuned={"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.2}},
+)  # fmt: skip

@@ -1,0 +1,101 @@
+"""Data sets as uint8 images with labels, by name or from an own npz (ours)."""
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hfkd.data import files
+from hfkd.paths import data_home
+
+NAMES = {
+    "digits": "1,797 digits 8x8, 10 classes, embedded in scikit-learn, no test part",
+    "fashion_mnist": "Fashion-MNIST, 60,000 + 10,000 of 28x28, 10 classes, IDX or `hfkd data fetch fashion_mnist`",
+    "mnist": "MNIST, 60,000 + 10,000 of 28x28, IDX or `hfkd data fetch mnist`, else mnist_federated without its parts",
+    "mnist_federated": "MNIST in HtFLlib's 20-client Dirichlet(0.1) partition, client ids and test part given",
+    "cifar10": "CIFAR-10, 50,000 + 10,000 of 32x32 colour, 10 classes, `hfkd data fetch cifar10`",
+    "cifar10_jpeg": "CIFAR-10 re-encoded as JPEG: lossy, do not compare its numbers with CIFAR-10's",
+}
+FEDERATED = "mnist_dirichlet01_20clients.npz"
+FOLDERS = {  # where IDX files lie: in the data folder by name, as torchvision puts them, or loose; Debian's own place
+    "mnist": ("mnist", "MNIST/raw", "."),
+    "fashion_mnist": ("fashion_mnist", "FashionMNIST/raw", ".", "/usr/share/datasets/fashion-mnist"),
+}
+IDX = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images with labels 0..C-1."""
+    name: str  # of an own npz the stem of its file
+    images: np.ndarray  # (n, channel, height, width) uint8
+    labels: np.ndarray  # (n,) int64
+    n_classes: int  # C
+    is_test: np.ndarray  # (n,) bool, the publisher's test part; all False where there is none
+    checksum: str  # 16 hex digits of sha256(images, labels), of an own npz also of its shape, parts and clients
+    client: np.ndarray | None = None  # (n,) int64, given client ids; only where the publisher says who owns what
+
+
+def load(name: str | os.PathLike) -> Dataset:
+    """One data set, by a name from `NAMES` (files in the data folder) or by the path of an npz (ours).
+
+    An own npz has `images` (n,h,w) or (n,h,w,c) uint8, c = 1 or 3, `labels` (n,) 0..C-1, optionally `is_test` or
+    `is_train` (n,) bool and `client` (n,) integers >= 0. A relative path counts from the working folder, else from the
+    data folder. Raises FileNotFoundError (no file), ValueError (unknown name, altered file, other arrays).
+
+    >>> digits = load("digits")
+    >>> digits.images.shape, int(digits.images.max()), digits.n_classes, digits.checksum
+    ((1797, 1, 8, 8), 240, 10, '631cb83de3a2ab62')
+    """
+    given, home = str(name), data_home()
+    if given in NAMES:
+        return _dataset(given, _parts(given, home))
+    if not given.endswith(".npz") or not given.isprintable():  # no result could name bytes that are not UTF-8
+        raise ValueError(f"unknown data set {given!a}; expected one of {', '.join(NAMES)}, or a printable path of an npz")
+    path = next(filter(os.path.isfile, (given, home / given)), given)
+    return _dataset(Path(given).stem, [files.read(path, files.npz)], own=True)
+
+
+def _parts(name: str, home: Path) -> list[dict]:
+    """The arrays of a listed data set, in one piece or as training and test part."""
+    if name == "digits":
+        from sklearn.datasets import load_digits  # takes a second to import: only who asks for digits pays
+        bunch = load_digits()  # 0..16 times 15 is exact in uint8 and uses its range
+        return [{"images": (bunch.images * 15).astype(np.uint8), "labels": bunch.target}]
+    if name == "cifar10_jpeg":
+        names = [f"cifar10_jpeg_{part}.npz" for part in ("train", "test")]
+        return [files.read(home / file, files.jpegs, file) for file in names]
+    found = {}
+    for path in (path for folder in FOLDERS.get(name, ()) for path in sorted((home / folder).glob("*-ubyte*"))):
+        found.setdefault(path.name.removesuffix(".gz").replace(".idx", "-idx"), path)  # a dot: 7-Zip, macOS, Kaggle
+    if set(IDX) <= set(found):
+        arrays = [files.read(found[file], files.idx, f"{name}/{file}") for file in IDX]
+        return [{"images": arrays[i], "labels": arrays[i + 1]} for i in (0, 2)]
+    path = home / (FEDERATED if name == "mnist_federated" else f"{name}.npz")
+    if name == "mnist" and not path.is_file() and (home / FEDERATED).is_file():
+        [whole] = _parts("mnist_federated", home)  # its test part and clients are of its own partition
+        return [{"images": whole["images"], "labels": whole["labels"]}]
+    return [files.read(path, files.npz, path.name)]
+
+
+def _dataset(name: str, parts: list[dict], own: bool = False) -> Dataset:
+    """The parts as one, after the checks that hold for every source."""
+    given = {what: np.concatenate([part[what] for part in parts]) for what in parts[0]} if parts[1:] else parts[0]
+    images, n = given["images"], given["labels"].size
+    images = images[..., None] if images.ndim == 3 else images
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3) or not images.size:
+        raise ValueError(f"data set {name} has images of shape {images.shape} and type {images.dtype};"
+                         f" expected uint8 of shape (n,h,w) or (n,h,w,c) with c = 1 or 3")
+    for what, kinds in {"labels": "iu", "client": "iu", "is_test": "b", "is_train": "b"}.items():
+        array = given.get(what, np.zeros(n, kinds[0]))
+        if array.shape != images.shape[:1] or array.dtype.kind not in kinds or array.astype(int).min() < 0:
+            raise ValueError(f"data set {name} has {what} of shape {array.shape} and type {array.dtype}; expected"
+                             f" {len(images)} {'booleans' if kinds == 'b' else 'integers >= 0'}")
+    is_test = given.get("is_test", ~given.get("is_train", np.arange(n) < len(parts[0]["images"])))
+    images, labels = np.ascontiguousarray(images.transpose(0, 3, 1, 2)), given["labels"].astype(np.int64)
+    client = given["client"].astype(np.int64) if "client" in given else None
+    told = repr((images.shape, is_test.tolist(), client is not None and client.tolist())) if own else ""
+    checksum = hashlib.sha256(images.tobytes() + labels.astype("<i8").tobytes() + told.encode()).hexdigest()[:16]
+    return Dataset(name, images, labels, int(labels.max()) + 1, is_test, checksum, client)

@@ -1,0 +1,212 @@
+"""Who has what: public set, balanced test set, each client's training, validation and test samples (ours).
+
+Each step has its own random stream: it depends on seed and arguments, never on the method. A scheme gives the owner
+0..N-1 of each sample; its `rng` may be a RandomState, to repeat published partitions exactly.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from hfkd.streams import stream
+
+PARTITIONS = {
+    "dirichlet": "each class in Dirichlet(skew) shares (label skew)",
+    "pathological": "classes_per_client classes each, no skew",
+    "quantity": "same labels for all, Dirichlet(skew) sizes",
+    "level_dependent": "levels hold .2/.3/.5 of the data, skew doubled per level",
+    "natural": "the client ids given with the data set",
+}
+TRIES = 10_000  # redraws of the Dirichlet shares before the minimum is declared out of reach
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices into a Dataset (int64), N clients, C classes; `public` is in no other set."""
+    public: np.ndarray  # (m,) labels are not used unless a method says so
+    train: tuple  # N arrays
+    val: tuple  # N arrays
+    test: tuple  # N arrays, own-distribution test sets
+    balanced: np.ndarray  # (b,) test set shared by all, b/C of each class
+    counts: np.ndarray  # (N, C) label counts of train
+    levels: np.ndarray  # (N,) 1..L
+
+
+def split(dataset, *, seed: int, clients: int, partition: str, skew: float, level_share=(.5, .3, .2),
+          pool_size: int | None = None, public_size: int, balanced_size: int, classes_per_client: int = 2,
+          minimum: int = 40, test_share: float = .2, val_share: float = .1) -> Split:
+    """The federation of one seed (ours). The order of carving is part of the protocol:
+
+    balanced test set (of the publisher's test part, or of all where there is none); public set and pool (None: all) of
+    what is left outside the test part; `partition` of the pool; each client's test samples, and of the rest validation
+    (0: none), at least 1 each. For "natural" with a test part a client is tested on its samples there, of which the
+    balanced set takes some too. Raises ValueError where a value is out of range or does not fit the data.
+
+    >>> from hfkd.data import load
+    >>> fed = split(load("digits"), seed=0, clients=8, partition="dirichlet", skew=.5, public_size=200, balanced_size=90)
+    >>> len(fed.public), len(fed.balanced), fed.counts.shape, sum(map(len, fed.train + fed.val + fed.test))
+    (200, 90, (8, 10), 1507)
+    """
+    given = [] if dataset.client is None else np.unique(dataset.client).tolist()
+    if partition not in PARTITIONS:
+        raise ValueError(f"unknown partition {partition!r}; expected one of {', '.join(PARTITIONS)}")
+    if partition == "natural" and given != list(range(clients)):
+        raise ValueError(f"natural needs client ids 0..{clients - 1} that all occur; {dataset.name} has {len(given)} clients")
+    if not 0 < skew < np.inf:
+        raise ValueError(f"skew is {skew!r}; expected a finite number > 0")
+    members, rng = check_sizes(dataset, clients, balanced_size), stream(seed, "balanced")
+    balanced = np.sort([rng.choice(index, balanced_size // len(members), replace=False) for index in members], axis=None)
+    free = ~dataset.is_test
+    free[balanced] = False
+
+    def draw(what, size):
+        left = np.flatnonzero(free)
+        size = len(left) if size is None else _integer(f"{what}_size", size, 1, len(left))
+        chosen = np.sort(stream(seed, what).choice(left, size, replace=False))
+        free[chosen] = False
+        return chosen
+    public, pool = draw("public", public_size), draw("pool", pool_size)
+    levels = draw_levels(clients, level_share, stream(seed, "levels"))
+    labels, rng = dataset.labels[pool], stream(seed, "partition")
+    owner = {
+        "dirichlet": lambda: dirichlet(labels, clients, skew, rng, minimum),
+        "pathological": lambda: pathological(labels, clients, classes_per_client, rng),
+        "quantity": lambda: quantity(labels, clients, skew, rng, minimum),
+        "level_dependent": lambda: level_dependent(labels, levels, skew, rng, minimum),
+        "natural": lambda: dataset.client[pool],
+    }[partition]()
+    own = partition == "natural" and dataset.is_test.any()
+    tests = [np.flatnonzero(dataset.is_test & (dataset.client == i)) if own else None for i in range(clients)]
+    train, val, test = zip(*[_cut(i, pool[owner == i], tests[i], stream(seed, "split", i), test_share, val_share)
+                             for i in range(clients)])
+    counts = np.stack([np.bincount(dataset.labels[index], minlength=dataset.n_classes) for index in train])
+    return Split(public, train, val, test, balanced, counts, levels)
+
+
+def check_sizes(dataset, clients: int, balanced_size: int) -> list[np.ndarray]:
+    """The samples of each class that the balanced set may take. Raises ValueError where they, or all, are too few."""
+    allowed = dataset.is_test | ~dataset.is_test.any()
+    present = np.unique(dataset.labels[allowed])
+    if len(present) < max(2, dataset.n_classes):
+        has = f"data set {dataset.name} has {len(present)} classes in {present[0]}..{present[-1]} to test on"
+        raise ValueError(f"{has}; expected every label 0..C-1, C >= 2")
+    members = [np.flatnonzero(allowed & (dataset.labels == c)) for c in present]
+    _integer("clients", clients, 1, len(dataset.labels))
+    if _integer("balanced_size", balanced_size, len(members), min(map(len, members)) * len(members)) % len(members):
+        raise ValueError(f"balanced_size is {balanced_size}; expected a multiple of the {len(members)} classes")
+    return members
+
+
+def _cut(client: int, index: np.ndarray, test: np.ndarray | None, rng, test_share: float, val_share: float) -> tuple:
+    """One client's training, validation and test samples; `test` where the publisher gives it."""
+    n_test = max(1, int(len(index) * test_share + 1e-9)) if test is None else 0  # 1e-9: 10 * .3 must be 3
+    n_val = max(1, int((len(index) - n_test) * val_share + 1e-9)) if val_share else 0
+    own, val, train = np.split(rng.permutation(index), [n_test, n_test + n_val])
+    test = own if test is None else test
+    if not (len(train) and len(test)):
+        raise ValueError(f"client {client} has {len(index) - n_test} samples to learn from and {len(test)} to test on; expected more:"
+                         f" fewer clients, a larger pool, or without a client that the data set gives")
+    return train, val, test
+
+
+def dirichlet(labels: np.ndarray, n_clients: int, skew: float, rng, minimum: int = 40) -> np.ndarray:
+    """Label skew: each class is dealt out in shares ~ Dirichlet(skew, ..., skew) (Hsu et al. 2019, arXiv:1909.06335).
+
+    PFLlib's published recipe (arXiv:2312.04992): clients that hold >= n/N samples already get no more; everything is
+    drawn again until the smallest has `minimum` samples. Where no share is left (tiny skew) the class goes to one
+    client with room: the limit of the draw for skew -> 0 (ours).
+    """
+    n, minimum = len(labels), _integer("minimum", minimum, 1, len(labels) // n_clients)
+    for _ in range(TRIES):
+        owner, sizes = np.empty(n, np.int64), np.zeros(n_clients, np.int64)
+        for label in np.unique(labels):
+            index, room = np.flatnonzero(labels == label), sizes < n / n_clients
+            rng.shuffle(index)
+            share = rng.dirichlet(np.full(n_clients, float(skew))) * room
+            if not share.sum() > 0:  # also where a tiny skew made the draw nan
+                share = np.arange(n_clients) == rng.choice(np.flatnonzero(room))
+            cuts = (np.cumsum(share / share.sum()) * len(index)).astype(int)[:-1]
+            parts = np.diff(cuts, prepend=0, append=len(index))
+            owner[index] = np.repeat(np.arange(n_clients), parts)
+            sizes += parts
+        if sizes.min() >= minimum:
+            return owner
+    raise ValueError(f"no draw of {TRIES} gave {n_clients} clients {minimum} of {n} samples each; expected a larger skew than"
+                     f" {skew}, a smaller minimum, or fewer clients")
+
+
+def pathological(labels: np.ndarray, n_clients: int, classes_per_client: int, rng) -> np.ndarray:
+    """Exactly k classes per client, equal parts of a class to its owners (after McMahan et al. 2017, arXiv:1602.05629).
+
+    Ours: each client takes the k classes with the fewest owners so far, ties at random, so the numbers of owners of any
+    two classes differ by at most 1 and every class has an owner.
+    """
+    classes = np.unique(labels)
+    k = _integer("classes_per_client", classes_per_client, -(-len(classes) // n_clients), len(classes))
+    holds = np.zeros((n_clients, len(classes)), bool)
+    for client in rng.permutation(n_clients):
+        order = rng.permutation(len(classes))
+        holds[client, order[np.argsort(holds.sum(0)[order], kind="stable")[:k]]] = True
+    owner = np.empty(len(labels), np.int64)
+    for label, has in zip(classes, holds.T):
+        index, owners = rng.permutation(np.flatnonzero(labels == label)), np.flatnonzero(has)
+        if len(index) < len(owners):
+            raise ValueError(f"class {label} has {len(index)} samples for {len(owners)} clients; use fewer clients")
+        owner[index] = np.repeat(owners, apportion(len(index), np.ones(len(owners))))
+    return owner
+
+
+def quantity(labels: np.ndarray, n_clients: int, skew: float, rng, minimum: int = 40) -> np.ndarray:
+    """Quantity skew: the same label distribution for all, sizes ~ Dirichlet (Li et al. 2022, arXiv:2102.02079).
+
+    Ours: `minimum` samples each are set aside first, because at skew .1 practically no plain draw leaves them to all.
+    """
+    n, minimum = len(labels), _integer("minimum", minimum, 1, len(labels) // n_clients)
+    share = rng.dirichlet(np.full(n_clients, float(skew)))
+    if not share.sum() > 0:  # a tiny skew made the draw nan: its limit is one client that takes all
+        share = np.eye(n_clients)[rng.choice(n_clients)]
+    return rng.permutation(np.repeat(np.arange(n_clients), minimum + apportion(n - n_clients * minimum, share)))
+
+
+def level_dependent(labels, levels, skew: float, rng, minimum: int = 40, level_data=(.2, .3, .5)) -> np.ndarray:
+    """More and milder data for more capable levels (authors' code LIFE: .5/.3/.2 of the clients hold .2/.3/.5 of it).
+
+    Dealt to the levels that occur at random by `level_data`, then within level l by `dirichlet`, skew * 2**(l-1) (ours).
+    """
+    present, owner = np.unique(levels), np.empty(len(labels), np.int64)
+    if present[-1] > len(level_data):
+        raise ValueError(f"level_dependent has data for {len(level_data)} levels, and there are {present[-1]}")
+    cuts = np.cumsum(apportion(len(labels), np.asarray(level_data)[present - 1]))[:-1]
+    for level, index in zip(present, np.split(rng.permutation(len(labels)), cuts)):
+        clients = np.flatnonzero(levels == level)
+        owner[index] = clients[dirichlet(labels[index], len(clients), skew * 2.0 ** (level - 1), rng, minimum)]
+    return owner
+
+
+def draw_levels(n_clients: int, level_share, rng) -> np.ndarray:
+    """Capacity level 1..L of each client (N,): `apportion(N, level_share)` at random (ours; 5:3:2 authors' code).
+
+    Where N >= L a level left empty takes a client from the largest. Raises ValueError for shares that are none.
+    """
+    if min(level_share) <= 0 or not abs(sum(level_share) - 1) <= 1e-9:
+        raise ValueError(f"level_share is {level_share!r}; expected positive shares that sum to 1, level 1 first")
+    composition = apportion(n_clients, level_share)
+    while n_clients >= len(composition) and (composition == 0).any():
+        composition[np.argmin(composition)] += 1
+        composition[np.argmax(composition)] -= 1
+    return rng.permutation(np.repeat(np.arange(1, len(composition) + 1), composition))
+
+
+def apportion(total: int, shares) -> np.ndarray:
+    """Whole numbers that sum to `total`, in proportion to `shares` (L,), by the largest remainder (Hamilton's method)."""
+    exact = total * np.asarray(shares, float) / np.sum(shares)
+    whole = np.floor(exact + 1e-9).astype(np.int64)  # 1e-9: 20 * .3 must be 6, whatever its last bit
+    whole[np.argsort(-(exact - whole), kind="stable")[: total - whole.sum()]] += 1
+    return whole
+
+
+def _integer(name: str, value: int, low: int, high: int) -> int:
+    """The value, if it is an integer low..high."""
+    if not isinstance(value, (int, np.integer)) or not low <= value <= high:
+        raise ValueError(f"{name} is {value!r}; expected an integer from {low} to {high}, as the data and the rest allow")
+    return value

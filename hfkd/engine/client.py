@@ -1,0 +1,51 @@
+"""One client by itself, in plain torch: any `nn.Module`, its own optimiser, nothing of a federation around it.
+
+What a client process of a real federation calls, and the independent reference that the batched engine is held
+against: `training.train` does the same for all members of a cohort at once (ours).
+"""
+
+import torch
+import torch.nn.functional as F
+
+from hfkd.losses import distillation_loss, hard_loss, soft_loss
+
+
+@torch.no_grad()
+def speak(network: torch.nn.Module, images, temperature: float = 1.0):
+    """log softmax f(u)/T: the answers of one network, all that travels.
+
+    Args:
+        network: images (n, channel, height, width) -> logits (n, C).
+
+    Returns:
+        (n, C) log-posteriors.
+
+    >>> speak(torch.nn.Flatten(), torch.zeros(1, 2, 1, 1)).exp().tolist()
+    [[0.5, 0.5]]
+    """
+    return F.log_softmax(network(images) / temperature, dim=-1)
+
+
+def train(network, sgd, own, prior, public=None, weight=0.0, temperature=1.0, direction="teacher_first",
+          hard_weight=None) -> None:  # fmt: skip
+    """One joint epoch of one client, in place: a step per private batch, L = (1-a) CE(f(x) + prior, y) + a T^2 KL.
+
+    Args:
+        network: any nn.Module; sgd: a torch optimiser of its parameters, which keeps the momentum.
+        own: iterable of private batches (images (i, ...), labels (i,)).
+        prior: (C,) log label prior of the client; zeros for the plain loss.
+        public: iterable of public batches (images (i, ...), targets q (i, C)), one per private batch; None: alone.
+        weight: a, alpha or beta. hard_weight: in place of 1 - a.
+
+    Source: poster (two-sided loss), authors' code (teacher first, T^2).
+    """
+    public = iter(public) if public is not None else None
+    for x, y in own:
+        loss = hard_loss(network(x), y, prior)
+        if public is not None:
+            images, targets = next(public)
+            soft = soft_loss(network(images), targets, temperature, direction)
+            loss = distillation_loss(loss, soft, weight, hard_weight)
+        sgd.zero_grad()
+        loss.backward()
+        sgd.step()

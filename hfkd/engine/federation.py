@@ -1,0 +1,157 @@
+"""THE ROUND. Clients speak, the method decides who hears whom, answers are pooled, everybody learns (ours).
+
+`rounds` is a generator: rows, ledger, bytes, progress and stop watches are loops over it (`record`). What disturbs a
+round is one channel (`faults`). The poster's two losses stand in `hfkd.losses`, its matching in `hfkd.matching`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from hfkd import weighting
+from hfkd.config import Config, settled
+from hfkd.engine import faults, training, wire
+from hfkd.engine.cohort import part, put_back
+from hfkd.engine.method import Graph, Method
+from hfkd.engine.signals import earned, signals
+from hfkd.engine.state import Federation, begin, public_images, stack
+from hfkd.knowledge import without
+from hfkd.streams import stream
+
+
+class Round(NamedTuple):
+    """What there is to see of a round when it is over. Axes: z seed, s who listens, t who speaks, u image, c class."""
+
+    number: int  # from 1
+    fed: Federation  # as it is now
+    graph: Graph  # with z in front, as decided
+    heard: Graph  # as it was in this round: among those who could be heard
+    links: np.ndarray  # (z, s, t) bool, over which edges answers travelled
+    answers: torch.Tensor | None  # (z, t, u, c) log-posteriors that arrived; None: nobody was asked
+    targets: torch.Tensor | None  # (z, s, u, c) what they were pooled to
+    weight: np.ndarray  # (z, N) alpha or beta
+    exchanged: list  # (cohort, numbers up, numbers down) of what else travelled
+
+
+def configured(config: Config, method: Method) -> Config:
+    """The configuration with the method's own choices filled in, its loss and what is tuned for that loss included."""
+    loss = method.loss if config.hard_loss == "own" else config.hard_loss
+    own = {**method.settings, **method.tuned.get(loss, method.tuned.get(method.loss, {}))}
+    return replace(settled(config, {"pooling": "log"} | own), hard_loss=loss)
+
+
+def rounds(config: Config, method: Method, dataset, seeds, public=None) -> Iterator[Round]:
+    """All rounds of a federation, all seeds as one program. Axes: z seed, s who listens, t who speaks, u image, c class.
+
+    Args:
+        config: as `configured` returns it.
+        dataset: a Dataset; public: one to take the public images from, or None: carved out of `dataset`.
+
+    Raises:
+        ValueError: what `state.begin` refuses, or training that diverges.
+
+    Source: poster (two-sided distillation over levels); the round as written here is ours.
+    """
+    fed = begin(config, dataset, seeds, public)  # splits, networks, label counts as released
+    method.begin(fed, config, seeds)
+    graph = decide(fed, config, method, seeds)  # RQ1: W and edges, from counts and levels
+    channel = faults.channel(config, seeds)  # the identity without faults
+    last = np.full(fed.loss.shape, np.nan)
+    for r in range(1, config.rounds + 1):
+        ears = weighting.listens(config, graph.mask, graph.edges, r)  # (z, s)
+        said = wire.speak(fed, config, r) if ears.any() else None  # log p_t(c|u): all that travels
+        arrived, present = channel(said, r)
+        ears &= among(graph, present).others().any(2) & ~present.absent
+        links, q = graph.others() & present.sent[:, None] & ears[..., None], None
+        if said is not None:
+            fed.revenue = earned(fed, config, said, arrived, links, present, r)  # RQ3: what t would save s
+            if config.refresh and r > 1 and (r - 1) % config.refresh == 0:
+                graph = decide(fed, config, method, seeds)
+        heard = among(graph, present)
+        if said is not None:
+            q = targets(fed, config, method, heard, arrived, said)  # pooled per class
+        a = weighting.decide(config, graph.mask, graph.edges, r, signals(fed, config, said, q, r), last)  # RQ2
+        last = np.where(a > 0, a, last) if said is not None else last
+        learn(fed, config, method, heard, said, q, a * ears, present, r)  # (1-a) CE + a T^2 KL, joint steps
+        exchanged = method.exchange(fed, config, r)  # baselines: weights, heads, prototypes
+        yield Round(r, fed, graph, heard, links, arrived, q, a * ears, exchanged)
+
+
+def decide(fed, config, method, seeds) -> Graph:
+    """Who hears whom, of all seeds: what the method makes of released counts, levels and revenue."""
+    each = [method.decide(fed.counts[z], fed.levels[z], fed.revenue[z], config, stream(seed, "matching"))
+            for z, seed in enumerate(seeds)]  # fmt: skip
+    weights, mask, edges = zip(*each)
+    return Graph(torch.stack(weights), np.stack(mask), np.stack(edges))
+
+
+def among(graph, present) -> Graph:
+    """The graph among those who are heard in this round; oneself one always hears."""
+    if present.heard.all():
+        return graph
+    gone = ~present.heard[:, None] & ~np.eye(graph.mask.shape[-1], dtype=bool)
+    weights = [without(w, mask, lost) if lost.any() else w for w, mask, lost in zip(graph.weights, graph.mask, gone)]
+    return Graph(torch.stack(weights), graph.mask & ~gone, graph.edges & ~gone)
+
+
+def targets(fed, config, method, heard, arrived, said):
+    """(z, s, u, c) what the answers that arrived pool to; to oneself one's own answers are true and fresh."""
+    q = method.pool(arrived, heard, fed, config)
+    if arrived is said:
+        return q
+    for z, s in (arrived != said).flatten(2).any(2).nonzero().tolist():
+        group = arrived[z].clone()
+        group[s] = said[z, s]
+        own = Graph(heard.weights[z : z + 1, s : s + 1], heard.mask[z : z + 1, s : s + 1], heard.edges)
+        q[z, s] = method.pool(group[None], own, fed, config)[0, 0]
+    return q
+
+
+def learn(fed, config, method, heard, said, q, weight, present, round) -> None:
+    """One joint epoch of every client, level by level; networks are changed in place, those of the struck put back.
+
+    simultaneous: everybody learns from what was spoken before the round. top_down (ours): the most capable level first,
+    the next one hears what it has learned. bottom_up: students first, as in the authors' alternating training.
+    """
+    turns = fed.cohorts[::-1] if config.schedule == "top_down" else fed.cohorts
+    waits = (present.absent | present.broken).reshape(-1)
+    for cohort in turns:
+        lesson_of = None if said is None else q.flatten(0, 1)[cohort.members]
+        still = np.flatnonzero(waits[cohort.members.numpy()])
+        before = part(cohort, still)
+        epoch(fed, config, method, cohort, lesson_of, weight.reshape(-1)[cohort.members.numpy()], round)
+        put_back(cohort, before, still)
+        if not all(torch.isfinite(w).all() for w in cohort.weights.values()):
+            where = f"{config.method}, skew {config.skew:g}, round {round}, level {cohort.level}"
+            raise ValueError(f"training diverged ({where}): weights are not finite; try a smaller lr than {config.lr:g}")
+        if said is not None and config.schedule != "simultaneous" and cohort is not turns[-1]:
+            said = wire.speak(fed, config, round, said, [cohort])
+            q = targets(fed, config, method, heard, said, said)
+
+
+def epoch(fed, config, method, cohort, q, weight, round) -> None:
+    """One joint epoch of a cohort: its own data, and, where it is taught, public batches of the soft targets.
+
+    Args:
+        q: (b, u, c) soft targets, or None: everybody trains alone. weight: (b,) alpha or beta.
+    """
+    ids, device = cohort.members.tolist(), fed.images.device
+    own = [fed.splits[i // fed.clients].train[i % fed.clients] for i in ids]
+    steps = [-(-config.epochs * len(mine) // config.batch) for mine in own]
+    private = stack([mine[training.batches(fed.private_streams[i], len(mine), k, config.batch)]
+                     for i, mine, k in zip(ids, own, steps)]).to(device)  # fmt: skip
+    lesson = None
+    if q is not None:
+        asked = public_images(fed, ids)[:, wire.asked_about(config, round)]
+        rows = stack([training.batches(fed.public_streams[i], asked.shape[1], k, config.batch)
+                      for i, k in zip(ids, steps)]).to(device)  # fmt: skip
+        lesson = training.Lesson(asked, q, rows, torch.as_tensor(weight, dtype=fed.images.dtype, device=device))
+    prior = fed.prior[cohort.members]
+    prior = prior if config.hard_loss == "balanced" else torch.zeros_like(prior)
+    loss = method.local_loss or training.plain
+    term = training.Term(loss, method.given(fed, config, cohort))
+    optimiser = training.Optimiser(config.lr, config.momentum, config.temperature, config.kl_direction)
+    training.train(cohort, fed.images, fed.labels, private, steps, prior, optimiser, lesson, term)

@@ -1,0 +1,136 @@
+"""A method: one record of functions and settings, which a file of `hfkd.methods` fills in."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from hfkd import knowledge
+from hfkd.config import FAULTS
+from hfkd.engine import cohort as cohorts
+from hfkd.engine import networks
+
+NEEDS = {
+    "public": "images that everybody may speak about",
+    "simultaneous": "targets that are made once a round",
+    "everybody": "every client in every round: faults are modelled for answers that are pooled by a W",
+    "features": "the same number of features before the head at every level",
+    "widths": "levels that differ in width only",
+    "depths": "levels that differ in depth only",
+}
+
+
+class Graph(NamedTuple):
+    """Who is heard by whom, and with which say about which class: of one seed, or of all with z in front."""
+
+    weights: torch.Tensor  # W (s, t, c) float64, sums to 1 over t
+    mask: np.ndarray  # (s, t) bool [listener, speaker], who is pooled for whom
+    edges: np.ndarray  # (s, t) bool [student, teacher], the matching
+
+    def others(self) -> np.ndarray:
+        """The mask without oneself."""
+        return self.mask & ~np.eye(self.mask.shape[-1], dtype=bool)
+
+
+def nobody(counts, levels, revenue, config, rng) -> Graph:
+    """W is the identity: nobody hears anybody else.
+
+    Args (of every `decide`):
+        counts: (N, C) label counts as released. levels: (N,) 1..L. revenue: (N, N) [student, teacher] in [-1, 1].
+        config: a settled Config. rng: the stream (seed, "matching").
+
+    >>> nobody(np.ones((2, 3)), None, None, None, None).weights[:, :, 0].tolist()
+    [[1.0, 0.0], [0.0, 1.0]]
+    """
+    n, classes = np.shape(counts)
+    alone = np.eye(n, dtype=bool)
+    return Graph(torch.eye(n, dtype=torch.float64).unsqueeze(-1).repeat(1, 1, classes), alone, np.zeros_like(alone))
+
+
+def by_graph(arrived, graph: Graph, fed, config):
+    """(z, s, u, c) soft targets: the answers (z, t, u, c) pooled by the W of each seed."""
+    return torch.stack([knowledge.pool(log_p, w, config.pooling) for log_p, w in zip(arrived, graph.weights)])
+
+
+def nothing(fed, config, cohort) -> tuple:
+    """A local loss that reads nothing beside its batch."""
+    return ()
+
+
+def no_start(fed, config, seeds) -> None:
+    """Everybody starts from weights of its own."""
+
+
+def no_exchange(fed, config, round) -> list:
+    """Nothing but answers travels."""
+    return []
+
+
+def by_head(fed, cohort, images, at):
+    """(b, n, c) what the heads of the members say."""
+    return cohorts.logits(cohort, images, at)
+
+
+@dataclass(frozen=True)
+class Method:
+    """One method; the defaults are those of Local."""
+
+    name: str
+    summary: str  # one line for `hfkd list methods`
+    loss: str = "plain"  # its hard loss: plain cross-entropy or balanced softmax
+    needs: tuple[str, ...] = ()  # what it cannot do without, names of NEEDS; without "public" it is data-free
+    settings: Mapping = field(default_factory=dict)  # what makes it what it is, such as a rule for its weight
+    tuned: Mapping = field(default_factory=dict)  # loss -> its one setting chosen on validation data of other seeds
+    decide: Callable = nobody  # (counts, levels, revenue, config, rng) -> Graph of one seed
+    earns: bool = False  # whether `decide` reads revenue
+    pool: Callable = by_graph  # (arrived, graph, fed, config) -> (z, s, u, c) soft targets
+    begin: Callable = no_start  # (fed, config, seeds), before the first round
+    local_loss: Callable | None = None  # (module, weights, x, y, prior, *given) -> (b,), of every member
+    given: Callable = nothing  # (fed, config, cohort) -> what local_loss reads beside the batch, members first
+    exchange: Callable = no_exchange  # (fed, config, round) -> [(cohort, numbers up, numbers down)], after a round
+    answers: Callable | None = None  # (fed, cohort, images, at) -> (b, n, c) scores, where it predicts by prototypes
+
+
+def check(config, method: Method, methods: Mapping[str, Method]) -> None:
+    """Return if the configuration has what its method needs.
+
+    Raises:
+        ValueError: it has not; the sentence names the setting to change.
+    """
+    name, needs = f"method {method.name!r}", method.needs
+    if "public" in needs and config.public == "none":
+        free = ", ".join(other.name for other in methods.values() if "public" not in other.needs)
+        raise ValueError(f"{name} needs {NEEDS['public']} and public is 'none'; set public=same, or take a data-free "
+                         f"method: {free}")
+    for need in {"features", "widths", "depths"} & set(needs):
+        fits = [family for family in networks.FAMILIES if _has(need, family)]
+        if config.levels not in fits:
+            raise ValueError(f"{name} needs {NEEDS[need]}, which levels {config.levels!r} are not; "
+                             f"set levels={' or levels='.join(fits)}")
+    if "simultaneous" in needs and config.schedule != "simultaneous":
+        raise ValueError(f"{name} needs {NEEDS['simultaneous']}; schedule is {config.schedule!r}, expected "
+                         "simultaneous")
+    struck = [fault for fault in FAULTS if getattr(config, fault)]
+    if struck and "everybody" in needs:
+        raise ValueError(f"{name} needs {NEEDS['everybody']}; {struck[0]} is {getattr(config, struck[0])}, expected 0")
+    if config.readout == "prototype" and method.answers is None:
+        keeps = ", ".join(other.name for other in methods.values() if other.answers)
+        raise ValueError(f"{name} has no prototypes to predict by; set readout=head, or take one of {keeps}")
+    if config.revenue != "none" and not method.earns:
+        raise ValueError(f"revenue is {config.revenue!r}, which {name} does not read; expected none")
+
+
+@cache
+def _has(need, family) -> bool:
+    """Whether a family of networks has it, by the shapes of its three levels."""
+    nets = [networks.build(family, level, (1, 8, 8), 10) for level in (1, 2, 3)]
+    shapes = [{name: tuple(w.shape) for name, w in net.named_parameters()} for net in nets]
+    if need == "features":
+        return len({net.head.in_features for net in nets}) == 1
+    same = [{name: shape for name, shape in one.items() if name in shapes[-1]} for one in shapes]
+    if need == "depths":  # a shallow network has some of the layers of a deep one, each of the same size
+        return all(own == part and all(shapes[-1][n] == s for n, s in own.items()) for own, part in zip(shapes, same))
+    return all(own.keys() == shapes[-1].keys() for own in shapes)

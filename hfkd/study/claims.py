@@ -1,0 +1,222 @@
+"""Claims: every finding that the text states, as a line of data/claims.csv that a machine can check (ours).
+
+`how` says what to read, and `scenes` where: the claim must hold for every combination in every scene.
+
+    hfkd_ramp - local | consistency                     a difference at the last round, paired by seed
+    hfkd - fedmd / dsfl | consistency / personality     against each of them, in each metric
+    hfkd_ramp - hfkd[weighting=fixed,alpha=*] | ...     against a whole curve (`compare.over_curve`)
+    hfkd | below_local                                  one run's own value
+
+Kinds: "above" / "below" (the 95 % interval is above / below `expected`), "within" (equivalence: the 90 % interval is
+within `tolerance` of `expected`, which is TOST at .05), "about" (the mean is; for a re-run elsewhere). A claim that no
+longer holds is an error.
+"""
+
+import csv
+import itertools
+import math
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from hfkd import paths
+from hfkd.study import compare
+from hfkd.study.results import METRICS, load, load_record
+
+COLUMNS = ["id", "headline", "statement", "notebook", "result_file", "how", "scenes", "kind", "expected", "tolerance"]
+KINDS = ("above", "below", "within", "about")
+
+
+class Claim(NamedTuple):
+    """A line of claims.csv; `expected` and `tolerance` in points for accuracies, else in the metric's unit."""
+
+    id: str
+    headline: bool  # shown at the end of `make reproduce`
+    statement: str
+    notebook: str
+    result_file: str
+    how: str
+    scenes: list[str]  # such as "dirichlet 0.1"
+    kind: str
+    expected: float
+    tolerance: float  # NaN for above and below
+
+
+class Verdict(NamedTuple):
+    """What the rows say: per scene the comparison that comes nearest to failing, and its room until it does."""
+
+    claim: Claim
+    found: dict[str, tuple[compare.Interval, float]]
+    p: float  # the largest of all comparisons; NaN where nothing is tested
+    open: str = ""  # why nothing can be said: the rows to judge it are not there
+
+    @property
+    def holds(self) -> bool | None:
+        """Whether it holds in every scene; None if it is open."""
+        return None if self.open else all(room > 0 for _, room in self.found.values())
+
+    @property
+    def words(self) -> str:
+        """Such as "holds in 3 of 3"."""
+        return f"open: {self.open}" if self.open else (
+            f"holds in {sum(room > 0 for _, room in self.found.values())} of {len(self.found)}")
+
+    @property
+    def measured(self) -> str:
+        """Such as "dirichlet 0.1: +32.7 (31.1 to 34.4)"; a difference has a sign."""
+        sign = "+" if " - " in self.claim.how else ""
+        return "; ".join(f"{scene}: {e.mean:{sign}z.1f} ({e.low:z.1f} to {e.high:z.1f})"
+                         for scene, (e, _) in self.found.items())
+
+    @property
+    def line(self) -> str:
+        """One sentence for the reader."""
+        return f"{self.claim.id} {self.words}: {self.claim.statement} [{self.measured}] see {self.claim.notebook}"
+
+
+def read(path: str | Path = paths.CLAIMS) -> list[Claim]:
+    """The claims of a CSV, in its order.
+
+    Raises FileNotFoundError, or ValueError for other columns, a repeated id, or a field that cannot be read.
+    """
+    with Path(path).open(encoding="utf-8", newline="") as file:
+        names, *rows = csv.reader(file)
+    if names != COLUMNS or len({row[0] for row in rows}) < len(rows):
+        raise ValueError(f"{path} has the columns {names} or an id twice; expected {COLUMNS}, each id once")
+    return [_claim(dict(zip(COLUMNS, row))) for row in rows]
+
+
+def parse(how: str) -> list[tuple[str, str | None, str]]:
+    """All combinations (run, baseline or None, metric).
+
+    >>> parse("hfkd - local / fedmd[hard_loss=balanced] | consistency")
+    [('hfkd', 'local', 'consistency'), ('hfkd', 'fedmd[hard_loss=balanced]', 'consistency')]
+    """
+    names, _, metrics = how.partition(" | ")
+    ours, minus, theirs = names.partition(" - ")
+    ours, theirs, metrics = (part.split(" / ") for part in (ours, theirs, metrics))
+    bad = [run for run in ours + theirs * bool(minus) if not re.fullmatch(r"\w+(\[[^\[\]]+\])?", run)]
+    if bad := bad + [metric for metric in metrics if metric not in METRICS]:
+        raise ValueError(f"how is {how!r}, with {bad[0]!r}; expected 'run - baseline / baseline | metric'")
+    return list(itertools.product(ours, theirs if minus else [None], metrics))
+
+
+def numbers(frame, run: str, baseline: str | None, metric: str, scene: str):
+    """One value per seed, as `compare` has it; the scene is a partition and its skew, such as "dirichlet 0.1"."""
+    partition, skew = scene.split(" ")
+    where = {"partition": partition, "skew": float(skew)}
+    if baseline is None:
+        return compare.values(frame, run, metric, **where)
+    return (compare.over_curve if "*" in baseline else compare.paired)(frame, run, baseline, metric, **where)
+
+
+def judge(claim: Claim, sample) -> tuple[compare.Interval, float, float]:
+    """The 95 % interval, the room that is left until the claim fails (it holds while > 0), and the p of its test."""
+    found, wide = compare.interval(sample), compare.interval(sample, .90)
+    if claim.kind in ("above", "below"):  # Student's p, the same test as the interval
+        room = found.low - claim.expected if claim.kind == "above" else claim.expected - found.high
+        right = (found.mean > claim.expected) == (claim.kind == "above")
+        return found, room, compare.student(sample, claim.expected) if right else 1.0
+    if claim.kind == "about":
+        return found, claim.tolerance - abs(found.mean - claim.expected), math.nan
+    room = claim.tolerance - max(claim.expected - wide.low, wide.high - claim.expected)
+    return found, room, compare.tost(sample - claim.expected, claim.tolerance)
+
+
+def check(claim: Claim, folder: str | Path = paths.RESULTS) -> Verdict:
+    """Hold one claim against the result file in `folder`; it is open if file, rows or a second seed are not there."""
+    found, p = {}, []
+    try:
+        frame = load(Path(folder) / claim.result_file)
+        for scene in claim.scenes:
+            every = [judge(claim, numbers(frame, *names, scene)) for names in parse(claim.how)]
+            found[scene] = min(every, key=lambda one: one[1])[:2]
+            p += [one[2] for one in every]
+    except (FileNotFoundError, ValueError) as error:
+        return Verdict(claim, {}, math.nan, str(error))
+    if claim.kind != "about" and any(e.n < 2 for e, _ in found.values()):
+        return Verdict(claim, found, math.nan, "one seed has no interval")
+    return Verdict(claim, found, max(p))
+
+
+def verdicts(folder: str | Path = paths.RESULTS, path: str | Path = paths.CLAIMS) -> list[Verdict]:
+    """A verdict per claim, in the order of the CSV."""
+    return [check(claim, folder) for claim in read(path)]
+
+
+def survivors(found: Sequence[Verdict]) -> list[str]:
+    """The ids of claims that are still shown when all are tested at once: Holm's p <= .05.
+
+    A claim's p is its largest over scenes and comparisons, because all must hold; Student's, the same as the interval.
+    Wilcoxon's could not survive among 30: with five seeds it is at least 1/16.
+    """
+    tested = [verdict for verdict in found if not math.isnan(verdict.p)]
+    return [v.claim.id for v, p in zip(tested, compare.holm([v.p for v in tested])) if p <= .05]
+
+
+def closing_lines(found: Sequence[Verdict]) -> list[str]:
+    """At most ten lines for who has just reproduced: how many claims hold, which do not, the main findings, where."""
+    states = {state: [v for v in found if v.holds is state] for state in (True, False, None)}
+    lines = [f"{len(states[True])} of {len(found)} claims hold, {len(states[False])} fail, {len(states[None])} are open"
+             f" (no rows here to judge them by); {len(survivors(found))} survive Holm's correction for their number."]
+    if states[False]:
+        lines.append(f"Failing: {', '.join(v.claim.id for v in states[False])}; `hfkd verify` says why.")
+    heads = [f"- {v.claim.statement} [{v.measured}]" for v in states[True] if v.claim.headline]
+    return [*lines, *heads[:7], "All claims, points with 95 % intervals: notebooks/90_claims.ipynb and REPRODUCE.md."]
+
+
+def rendered(text: str) -> str:
+    """The text of REPRODUCE.md with both tables, between their marks, made anew from the committed results."""
+    return between(between(text, "claims", claims_table(verdicts())), "commands", commands_table(paths.RESULTS))
+
+
+def between(text: str, mark: str, content: str) -> str:
+    """`text` with `content` between the lines <!-- mark --> and <!-- /mark -->, which it must have once each."""
+    begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
+        raise ValueError(f"the document lacks the marks {begin} and {end}; expected each once, in this order")
+    return f"{text[:text.index(begin)]}{begin}\n\n{content}\n\n{text[text.index(end):]}"
+
+
+def claims_table(found: Sequence[Verdict]) -> str:
+    """The verdicts as a GitHub table."""
+    kept, rows = survivors(found), []
+    for verdict in found:
+        claim = verdict.claim
+        spread = "" if math.isnan(claim.tolerance) else f" ± {claim.tolerance:g}"
+        rows.append([claim.id, claim.statement, claim.notebook, f"{claim.kind} {claim.expected:g}{spread}",
+                     verdict.measured, verdict.words, "survives" if claim.id in kept else ""])
+    return _table(["claim", "what was found", "notebook", "claimed", "measured", "verdict", "Holm"], rows)
+
+
+def commands_table(folder: str | Path) -> str:
+    """Every result file with a record: what made its rows, over how many seeds, on what, in how many minutes."""
+    rows = []
+    for note in sorted(Path(folder).glob("*.json")):
+        made = load_record(note)
+        rows.append([f"`{note.stem}.csv`", "<br>".join(f"`{command}`" for command in made["commands"]),
+                     f"{len(made['seeds'])}", f"{made['device']}, {made['threads']} thread a run",
+                     f"{made['seconds'] / 60:.0f}", f"`{made['commit'][:7]}`"])
+    return _table(["rows", "command", "seeds", "machine", "minutes", "commit"], rows)
+
+
+def _table(names: list[str], rows: list[list[str]]) -> str:
+    lines = [[cell.replace("|", "\\|") for cell in row] for row in [names, ["---"] * len(names), *rows]]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _claim(row: dict) -> Claim:
+    """One checked line of the CSV."""
+    try:
+        parse(row["how"])
+        expected, tolerance = (float(row[name] or "nan") for name in ("expected", "tolerance"))
+        scenes = re.split("; *", row["scenes"])
+        if not all(re.fullmatch(r"\w+ [0-9.]+", scene) for scene in scenes):
+            raise ValueError(f"scenes are {row['scenes']!r}; expected such as 'dirichlet 0.1; dirichlet 0.5'")
+        if row["kind"] not in KINDS or not math.isfinite(expected) or row["kind"] in KINDS[2:] and not tolerance > 0:
+            raise ValueError(f"kind is {row['kind']!r}; expected one of {', '.join(KINDS)}, each with its numbers")
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"claim {row.get('id')}: {error}") from error
+    read = {"headline": bool(row["headline"]), "scenes": scenes, "expected": expected, "tolerance": tolerance}
+    return Claim(**row | read)
