@@ -1,9 +1,8 @@
 """RQ1, assessment: how much a teacher's label distribution suits a student's.
 
-The poster names three criteria (similarity, trend toward uniformity, complementarity) and gives no formula; the
-formulas are ours. Letters: N clients, C classes, n counts (N, C), p = n / |n| label distributions (N, C), H entropy in
-nats. A pair matrix is [student s, teacher t], float64 (N, N) of all clients, or (R, T) of R students in the first table
-and T teachers in the second, `teachers`.
+The poster names three criteria (similarity, trend toward uniformity, complementarity) and gives no formula; all are
+ours. N clients, C classes, n counts (N, C), p = n / |n| label distributions (N, C), H entropy in nats. A pair matrix is
+[student s, teacher t], float64 (N, N), or (R, T) of R students in the first table and T in the second, `teachers`.
 """
 
 from collections.abc import Callable

@@ -17,23 +17,14 @@ def log_prior(counts):
     The half keeps a class that a client has never seen finite (Jeffreys' prior of the multinomial).
 
     Args:
-        counts: (..., C) label counts, numpy or tensor.
-
-    Returns:
-        (..., C) float64 tensor; exp sums to 1.
-
-    Raises:
-        ValueError: a negative count.
+        counts: (..., C) label counts, numpy or tensor; a ValueError if one is negative.
 
     Source: ours, after the balanced softmax of Ren et al. 2020 (2007.10740).
 
     >>> [round(v, 4) for v in log_prior([3, 0]).exp().tolist()]  # 3.5/4, .5/4
     [0.875, 0.125]
     """
-    counts = torch.as_tensor(counts, dtype=torch.float64)
-    if (counts < 0).any():
-        raise ValueError(f"label counts hold {counts.min():g}; expected no negative count")
-    smoothed = counts + 0.5
+    smoothed = _counts(counts) + 0.5
     return (smoothed / smoothed.sum(-1, keepdim=True)).log()
 
 
@@ -43,18 +34,12 @@ def teaching_weights(mask, counts, power=1.0, revenue=None, revenue_temperature=
         W[s, t, c] ~ mask[s, t] n_t(c)^power exp(Rev[s, t] / tau_R),    normalised over t for every (s, c).
 
     A teacher that has no sample of a class has no say in it, unless nobody in the group has: then all speak alike
-    (up to their revenue). power 0 gives every owner of a class the same say, power 1 a say in proportion to its
-    samples.
+    (up to their revenue). power 0 gives every owner of a class the same say, power 1 a say by its samples.
 
     Args:
         mask: (S, T) bool, who listens to whom; every student needs somebody to listen to, if only itself.
         counts: (T, C) released label counts, >= 0.
-        power: a >= 0.
-        revenue: (S, T) in [-1, 1], what each teacher earned each student (METHOD section 7), or None.
-        revenue_temperature: tau_R > 0.
-
-    Returns:
-        W (S, T, C) float64, >= 0, summing to 1 over teachers.
+        revenue: (S, T) in [-1, 1], what each teacher earned each student, or None. revenue_temperature: tau_R > 0.
 
     Raises:
         ValueError: a negative count, or a student without anybody to listen to.
@@ -64,21 +49,24 @@ def teaching_weights(mask, counts, power=1.0, revenue=None, revenue_temperature=
     >>> teaching_weights([[1, 1]], [[3, 0, 0], [1, 2, 0]])[0].tolist()
     [[0.75, 0.0, 0.5], [0.25, 1.0, 0.5]]
     """
-    mask = torch.as_tensor(mask).to(torch.float64)
-    counts = torch.as_tensor(counts, dtype=torch.float64)
-    if (counts < 0).any():
-        raise ValueError(f"label counts hold {counts.min():g}; expected no negative count")
-    silent = (mask.sum(1) == 0).nonzero().flatten().tolist()
-    if silent:
-        raise ValueError(
-            f"students {silent} listen to nobody; expected at least the student itself in its row of the mask"
-        )
+    mask, counts = torch.as_tensor(mask).to(torch.float64), _counts(counts)
+    if silent := (mask.sum(1) == 0).nonzero().flatten().tolist():
+        raise ValueError(f"students {silent} listen to nobody; expected at least the student itself in its row of the "
+                         "mask")
     voice = mask if revenue is None else mask * (torch.as_tensor(revenue).to(mask) / revenue_temperature).exp()
     seen = torch.where(counts > 0, counts**power, 0.0)
     owned = voice[:, :, None] * seen[None]
     unseen = owned.sum(1, keepdim=True) == 0
     weights = torch.where(unseen, voice[:, :, None], owned)
     return weights / weights.sum(1, keepdim=True)
+
+
+def _counts(counts):
+    """Label counts as float64; a ValueError if one is negative."""
+    counts = torch.as_tensor(counts, dtype=torch.float64)
+    if (counts < 0).any():
+        raise ValueError(f"label counts hold {counts.min():g}; expected no negative count")
+    return counts
 
 
 def without(weights, mask, gone):
@@ -114,8 +102,7 @@ def pool(log_p, weights, kind="log"):
     Log pooling with equal weights is the softmax of the mean logits, the consensus of FedMD (1910.03581).
 
     Args:
-        log_p: (..., T, n, C) log-posteriors.
-        weights: (..., S, T, C) from `teaching_weights`; any W that sums to 1 over T.
+        log_p: (..., T, n, C) log-posteriors. weights: (..., S, T, C), any W that sums to 1 over T.
 
     Returns:
         q (..., S, n, C), sums to 1 over classes.
@@ -144,9 +131,7 @@ def predictions(logits, prior, balanced):
     prior-corrected consistency subtracts the log prior.
 
     Args:
-        logits: (..., n, C).
-        prior: (..., C) log prior of the client.
-        balanced: whether the balanced softmax trained the network.
+        logits: (..., n, C). prior: (..., C) log prior of the client. balanced: whether that loss trained the network.
 
     Returns:
         (personality, consistency): predicted classes (..., n) int64 each.

@@ -73,8 +73,7 @@ def distillation_loss(hard, soft, weight, hard_weight=None):
 
     The weight is a number in [0, 1] without gradient. Weight 0 is the hard loss to the last bit: 1 * hard + 0 * soft.
 
-    Args:
-        hard_weight: in place of 1 - weight, for a step that does not see the own data (0).
+    hard_weight stands in place of 1 - weight for a step that does not see the own data (0).
 
     >>> float(distillation_loss(torch.tensor(2.0), torch.tensor(4.0), torch.tensor(0.25)))
     2.5

@@ -1,5 +1,7 @@
 """A small federation of digits: before its first round, after its last, and as plain networks of torch."""
 
+import functools
+
 from torch import nn
 
 from hfkd import data
@@ -10,21 +12,22 @@ from hfkd.methods import METHODS
 SEEDS, N = (0, 1), 6
 SMALL = dict(clients=N, pool_size=500, public_size=40, balanced_size=100, batch=16, lr=0.05, rounds=3, eval_every=1,
              alpha=0.4)  # fmt: skip
-FITS = {"inclusivefl": {"levels": "depth"}}  # what a method needs to run at all
 HIDDEN = {1: 8, 2: 32, 3: 128}  # units of the first layer, by level
+DIGITS = functools.cache(lambda: data.load("digits"))
 
 
 def settings(method="hfkd", **more):
     """(config, method, dataset), for `federation.rounds`; method: a name or a Method."""
     named = METHODS[method] if isinstance(method, str) else method
-    config = configure("smoke", **(SMALL | FITS.get(named.name, {}) | dict(method=named.name) | more))
-    return federation.configured(config, named), named, data.load("digits")
+    fits = {"levels": "depth"} if named.name == "inclusivefl" else {}
+    config = configure("smoke", **(SMALL | fits | dict(method=named.name) | more))
+    return federation.configured(config, named), named, DIGITS()
 
 
 def begun(method="hfkd", seeds=SEEDS, **more):
     """(config, method, fed) before the first round."""
-    config, named, digits = settings(method, **more)
-    fed = state.begin(config, digits, seeds)
+    config, named, dataset = settings(method, **more)
+    fed = state.begin(config, dataset, seeds)
     named.begin(fed, config, seeds)
     return config, named, fed
 
@@ -35,15 +38,28 @@ def last(method="hfkd", seeds=SEEDS, public=None, **more):
     return end
 
 
-def run(method="hfkd", seeds=SEEDS, public=None, report=None, **more):
+def run(method="hfkd", seeds=SEEDS, report=None, **more):
     """The Outcome of a run."""
-    return record.run(*settings(method, **more), seeds, public, report)
+    return record.run(*settings(method, **more), seeds, report=report)
 
 
 def weights_of(fed):
     """Flat id -> (level, name -> weights)."""
     return {i: (c.level, {name: w[row].clone() for name, w in c.weights.items()})
             for c in fed.cohorts for row, i in enumerate(c.members.tolist())}  # fmt: skip
+
+
+def same(one, other):
+    """Whether clients, flat id -> (level, weights), have the same weights to the last bit, as far as both have them."""
+    return all(w.equal(other[i][1][name]) for i, (_, own) in one.items() for name, w in own.items() if name in other[i][1])
+
+
+def doubled(fed):
+    """The federation in float64, in which no rounding shows."""
+    fed.images, fed.prior = fed.images.double(), fed.prior.double()
+    for kept in (each for cohort in fed.cohorts for each in (cohort.weights, cohort.momentum)):
+        kept.update({name: w.double() for name, w in kept.items()})
+    return fed
 
 
 def network(level, weights, pixels=64):

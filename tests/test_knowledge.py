@@ -25,8 +25,6 @@ def test_log_prior_by_hand():
     # (n + 1/2) / (8 + 4/2): 5.5, .5, 3.5, .5 of 10
     found = log_prior(np.array([[5, 0, 3, 0], [0, 0, 0, 0]]))
     np.testing.assert_allclose(found.exp(), [[0.55, 0.05, 0.35, 0.05], [0.25] * 4], rtol=0, atol=1e-15)
-    with pytest.raises(ValueError, match="label counts hold -2; expected no negative count"):
-        log_prior([3, -2])
 
 
 def test_weights_by_hand():
@@ -63,7 +61,6 @@ def test_without_somebody_is_as_if_it_had_never_been_in_the_group():
         left |= np.diag(~left.any(1))  # who has nobody left hears itself
         found = without(teaching_weights(mask, counts), mask, gone)
         torch.testing.assert_close(found, teaching_weights(left, counts), rtol=0, atol=1e-12)
-    assert found.sum(1).numpy() == pytest.approx(np.ones((S, C)))
 
 
 def test_what_it_says_of_a_class_it_has_not_seen_is_not_heard():
@@ -119,5 +116,6 @@ def test_both_trainings_meet_in_the_posterior_of_bayes():
 def test_bad_input():
     with pytest.raises(ValueError, match=r"students \[1\] listen to nobody; expected at least the student itself"):
         teaching_weights([[1, 1], [0, 0]], [[1, 2], [3, 4]])
-    with pytest.raises(ValueError, match="label counts hold -1; expected no negative count"):
-        teaching_weights([[1, 1]], [[1, 2], [-1, 4]])
+    for bad in (log_prior, lambda counts: teaching_weights([[1, 1]], [[1, 2], counts])):
+        with pytest.raises(ValueError, match="label counts hold -1; expected no negative count"):
+            bad([-1, 4])

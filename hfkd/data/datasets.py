@@ -52,8 +52,8 @@ def load(name: str | os.PathLike) -> Dataset:
     given, home = str(name), data_home()
     if given in NAMES:
         return _dataset(given, _parts(given, home))
-    if not given.endswith(".npz") or not given.isprintable():  # no result could name bytes that are not UTF-8
-        raise ValueError(f"unknown data set {given!a}; expected one of {', '.join(NAMES)}, or a printable path of an npz")
+    if not given.endswith(".npz") or given != given.encode(errors="ignore").decode():  # which no result could name
+        raise ValueError(f"unknown data set {given!a}; expected {', '.join(NAMES)}, or an npz by its path in UTF-8")
     path = next(filter(os.path.isfile, (given, home / given)), given)
     return _dataset(Path(given).stem, [files.read(path, files.npz)], own=True)
 
@@ -65,10 +65,9 @@ def _parts(name: str, home: Path) -> list[dict]:
         bunch = load_digits()  # 0..16 times 15 is exact in uint8 and uses its range
         return [{"images": (bunch.images * 15).astype(np.uint8), "labels": bunch.target}]
     if name == "cifar10_jpeg":
-        names = [f"cifar10_jpeg_{part}.npz" for part in ("train", "test")]
-        return [files.read(home / file, files.jpegs, file) for file in names]
-    found = {}
-    for path in (path for folder in FOLDERS.get(name, ()) for path in sorted((home / folder).glob("*-ubyte*"))):
+        return [files.read(home / file, files.jpegs, file) for file in (f"{name}_train.npz", f"{name}_test.npz")]
+    found, folders = {}, [home / folder for folder in FOLDERS.get(name, ())]
+    for path in filter(os.path.isfile, (path for folder in folders for path in sorted(folder.glob("*-ubyte*")))):
         found.setdefault(path.name.removesuffix(".gz").replace(".idx", "-idx"), path)  # a dot: 7-Zip, macOS, Kaggle
     if set(IDX) <= set(found):
         arrays = [files.read(found[file], files.idx, f"{name}/{file}") for file in IDX]
@@ -83,19 +82,18 @@ def _parts(name: str, home: Path) -> list[dict]:
 def _dataset(name: str, parts: list[dict], own: bool = False) -> Dataset:
     """The parts as one, after the checks that hold for every source."""
     given = {what: np.concatenate([part[what] for part in parts]) for what in parts[0]} if parts[1:] else parts[0]
-    images, n = given["images"], given["labels"].size
-    images = images[..., None] if images.ndim == 3 else images
+    images = given["images"][..., None] if given["images"].ndim == 3 else given["images"]
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3) or not images.size:
         raise ValueError(f"data set {name} has images of shape {images.shape} and type {images.dtype};"
                          f" expected uint8 of shape (n,h,w) or (n,h,w,c) with c = 1 or 3")
-    for what, kinds in {"labels": "iu", "client": "iu", "is_test": "b", "is_train": "b"}.items():
-        array = given.get(what, np.zeros(n, kinds[0]))
+    for what in [what for what in given if what != "images"]:
+        array, kinds = given[what], "iu" if what in ("labels", "client") else "b"
         if array.shape != images.shape[:1] or array.dtype.kind not in kinds or array.astype(int).min() < 0:
             raise ValueError(f"data set {name} has {what} of shape {array.shape} and type {array.dtype}; expected"
                              f" {len(images)} {'booleans' if kinds == 'b' else 'integers >= 0'}")
-    is_test = given.get("is_test", ~given.get("is_train", np.arange(n) < len(parts[0]["images"])))
+    is_test = given.get("is_test", ~given.get("is_train", np.arange(len(images)) < len(parts[0]["images"])))
     images, labels = np.ascontiguousarray(images.transpose(0, 3, 1, 2)), given["labels"].astype(np.int64)
     client = given["client"].astype(np.int64) if "client" in given else None
     told = repr((images.shape, is_test.tolist(), client is not None and client.tolist())) if own else ""
-    checksum = hashlib.sha256(images.tobytes() + labels.astype("<i8").tobytes() + told.encode()).hexdigest()[:16]
+    checksum = hashlib.sha256(b"".join([images, labels.astype("<i8"), told.encode()])).hexdigest()[:16]
     return Dataset(name, images, labels, int(labels.max()) + 1, is_test, checksum, client)

@@ -18,9 +18,9 @@ TEST = 10_000  # images at their end that are the publisher's test part
 
 
 def fetch(name: str) -> Path:
-    """Download a data set in `OPENML` to <name>.npz in the data folder, where `load` finds it; one there is kept (ours).
+    """Download a data set to <name>.npz in the data folder, where `load` finds it; what is there is kept (ours).
 
-    Takes minutes; scikit-learn checks OpenML's md5. Raises ValueError for another name, FileNotFoundError if it fails.
+    Takes minutes; scikit-learn checks OpenML's md5. Raises ValueError (no name in OPENML) or FileNotFoundError.
     """
     if name not in OPENML:
         raise ValueError(f"data set {name!r} cannot be fetched; expected one of {', '.join(OPENML)}")
@@ -29,17 +29,17 @@ def fetch(name: str) -> Path:
         return target
     from sklearn.datasets import fetch_openml
     try:
-        paths.write(target, b"").unlink()  # a folder that cannot be written is found before the download
+        paths.write(target.with_name(".test"), b"").unlink()  # what cannot be written is found before the download
         with tempfile.TemporaryDirectory() as folder:
             # int16 for all columns: a quarter of the memory, and pandas 3 cannot read the class column as a category
             bunch = fetch_openml(OPENML[name], version=1, data_home=folder, as_frame=False, parser="pandas",
                                  read_csv_kwargs={"dtype": "int16"})
-        shape = (-1, 3, 32, 32) if name == "cifar10" else (-1, 1, 28, 28)
-        np.savez_compressed(packed, images=bunch.data.astype(np.uint8).reshape(shape).transpose(0, 2, 3, 1),
-                            labels=bunch.target.astype(int), is_test=np.arange(-len(bunch.data), 0) >= -TEST)
+        n, shape = len(bunch.target), (3, 32, 32) if name == "cifar10" else (1, 28, 28)
+        np.savez_compressed(packed, images=bunch.data.astype(np.uint8).reshape(n, *shape).transpose(0, 2, 3, 1),
+                            labels=bunch.target.astype(int), is_test=np.arange(n) >= n - TEST)
         return paths.write(target, packed.getvalue())
     except Exception as error:  # whatever a network and a disk do
-        raise FileNotFoundError(f"could not fetch {name} from OpenML into {target.parent} ({error}); try again later, set"
+        raise FileNotFoundError(f"could not fetch {name} from OpenML into {target.parent} ({error}); try again, or set"
                                 f" HFKD_DATA to another folder, or see data/README.md for its files") from error
 
 
@@ -49,9 +49,9 @@ def read(path, parse, key: str = ""):
     Raises FileNotFoundError (no file) or ValueError (altered, truncated, another file, or refused by `parse`).
     """
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"no file {path}; data/README.md says which files a data set has and where to get them")
-    lines = paths.CHECKSUMS.read_text().splitlines() if paths.CHECKSUMS.is_file() else []
-    known = {line[66:]: line[:64] for line in lines}
+        raise FileNotFoundError(f"no file {path}; data/README.md lists the files, `hfkd data fetch` gets most of them")
+    lines = paths.CHECKSUMS.read_text(encoding="utf-8").splitlines() if key else []
+    known = {line[66:]: line[:64] for line in lines if line[64:66] == "  "}
     try:
         with open(path, "rb") as raw:
             file = gzip.open(raw) if raw.peek(2)[:2] == b"\x1f\x8b" else raw

@@ -1,8 +1,4 @@
-"""Who has what: public set, balanced test set, each client's training, validation and test samples (ours).
-
-Each step has its own random stream: it depends on seed and arguments, never on the method. A scheme gives the owner
-0..N-1 of each sample; its `rng` may be a RandomState, to repeat published partitions exactly.
-"""
+"""Who has which sample; every step has its own random stream, of the seed and never of the method (ours)."""
 
 from dataclasses import dataclass
 
@@ -10,7 +6,7 @@ import numpy as np
 
 from hfkd.streams import stream
 
-PARTITIONS = {
+PARTITIONS = {  # each gives every sample one owner 0..N-1
     "dirichlet": "each class in Dirichlet(skew) shares (label skew)",
     "pathological": "classes_per_client classes each, no skew",
     "quantity": "same labels for all, Dirichlet(skew) sizes",
@@ -37,25 +33,25 @@ def split(dataset, *, seed: int, clients: int, partition: str, skew: float, leve
           minimum: int = 40, test_share: float = .2, val_share: float = .1) -> Split:
     """The federation of one seed (ours). The order of carving is part of the protocol:
 
-    balanced test set (of the publisher's test part, or of all where there is none); public set and pool (None: all) of
-    what is left outside the test part; `partition` of the pool; each client's test samples, and of the rest validation
-    (0: none), at least 1 each. For "natural" with a test part a client is tested on its samples there, of which the
-    balanced set takes some too. Raises ValueError where a value is out of range or does not fit the data.
+    balanced test set, of the publisher's test part, or of all where there is none; public set and pool (None: all) of
+    the rest outside the test part; `partition` of the pool; each client's test and validation samples (0: none), at
+    least 1 each. In "natural" with a test part a client is tested on its samples there, some of them balanced ones too.
+    Raises ValueError where a value is out of range or does not fit the data.
 
     >>> from hfkd.data import load
-    >>> fed = split(load("digits"), seed=0, clients=8, partition="dirichlet", skew=.5, public_size=200, balanced_size=90)
+    >>> fed = split(load("digits"), seed=0, clients=8, partition="quantity", skew=1, public_size=200, balanced_size=90)
     >>> len(fed.public), len(fed.balanced), fed.counts.shape, sum(map(len, fed.train + fed.val + fed.test))
     (200, 90, (8, 10), 1507)
     """
-    given = [] if dataset.client is None else np.unique(dataset.client).tolist()
     if partition not in PARTITIONS:
         raise ValueError(f"unknown partition {partition!r}; expected one of {', '.join(PARTITIONS)}")
-    if partition == "natural" and given != list(range(clients)):
-        raise ValueError(f"natural needs client ids 0..{clients - 1} that all occur; {dataset.name} has {len(given)} clients")
     if not 0 < skew < np.inf:
         raise ValueError(f"skew is {skew!r}; expected a finite number > 0")
     members, rng = check_sizes(dataset, clients, balanced_size), stream(seed, "balanced")
-    balanced = np.sort([rng.choice(index, balanced_size // len(members), replace=False) for index in members], axis=None)
+    given = [] if dataset.client is None else np.unique(dataset.client).tolist()
+    if partition == "natural" and given != list(range(clients)):
+        raise ValueError(f"natural needs clients 0..{clients - 1}, each used; {dataset.name} gives {len(given)}")
+    balanced = np.sort([rng.choice(index, balanced_size // len(members), replace=False) for index in members], None)
     free = ~dataset.is_test
     free[balanced] = False
 
@@ -75,12 +71,11 @@ def split(dataset, *, seed: int, clients: int, partition: str, skew: float, leve
         "level_dependent": lambda: level_dependent(labels, levels, skew, rng, minimum),
         "natural": lambda: dataset.client[pool],
     }[partition]()
-    own = partition == "natural" and dataset.is_test.any()
-    tests = [np.flatnonzero(dataset.is_test & (dataset.client == i)) if own else None for i in range(clients)]
-    train, val, test = zip(*[_cut(i, pool[owner == i], tests[i], stream(seed, "split", i), test_share, val_share)
-                             for i in range(clients)])
-    counts = np.stack([np.bincount(dataset.labels[index], minlength=dataset.n_classes) for index in train])
-    return Split(public, train, val, test, balanced, counts, levels)
+    split_given = partition == "natural" and dataset.is_test.any()
+    own = [np.flatnonzero(dataset.is_test & (dataset.client == i)) if split_given else None for i in range(clients)]
+    parts = [_cut(i, pool[owner == i], own[i], stream(seed, "split", i), test_share, val_share) for i in range(clients)]
+    counts = np.stack([np.bincount(dataset.labels[train], minlength=dataset.n_classes) for train, _, _ in parts])
+    return Split(public, *zip(*parts), balanced, counts, levels)
 
 
 def check_sizes(dataset, clients: int, balanced_size: int) -> list[np.ndarray]:
@@ -88,8 +83,8 @@ def check_sizes(dataset, clients: int, balanced_size: int) -> list[np.ndarray]:
     allowed = dataset.is_test | ~dataset.is_test.any()
     present = np.unique(dataset.labels[allowed])
     if len(present) < max(2, dataset.n_classes):
-        has = f"data set {dataset.name} has {len(present)} classes in {present[0]}..{present[-1]} to test on"
-        raise ValueError(f"{has}; expected every label 0..C-1, C >= 2")
+        raise ValueError(f"data set {dataset.name} has {len(present)} labels in {present[0]}..{present[-1]} to test on;"
+                         f" expected every label 0..C-1, C >= 2")
     members = [np.flatnonzero(allowed & (dataset.labels == c)) for c in present]
     _integer("clients", clients, 1, len(dataset.labels))
     if _integer("balanced_size", balanced_size, len(members), min(map(len, members)) * len(members)) % len(members):
@@ -104,8 +99,8 @@ def _cut(client: int, index: np.ndarray, test: np.ndarray | None, rng, test_shar
     own, val, train = np.split(rng.permutation(index), [n_test, n_test + n_val])
     test = own if test is None else test
     if not (len(train) and len(test)):
-        raise ValueError(f"client {client} has {len(index) - n_test} samples to learn from and {len(test)} to test on; expected more:"
-                         f" fewer clients, a larger pool, or without a client that the data set gives")
+        raise ValueError(f"client {client} has {len(index)} samples and {len(test)} to test on, too few; expected fewer"
+                         f" clients, a larger pool, or a data set without this client")
     return train, val, test
 
 
@@ -113,8 +108,7 @@ def dirichlet(labels: np.ndarray, n_clients: int, skew: float, rng, minimum: int
     """Label skew: each class is dealt out in shares ~ Dirichlet(skew, ..., skew) (Hsu et al. 2019, arXiv:1909.06335).
 
     PFLlib's published recipe (arXiv:2312.04992): clients that hold >= n/N samples already get no more; everything is
-    drawn again until the smallest has `minimum` samples. Where no share is left (tiny skew) the class goes to one
-    client with room: the limit of the draw for skew -> 0 (ours).
+    drawn again until the smallest has `minimum` samples. `rng` may be a RandomState, to repeat it exactly.
     """
     n, minimum = len(labels), _integer("minimum", minimum, 1, len(labels) // n_clients)
     for _ in range(TRIES):
@@ -123,7 +117,7 @@ def dirichlet(labels: np.ndarray, n_clients: int, skew: float, rng, minimum: int
             index, room = np.flatnonzero(labels == label), sizes < n / n_clients
             rng.shuffle(index)
             share = rng.dirichlet(np.full(n_clients, float(skew))) * room
-            if not share.sum() > 0:  # also where a tiny skew made the draw nan
+            if not share.sum() > 0:  # a tiny skew: its limit is one client with room that takes all (ours)
                 share = np.arange(n_clients) == rng.choice(np.flatnonzero(room))
             cuts = (np.cumsum(share / share.sum()) * len(index)).astype(int)[:-1]
             parts = np.diff(cuts, prepend=0, append=len(index))
@@ -131,15 +125,13 @@ def dirichlet(labels: np.ndarray, n_clients: int, skew: float, rng, minimum: int
             sizes += parts
         if sizes.min() >= minimum:
             return owner
-    raise ValueError(f"no draw of {TRIES} gave {n_clients} clients {minimum} of {n} samples each; expected a larger skew than"
-                     f" {skew}, a smaller minimum, or fewer clients")
+    raise ValueError(f"{TRIES} draws with skew {skew} left a client under {minimum} samples; expected a lower minimum")
 
 
 def pathological(labels: np.ndarray, n_clients: int, classes_per_client: int, rng) -> np.ndarray:
     """Exactly k classes per client, equal parts of a class to its owners (after McMahan et al. 2017, arXiv:1602.05629).
 
-    Ours: each client takes the k classes with the fewest owners so far, ties at random, so the numbers of owners of any
-    two classes differ by at most 1 and every class has an owner.
+    Ours: each client takes the k classes with the fewest owners so far, ties at random: they differ by at most 1 owner.
     """
     classes = np.unique(labels)
     k = _integer("classes_per_client", classes_per_client, -(-len(classes) // n_clients), len(classes))
@@ -157,13 +149,10 @@ def pathological(labels: np.ndarray, n_clients: int, classes_per_client: int, rn
 
 
 def quantity(labels: np.ndarray, n_clients: int, skew: float, rng, minimum: int = 40) -> np.ndarray:
-    """Quantity skew: the same label distribution for all, sizes ~ Dirichlet (Li et al. 2022, arXiv:2102.02079).
-
-    Ours: `minimum` samples each are set aside first, because at skew .1 practically no plain draw leaves them to all.
-    """
+    """Quantity skew: `minimum` samples (ours) and a Dirichlet share of the rest (Li et al. 2022, arXiv:2102.02079)."""
     n, minimum = len(labels), _integer("minimum", minimum, 1, len(labels) // n_clients)
     share = rng.dirichlet(np.full(n_clients, float(skew)))
-    if not share.sum() > 0:  # a tiny skew made the draw nan: its limit is one client that takes all
+    if not share.sum() > 0:  # a tiny skew: its limit is one client that takes all
         share = np.eye(n_clients)[rng.choice(n_clients)]
     return rng.permutation(np.repeat(np.arange(n_clients), minimum + apportion(n - n_clients * minimum, share)))
 
@@ -171,7 +160,7 @@ def quantity(labels: np.ndarray, n_clients: int, skew: float, rng, minimum: int 
 def level_dependent(labels, levels, skew: float, rng, minimum: int = 40, level_data=(.2, .3, .5)) -> np.ndarray:
     """More and milder data for more capable levels (authors' code LIFE: .5/.3/.2 of the clients hold .2/.3/.5 of it).
 
-    Dealt to the levels that occur at random by `level_data`, then within level l by `dirichlet`, skew * 2**(l-1) (ours).
+    Dealt at random to the levels that occur by `level_data`, within level l by `dirichlet`, skew * 2**(l-1) (ours).
     """
     present, owner = np.unique(levels), np.empty(len(labels), np.int64)
     if present[-1] > len(level_data):
@@ -198,7 +187,7 @@ def draw_levels(n_clients: int, level_share, rng) -> np.ndarray:
 
 
 def apportion(total: int, shares) -> np.ndarray:
-    """Whole numbers that sum to `total`, in proportion to `shares` (L,), by the largest remainder (Hamilton's method)."""
+    """Whole numbers that sum to `total`, in proportion to `shares` (L,), by the largest remainder (Hamilton)."""
     exact = total * np.asarray(shares, float) / np.sum(shares)
     whole = np.floor(exact + 1e-9).astype(np.int64)  # 1e-9: 20 * .3 must be 6, whatever its last bit
     whole[np.argsort(-(exact - whole), kind="stable")[: total - whole.sum()]] += 1
@@ -208,5 +197,5 @@ def apportion(total: int, shares) -> np.ndarray:
 def _integer(name: str, value: int, low: int, high: int) -> int:
     """The value, if it is an integer low..high."""
     if not isinstance(value, (int, np.integer)) or not low <= value <= high:
-        raise ValueError(f"{name} is {value!r}; expected an integer from {low} to {high}, as the data and the rest allow")
+        raise ValueError(f"{name} is {value!r}; expected an integer >= {low} and, with this data, <= {high}")
     return value

@@ -8,8 +8,6 @@ Axes: b member (a client of one seed), n image, c class.
 """
 
 import copy
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -35,11 +33,8 @@ class Cohort:
 
 
 def cohort(level, family, shape, n_classes, members, rngs, device="cpu", dtype=torch.float32) -> Cohort:
-    """The members of one level with their first weights, each from its own stream.
-
-    Args:
-        members: flat ids, largest training set first.
-        rngs: one numpy Generator per member, the stream (seed, "weights", client).
+    """The members of one level (flat ids, largest training set first) with their first weights, each from its own
+    generator, the stream (seed, "weights", client).
     """
     module = networks.build(family, level, shape, n_classes)
     each = [networks.initial(module, rng) for rng in rngs]
@@ -74,8 +69,7 @@ def _look(which, cohort, images, at):
 def part(cohort: Cohort, rows) -> Cohort:
     """Some members as a cohort of their own, with copies of all they have; `put_back` returns what they have learned.
 
-    Args:
-        rows: a slice, or positions in the cohort, rising, so that the largest training set stays first.
+    rows: a slice, or positions in the cohort, rising, so that the largest training set stays first.
     """
     device = next(iter(cohort.weights.values())).device
     at = rows if isinstance(rows, slice) else torch.as_tensor(rows, dtype=torch.long)
@@ -93,30 +87,23 @@ def put_back(cohort: Cohort, some: Cohort, rows) -> None:
 
 @lru_cache(64)
 def activations(module: torch.nn.Module, shape: tuple[int, ...]) -> int:
-    """Numbers that a network writes down for one image on the way to its answer, the image included.
-
-    Args:
-        module: from `networks.build`, on the meta device.
-        shape: (channels, height, width).
+    """Numbers that a network (on the meta device) writes down on the way from one image (channels, height, width) to its
+    answer, the image included.
 
     >>> activations(networks.build("mlp", 1, (1, 28, 28), 10), (1, 28, 28))  # 784 twice (flat), 8, 8, 32, 32, 10
     1658
     """
-    written, twin = [], copy.deepcopy(module).to_empty(device="cpu")
+    written, twin = [torch.Size(shape).numel()], copy.deepcopy(module)
     for layer in twin.modules():
         if not list(layer.children()):
             layer.register_forward_hook(lambda _, __, y: written.append(y.numel()))
-    for network in (twin, *(own for name, own in twin.named_children() if name == "small")):  # FML's second network
-        network(torch.zeros(1, *shape))
-    return sum(written) + torch.Size(shape).numel()
+    twin(torch.zeros(1, *shape, device="meta"))  # shapes alone are computed
+    return sum(written)
 
 
 def footprint(module, weights: dict, shape: tuple[int, ...], images: int) -> int:
-    """Bytes that one member works on in a step: weights, momentum and gradient, and activations with their gradients.
-
-    Args:
-        weights: name -> (b, ...).
-        images: in a step, private and public together.
+    """Bytes that one member works on in a step of so many images: weights, momentum and gradient, and activations with
+    their gradients. weights: name -> (b, ...).
     """
     size = next(iter(weights.values())).element_size()
     own = sum(w[0].numel() for w in weights.values())
@@ -135,21 +122,3 @@ def slices(count: int, each: int, device: torch.device) -> list[slice]:
         room = SHARE * (torch.cuda.mem_get_info(device)[0] + unused)
     size = max(1, int(room // each))
     return [slice(start, min(start + size, count)) for start in range(0, count, size)]
-
-
-def side_by_side(work: Callable, parts: list, device: torch.device) -> None:
-    """work(part) for every part; on a processor as many at once as torch has threads, each with a single one.
-
-    A part is then computed alike whatever the number of threads.
-    """
-    threads = torch.get_num_threads()
-    if device.type != "cpu" or threads == 1:
-        for part in parts:
-            work(part)
-        return
-    try:
-        with ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            for done in [pool.submit(work, part) for part in parts]:
-                done.result()
-    finally:
-        torch.set_num_threads(threads)

@@ -14,17 +14,11 @@ from hfkd.engine.networks import Block
 
 
 def forward(layer: nn.Module, weights: dict, x: torch.Tensor) -> torch.Tensor:
-    """The layer of every member on its own images.
+    """(b, n, ...): the layer of every member on its own images x (b, n, ...).
 
     Args:
         layer: a part of a network from `networks.build`; only its kind and its shapes are read.
         weights: name -> (b, ...), names as in layer.named_parameters().
-        x: (b, n, ...).
-
-    Returns:
-        (b, n, ...).
-
-    Source: ours.
 
     >>> layer = nn.Sequential(nn.Linear(2, 1), nn.ReLU())
     >>> weights = {"0.weight": torch.tensor([[[1.0, 1.0]], [[-1.0, 0.0]]]), "0.bias": torch.zeros(2, 1)}
@@ -60,8 +54,7 @@ class _Affine(torch.autograd.Function):
     """x W' + bias, whose gradient by W has the memory layout of W.
 
     torch's own comes transposed, and what is then added to momentum and weights jumps through memory: the same numbers
-    at twice the time. The bias is a sum apart from the product, so that a member's numbers do not depend on who is
-    beside it.
+    at twice the time. The bias is a sum apart from the product, so that a member does not depend on who is beside it.
     """
 
     @staticmethod

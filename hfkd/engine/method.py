@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -106,7 +105,7 @@ def check(config, method: Method, methods: Mapping[str, Method]) -> None:
         raise ValueError(f"{name} needs {NEEDS['public']} and public is 'none'; set public=same, or take a data-free "
                          f"method: {free}")
     for need in {"features", "widths", "depths"} & set(needs):
-        fits = [family for family in networks.FAMILIES if _has(need, family)]
+        fits = [family for family, has in networks.HAS.items() if need in has]
         if config.levels not in fits:
             raise ValueError(f"{name} needs {NEEDS[need]}, which levels {config.levels!r} are not; "
                              f"set levels={' or levels='.join(fits)}")
@@ -121,16 +120,3 @@ def check(config, method: Method, methods: Mapping[str, Method]) -> None:
         raise ValueError(f"{name} has no prototypes to predict by; set readout=head, or take one of {keeps}")
     if config.revenue != "none" and not method.earns:
         raise ValueError(f"revenue is {config.revenue!r}, which {name} does not read; expected none")
-
-
-@cache
-def _has(need, family) -> bool:
-    """Whether a family of networks has it, by the shapes of its three levels."""
-    nets = [networks.build(family, level, (1, 8, 8), 10) for level in (1, 2, 3)]
-    shapes = [{name: tuple(w.shape) for name, w in net.named_parameters()} for net in nets]
-    if need == "features":
-        return len({net.head.in_features for net in nets}) == 1
-    same = [{name: shape for name, shape in one.items() if name in shapes[-1]} for one in shapes]
-    if need == "depths":  # a shallow network has some of the layers of a deep one, each of the same size
-        return all(own == part and all(shapes[-1][n] == s for n, s in own.items()) for own, part in zip(shapes, same))
-    return all(own.keys() == shapes[-1].keys() for own in shapes)

@@ -11,6 +11,9 @@ import torch
 from torch import nn
 
 WIDTHS = {"mlp": (8, 32, 128), "cnn": (8, 16, 32), "depth": (1, 2, 3)}
+HAS = {  # what a method may need of the levels (`engine.method.NEEDS`)
+    "mlp": ("features", "widths"), "cnn": ("features", "widths"), "depth": ("features", "depths"),
+}  # fmt: skip
 FAMILIES = {
     "mlp": "multilayer perceptron, first hidden layer of 8 / 32 / 128 units",
     "cnn": "convolutional net of width 8 / 16 / 32; for colour images a residual net with GroupNorm",
@@ -23,13 +26,10 @@ def build(family: str, level: int, shape: tuple[int, int, int], n_classes: int) 
     """The network of one level, without values (on the `meta` device): `initial` draws them.
 
     Args:
-        family: a name of FAMILIES, which says what each is.
-        level: 1..3, 3 the most capable.
-        shape: (channels, height, width) of an image.
-        n_classes: C, outputs of the head.
+        family: a name of FAMILIES. level: 1..3. shape: (channels, height, width) of an image. n_classes: C.
 
     Raises:
-        ValueError: unknown family, level outside 1..3, an image too small for the convolutions.
+        ValueError: unknown family or level, an image too small for the convolutions.
 
     Source: levels *poster*; families, widths and the common head *ours*.
 
@@ -54,15 +54,8 @@ def build(family: str, level: int, shape: tuple[int, int, int], n_classes: int) 
 
 
 def initial(module: nn.Module, rng) -> dict[str, torch.Tensor]:
-    """First weights for `module`: He uniform for every matrix and kernel, zero biases, unit scales (He et al. 2015,
-    1502.01852).
-
-    Args:
-        module: from `build`; only its shapes are read.
-        rng: numpy Generator, the stream (seed, "weights", client).
-
-    Returns:
-        name -> float32 tensor on the CPU.
+    """First weights, name -> float32 tensor on the CPU: He uniform for every matrix and kernel, zero biases, unit scales
+    (He et al. 2015, 1502.01852). Of the module only shapes are read; rng is the stream (seed, "weights", client).
 
     >>> from hfkd.streams import stream
     >>> float(initial(build("mlp", 1, (1, 8, 8), 10), stream(0, "weights", 0))["head.bias"].abs().sum())
@@ -86,11 +79,8 @@ def sizes(family: str, shape: tuple[int, int, int], n_classes: int) -> list[dict
     >>> [row["parameters"] for row in sizes("mlp", (1, 28, 28), 10)]
     [6898, 26506, 104938]
     """
-    rows = []
-    for level in (1, 2, 3):
-        count = sum(w.numel() for w in build(family, level, shape, n_classes).parameters())
-        rows.append({"level": level, "parameters": count, "bytes": 4 * count})
-    return rows
+    counts = [sum(w.numel() for w in build(family, level, shape, n_classes).parameters()) for level in (1, 2, 3)]
+    return [{"level": level, "parameters": count, "bytes": 4 * count} for level, count in enumerate(counts, 1)]
 
 
 def _perceptron(shape, hidden):
@@ -104,14 +94,10 @@ def _convolutional(shape, width):
     """Two strided convolutions: a stride costs a quarter of a pooling layer's activations and trains as well."""
     side = [(n + 3) // 4 for n in shape[1:]]
     return nn.Sequential(
-        nn.Conv2d(shape[0], width, 3, stride=2, padding=1),
-        nn.ReLU(),
-        nn.Conv2d(width, 2 * width, 3, stride=2, padding=1),
-        nn.ReLU(),
-        nn.Flatten(),
-        nn.Linear(2 * width * side[0] * side[1], FEATURES),
-        nn.ReLU(),
-    )
+        nn.Conv2d(shape[0], width, 3, stride=2, padding=1), nn.ReLU(),
+        nn.Conv2d(width, 2 * width, 3, stride=2, padding=1), nn.ReLU(),
+        nn.Flatten(), nn.Linear(2 * width * side[0] * side[1], FEATURES), nn.ReLU(),
+    )  # fmt: skip
 
 
 class Block(nn.Module):
@@ -133,13 +119,7 @@ class Block(nn.Module):
 def _residual(shape, width):
     """A stem, two blocks, the mean over the image, then FEATURES."""
     return nn.Sequential(
-        nn.Conv2d(shape[0], width, 3, padding=1, bias=False),
-        nn.GroupNorm(4, width),
-        nn.ReLU(),
-        Block(width),
-        Block(2 * width),
-        nn.AdaptiveAvgPool2d(1),
-        nn.Flatten(),
-        nn.Linear(4 * width, FEATURES),
-        nn.ReLU(),
-    )
+        nn.Conv2d(shape[0], width, 3, padding=1, bias=False), nn.GroupNorm(4, width), nn.ReLU(),
+        Block(width), Block(2 * width),
+        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4 * width, FEATURES), nn.ReLU(),
+    )  # fmt: skip

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils._pytree import tree_map
 
-from hfkd.engine.cohort import Cohort, footprint, part, put_back, side_by_side, slices
+from hfkd.engine.cohort import Cohort, footprint, part, put_back, slices
 from hfkd.engine.layers import pick, seen
 from hfkd.losses import distillation_loss, hard_loss, soft_loss
 
@@ -74,28 +74,22 @@ def train(cohort: Cohort, images, labels, private, steps, prior, optimiser, less
     Args:
         images: (n, channel, height, width) float; labels: (n,) int64.
         private: (b, k, i) int64 indices into images, rows beyond steps[b] are never read.
-        steps: b integers, not increasing.
+        steps: b integers, not increasing (or a ValueError).
         prior: (b, c) log prior that the hard loss adds to the logits; zeros for the plain loss.
-        lesson: None to train alone.
-        term: a method's own H_b.
-
-    Raises:
-        ValueError: steps that increase.
+        lesson: None to train alone. term: a method's own H_b.
     """
     if any(a < b for a, b in zip(steps, steps[1:])):
         raise ValueError("steps increase along the cohort; expected the member with the most steps first")
     if lesson is not None and lesson.hard is None:
         lesson = lesson._replace(hard=1 - lesson.weight)
 
-    def work(rows):
+    # of two batches even where there is one: blocks, and with them last bits of convolutions, do not depend on a lesson
+    each = footprint(cohort.module, cohort.weights, images.shape[1:], 2 * private.shape[-1])
+    for rows in slices(len(cohort.members), each, images.device):
         some, own = part(cohort, rows), Term(term.loss, _rows(term.given, rows))
         heard = None if lesson is None else _rows(lesson, rows)
         _block(some, images, labels, private[rows], steps[rows], prior[rows], optimiser, heard, own)
         put_back(cohort, some, rows)
-
-    # of two batches even where there is one: blocks, and with them last bits of convolutions, do not depend on a lesson
-    each = footprint(cohort.module, cohort.weights, images.shape[1:], 2 * private.shape[-1])
-    side_by_side(work, slices(len(cohort.members), each, images.device), images.device)
 
 
 def _rows(parts, rows):

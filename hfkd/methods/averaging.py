@@ -43,10 +43,7 @@ def samples(fed) -> torch.Tensor:
 
 
 def mean(values, weight):
-    """sum_b weight_b v_b / sum_b weight_b, in float64, as the type of the values.
-
-    Args:
-        values: (b, ...). weight: (b,) >= 0, not all 0.
+    """sum_b weight_b v_b / sum_b weight_b of values (b, ...), in float64, as the type of the values.
 
     >>> mean(torch.tensor([[1.0], [4.0]]), torch.tensor([2.0, 1.0])).tolist()
     [2.0]
@@ -67,12 +64,7 @@ def take(cohort, rows, fresh: dict) -> None:
 
 
 def average(fed, cohorts, names) -> None:
-    """Members of these cohorts replace the named weights by their mean by samples, seed by seed.
-
-    Args:
-        cohorts: those that average with each other; the named weights have one shape in all of them.
-        names: weights, such as those of the head.
-    """
+    """Members of these cohorts replace the named weights, of one shape in all, by their mean by samples, seed by seed."""
     for z in range(fed.seeds):
         rows = [inside(fed, cohort, z) for cohort in cohorts]
         counts = torch.cat([held(fed, cohort)[own] for cohort, own in zip(cohorts, rows)])
@@ -114,20 +106,12 @@ def size(cohort, names) -> int:
 
 
 def sized(fed, names_of) -> list:
-    """What `exchange` returns where the named weights go up and come down once: (cohort, numbers up, numbers down).
-
-    Args:
-        names_of: cohort -> names of its weights that travel.
-    """
+    """What `exchange` returns where the weights that names_of(cohort) names go up and come down once."""
     return [(cohort, size(cohort, names_of(cohort)), size(cohort, names_of(cohort))) for cohort in fed.cohorts]
 
 
 def class_means(fed, cohort, look):
-    """(b, y, k): the mean of what the members see in their own training images of class y; 0 for a class without.
-
-    Args:
-        look: (b, n) indices of images -> (b, n, k).
-    """
+    """(b, y, k): the mean of look(at) (b, n, k) over the members' own training images of class y; 0 without any."""
     at, there = own_images(fed, cohort)
     values = look(at)
     member = torch.nn.functional.one_hot(fed.labels[at], fed.prior.shape[-1]).to(values) * there.unsqueeze(-1)
@@ -138,12 +122,8 @@ def class_means(fed, cohort, look):
 
 @torch.no_grad()
 def prototypes(fed):
-    """Every client's mean features of its training images of each class.
-
-    Returns:
-        (z * N, c, d), 0 where there is no image.
-
-    Source: Tan et al. 2022 (2105.00243).
+    """(z * N, c, d): every client's mean features of its training images of each class, 0 where there is none
+    (Tan et al. 2022, 2105.00243).
     """
     found = None
     for cohort in fed.cohorts:

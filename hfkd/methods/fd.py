@@ -11,7 +11,6 @@ from hfkd.losses import hard_loss, soft_loss
 from hfkd.methods import averaging
 
 
-
 def begin(fed, config, seeds) -> None:
     """Nobody has heard anything: a target of zeros has no loss and no gradient."""
     fed.memory["targets"] = torch.zeros(len(fed.prior), *[fed.prior.shape[-1]] * 2, device=fed.images.device)

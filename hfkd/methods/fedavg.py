@@ -8,7 +8,6 @@ from hfkd.engine.method import Method
 from hfkd.methods import averaging
 
 
-
 def begin(fed, config, seeds) -> None:
     """Everybody of a level starts from the same weights."""
     for cohort in fed.cohorts:

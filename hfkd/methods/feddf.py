@@ -16,7 +16,6 @@ from hfkd.methods import averaging, fedavg
 from hfkd.streams import stream
 
 
-
 def begin(fed, config, seeds) -> None:
     """As FedAvg; the server has a stream of its own."""
     fedavg.begin(fed, config, seeds)

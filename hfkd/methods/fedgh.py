@@ -37,13 +37,8 @@ def exchange(fed, config, round) -> list:
 
 
 def trained(weight, bias, own, has, rate):
-    """STEPS steps of gradient descent on the mean cross-entropy of the clients' prototypes.
-
-    Args:
-        weight: (c, d). bias: (c,). own: (N, c, d) prototypes. has: (N, c) 1 where a client has the class.
-
-    Returns:
-        weight and bias after it.
+    """Weight (c, d) and bias (c,) after STEPS steps of gradient descent on the mean cross-entropy of the clients'
+    prototypes own (N, c, d); has: (N, c) 1 where a client has the class.
 
     >>> own, has = torch.eye(2)[None], torch.ones(1, 2)
     >>> weight, _ = trained(torch.zeros(2, 2), torch.zeros(2), own, has, 1.0)

@@ -60,13 +60,7 @@ def compressed(update, energy):
     """The update with as few singular values as hold that share of their squares, and the numbers that it takes.
 
     K singular values of an (m, n) matrix are K (m + n + 1) numbers, or the m n of the matrix where that is less;
-    kernels are matrices of a row per output channel; what is no matrix travels whole.
-
-    Args:
-        update: (b, ...). energy: in (0, 1].
-
-    Returns:
-        as update, and (b,) int64.
+    kernels are matrices of a row per output channel; what is no matrix travels whole. update: (b, ...).
 
     >>> kept, numbers = compressed(torch.diag(torch.tensor([3.0, 1.0]))[None], 0.9)  # 9 of 10
     >>> kept[0].diag().round().tolist(), numbers.tolist()  # 1 (2 + 2 + 1) > 2 * 2

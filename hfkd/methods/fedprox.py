@@ -7,7 +7,6 @@ from hfkd.methods import averaging
 from hfkd.methods.fedavg import FEDAVG
 
 
-
 def given(fed, config, cohort) -> tuple:
     """The weights of the beginning of the round, and mu for every member."""
     return {name: w.clone() for name, w in cohort.weights.items()}, averaging.strength(fed, config, cohort)

@@ -20,7 +20,9 @@ def begin(fed, config, seeds) -> None:
     """A generator for every seed, from its own stream."""
     fedproto.begin(fed, config, seeds)
     classes, wide = fed.memory["prototypes"].shape[1:]
-    fed.memory["generator"] = _stacked([_generator(stream(seed, "server"), classes, wide) for seed in seeds], fed)
+    parts = [_generator(stream(seed, "server"), classes, wide) for seed in seeds]
+    fed.memory["generator"] = {name: torch.stack([torch.from_numpy(part[name]) for part in parts]).to(fed.images)
+                               for name in parts[0]}  # fmt: skip
 
 
 def exchange(fed, config, round) -> list:
@@ -35,7 +37,7 @@ def exchange(fed, config, round) -> list:
 
 
 def trained(generator, each, there):
-    """Trains the generator in place on the clients' prototypes; what it then makes.
+    """(z, c, d): what the generator makes after it was trained in place on the clients' prototypes.
 
         L = mean over (i, c) of -log( exp(-d_c - m) / (exp(-d_c - m) + sum_{k != c} exp(-d_k)) ),  d_k = |P_i(c) - G_k|,
 
@@ -43,9 +45,6 @@ def trained(generator, each, there):
 
     Args:
         generator: name -> (z, ...). each: (z, N, c, d) prototypes. there: (z, N, c) 1 where a client has the class.
-
-    Returns:
-        (z, c, d).
     """
     margin = margins(each, there)
     eye = torch.eye(each.shape[2], dtype=torch.bool, device=each.device)
@@ -79,16 +78,10 @@ def _made(generator):
 
 def _generator(rng, classes, wide):
     """First weights: normal embeddings, layers as torch's Linear draws them."""
-    bound = wide**-0.5
+    table, bound = rng.standard_normal((classes, wide)), wide**-0.5
     shapes = {"w1": (wide, wide), "b1": (1, wide), "w2": (wide, wide), "b2": (1, wide)}
-    return {"table": rng.standard_normal((classes, wide))} | {
-        name: rng.uniform(-bound, bound, shape) for name, shape in shapes.items()
-    }
-
-
-def _stacked(parts, fed):
-    """name -> (z, ...) on the device of the run."""
-    return {name: torch.stack([torch.from_numpy(part[name]) for part in parts]).to(fed.images) for name in parts[0]}
+    layers = {name: rng.uniform(-bound, bound, shape) for name, shape in shapes.items()}
+    return {"table": table, **layers}
 
 
 FEDTGP = replace(

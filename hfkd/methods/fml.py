@@ -15,7 +15,6 @@ from hfkd.methods import averaging
 from hfkd.streams import stream
 
 
-
 class Beside(nn.Module):
     """A client's own network, and the small one that it shares; what it predicts is its own network's word."""
 

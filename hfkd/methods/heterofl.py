@@ -10,7 +10,6 @@ from hfkd.engine.method import Method
 from hfkd.methods import averaging
 
 
-
 def begin(fed, config, seeds) -> None:
     """Everybody starts from its part of the first weights of one client of the widest level."""
     widest = fed.cohorts[-1]

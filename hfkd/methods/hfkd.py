@@ -23,11 +23,8 @@ def decide(counts, levels, revenue, config, rng) -> Graph:
     """W of the groups: the matching under the path constraints, widened to mutual learning, weighted by class expertise
     and by revenue.
 
-    Args:
-        counts, levels, revenue: as `engine.method.nobody` has them.
-        config: rule, personality, fan_in, fan_out, max_gap, feedback, peers, include_self, power and
-            revenue_temperature are read.
-        rng: for rule = "random" only.
+    Arguments as `engine.method.nobody` has them; of the configuration rule, personality, fan_in, fan_out, max_gap,
+    feedback, peers, include_self, power and revenue_temperature are read.
     """
     paths = Paths(levels, max_gap=config.max_gap, fan_in=config.fan_in, fan_out=config.fan_out)
     edges = match(counts, paths, config.rule, config.personality, rng).edges

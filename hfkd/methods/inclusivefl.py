@@ -14,7 +14,6 @@ from hfkd.engine.method import Method
 from hfkd.methods import averaging
 
 
-
 def begin(fed, config, seeds) -> None:
     """Everybody starts with the same layers, as far as it has them."""
     for name in fed.cohorts[-1].weights:

@@ -27,9 +27,6 @@ def coefficients(log_p) -> np.ndarray:
 
     p are the answers softened by T = 10; T^2 undoes that this shrinks their differences (ours).
 
-    Args:
-        log_p: (N, n, c) log-posteriors.
-
     >>> apart = coefficients(torch.tensor([[[-0.1, -9.0]], [[-0.1, -9.0]], [[-9.0, -0.1]]]))
     >>> bool(apart[0, 1] > apart[0, 2]), apart.sum(1).round(9).tolist()
     (True, [1.0, 1.0, 1.0])

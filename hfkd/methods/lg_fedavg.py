@@ -5,7 +5,6 @@ from hfkd.engine.method import Method
 from hfkd.methods import averaging
 
 
-
 def begin(fed, config, seeds) -> None:
     """Everybody starts with the same head."""
     averaging.same_start(fed, fed.cohorts, averaging.head(fed.cohorts[0]))

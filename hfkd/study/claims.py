@@ -126,14 +126,16 @@ def judge(claim: Claim, sample) -> tuple[compare.Interval, float, float]:
 
 def check(claim: Claim, folder: str | Path = paths.RESULTS) -> Verdict:
     """Hold one claim against the result file in `folder`; it is open if file, rows or a second seed are not there."""
-    found, p = {}, []
+    path, found, p = Path(folder) / claim.result_file, {}, []
+    if not path.is_file():
+        return Verdict(claim, {}, math.nan, f"no result file {claim.result_file}")
+    frame = load(path)  # one that was altered is an error, not an open claim
     try:
-        frame = load(Path(folder) / claim.result_file)
         for scene in claim.scenes:
             every = [judge(claim, numbers(frame, *names, scene)) for names in parse(claim.how)]
             found[scene] = min(every, key=lambda one: one[1])[:2]
             p += [one[2] for one in every]
-    except (FileNotFoundError, ValueError) as error:
+    except ValueError as error:
         return Verdict(claim, {}, math.nan, str(error))
     if claim.kind != "about" and any(e.n < 2 for e, _ in found.values()):
         return Verdict(claim, found, math.nan, "one seed has no interval")
@@ -202,6 +204,7 @@ def commands_table(folder: str | Path) -> str:
 
 
 def _table(names: list[str], rows: list[list[str]]) -> str:
+    """A GitHub table."""
     lines = [[cell.replace("|", "\\|") for cell in row] for row in [names, ["---"] * len(names), *rows]]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
@@ -218,5 +221,5 @@ def _claim(row: dict) -> Claim:
             raise ValueError(f"kind is {row['kind']!r}; expected one of {', '.join(KINDS)}, each with its numbers")
     except (ValueError, KeyError) as error:
         raise ValueError(f"claim {row.get('id')}: {error}") from error
-    read = {"headline": bool(row["headline"]), "scenes": scenes, "expected": expected, "tolerance": tolerance}
-    return Claim(**row | read)
+    typed = {"headline": bool(row["headline"]), "scenes": scenes, "expected": expected, "tolerance": tolerance}
+    return Claim(**row | typed)

@@ -59,7 +59,9 @@ def values(frame: pd.DataFrame, run: str, metric: str, **scene) -> pd.Series:
     """
     if metric not in METRICS:
         raise ValueError(f"metric is {metric!r}; expected one of {', '.join(METRICS)}")
-    found = last(select(frame, run, **scene)).set_index("seed")[metric].sort_index()
+    rows = select(frame, run, **scene)
+    rows = rows[rows["round"] == rows.groupby("seed")["round"].transform("max")]  # as `last`, of one run
+    found = rows.set_index("seed")[metric].sort_index()
     if found.isna().any():
         raise ValueError(f"{metric} of {run} is missing for seed {found.index[found.isna()][0]}")
     return found * 100 if metric in POINTS else found
@@ -76,10 +78,11 @@ def paired(frame: pd.DataFrame, run: str, baseline: str, metric: str, **scene) -
     >>> paired(frame, "hfkd", "local", "personality").tolist()
     [25.0, 20.0]
     """
-    ours, theirs = (select(frame, name, **scene).iloc[0][SCENE].tolist() for name in (run, baseline))
-    if ours != theirs:
-        raise ValueError(f"{run} ran in {ours} and {baseline} in {theirs}; expected one scene for both")
-    ours, theirs = (values(frame, name, metric, **scene) for name in (run, baseline))
+    rows = {name: select(frame, name, **scene) for name in (run, baseline)}
+    ran = {name: tuple(part.iloc[0][SCENE]) for name, part in rows.items()}
+    if ran[run] != ran[baseline]:
+        raise ValueError(f"{run} ran in {ran[run]} and {baseline} in {ran[baseline]}; expected one scene for both")
+    ours, theirs = (values(rows[name], name, metric) for name in (run, baseline))
     if alone := sorted(set(ours.index) ^ set(theirs.index)):
         raise ValueError(f"seeds {alone} of {run} and {baseline} have no partner; run both with the same seeds")
     return (ours - theirs).round(9)  # noise of the last bit must not break a tie

@@ -44,7 +44,7 @@ def cells(grid: Grid, profile: str, overrides: dict) -> list[Cell]:
     Raises:
         ValueError: an override of another axis, a method that the grid has not, or what `checked` refuses.
 
-    >>> grid = Grid("a", ({"method": ("local", "fedmd"), "skew": (0.1, 0.5), "alpha": (0.5,)},), "two methods, two skews")
+    >>> grid = Grid("a", ({"method": ("local", "fedmd"), "skew": (0.1, 0.5), "alpha": (0.5,)},), "two of two")
     >>> [(cell.variant, cell.config.skew) for cell in cells(grid, "lite", {"method": "fedmd"})]
     [('alpha=0.5', 0.1), ('alpha=0.5', 0.5)]
     >>> len(cells(grid, "smoke", {}))
@@ -78,8 +78,10 @@ def checked(profile: str, **overrides) -> Config:
     """A configuration whose method, partition and rule are there, and that has what its method needs.
 
     Raises:
-        ValueError: they are not, or what `configure` refuses.
+        ValueError: they are not, the profile only reads, or what `configure` refuses.
     """
+    if profile == "committed":
+        raise ValueError("profile is 'committed', which is read, not run; expected smoke, lite or paper")
     config = configure(profile, **overrides)
     for name, known in (("method", METHODS), ("partition", PARTITIONS), ("rule", RULES)):
         if (value := getattr(config, name)) not in known:

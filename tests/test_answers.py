@@ -1,0 +1,179 @@
+"""Answers that travel: what every method makes of them against numpy and scipy, and that weight 0 is its own training."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from scenes import METHODS, N, SEEDS, begun, last, run, same, settings, weights_of
+from scipy.optimize import minimize
+from scipy.special import softmax
+
+from hfkd.config import configure
+from hfkd.engine import federation, wire
+from hfkd.engine.method import NEEDS, check
+from hfkd.matching import Paths, admissible, match
+from hfkd.methods import ktpfl, rhfl
+
+PLAIN = ["fedmd", "expertise_mean", "dsfl", "ktpfl", "rhfl", "dml"]
+COUNTS = np.array([[8, 2, 0, 0], [2, 3, 0, 0], [0, 3, 0, 5], [0, 1, 0, 5], [6, 0, 0, 0], [4, 4, 0, 4]])
+LEVELS = np.array([1, 1, 2, 2, 2, 3])
+
+
+def pooled(method, said=None, **more):
+    """(targets (z, s, u, c), answers (z, t, u, c) as probabilities in float64) before the first round."""
+    config, named, fed = begun(method, **more)
+    graph, said = federation.decide(fed, config, named, SEEDS), wire.speak(fed, config, 2) if said is None else said
+    return named.pool(said, graph, fed, config).numpy(), said.double().exp().numpy(), fed
+
+
+def test_fedmd_is_the_softmax_of_the_mean_logits_and_a_mixture_by_samples_is_the_expertise_mean():
+    found, p, _ = pooled("fedmd")
+    for s in range(N):  # of log-posteriors: the normalisation falls out of the softmax
+        np.testing.assert_allclose(found[:, s], softmax(np.log(p).mean(1), axis=-1), atol=1e-6)
+    found, p, fed = pooled("expertise_mean")
+    for z in range(2):
+        mixture = np.einsum("tc,tuc->uc", fed.counts[z] / fed.counts[z].sum(0), p[z])
+        for s in range(N):
+            np.testing.assert_allclose(found[z, s], mixture / mixture.sum(1, keepdims=True), atol=1e-6)
+
+
+def test_dsfl_sharpens_the_mean_prediction():
+    found, p, _ = pooled("dsfl")
+    for s in range(N):
+        np.testing.assert_allclose(found[:, s], softmax(p.mean(1) / 0.1, axis=-1), atol=1e-6)
+    two = torch.tensor([[[[0.8, 0.2]], [[0.4, 0.6]]]]).log()  # of one image: .6 against .4, e^2 : 1 when sharpened
+    assert pooled("dsfl", two)[0][0, 0, 0] == pytest.approx([np.e**2 / (1 + np.e**2), 1 / (1 + np.e**2)], rel=1e-5)
+
+
+@pytest.mark.parametrize("scale", [1, 3, 8])
+def test_ktpfl_coefficients_are_those_that_slsqp_finds_on_the_simplex(scale):
+    clients, images = 8, 30
+    log_p = torch.from_numpy(np.random.default_rng(scale).standard_normal((clients, images, 5)) * scale).log_softmax(-1)
+    soft, found = softmax(log_p.numpy() / 10, axis=-1).reshape(clients, -1), ktpfl.coefficients(log_p)
+
+    def loss(c, i):
+        return 100 * ((soft[i] - c @ soft) ** 2).sum() / images + 0.7 * ((c - 1 / clients) ** 2).sum()
+
+    simplex = dict(bounds=[(0, 1)] * clients, constraints={"type": "eq", "fun": lambda c: c.sum() - 1})
+    for i in range(clients):
+        best = minimize(loss, np.full(clients, 1 / clients), (i,), "SLSQP", options={"ftol": 1e-15}, **simplex)
+        np.testing.assert_allclose(found[i], best.x, atol=2e-5)
+        assert loss(found[i], i) < best.fun + 1e-9
+    assert (found >= 0).all() and (found.argmax(1) == range(clients)).all()
+
+
+def test_ktpfl_targets_are_mixtures_by_those_coefficients():
+    found, p, _ = pooled("ktpfl")
+    for z in range(2):
+        wanted = np.einsum("st,tuc->suc", ktpfl.coefficients(torch.from_numpy(p[z]).log()), p[z])
+        np.testing.assert_allclose(found[z], wanted, atol=1e-5)
+
+
+def test_rhfl_listens_to_those_whose_loss_has_dropped(monkeypatch):
+    config, method, fed = begun("rhfl")
+    said = wire.speak(fed, config, 2)
+    before, after = [[2.0, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]], [[1.0, 1, 0.5, 2, 1, 1], [1, 1, 2, 1, 3, 1]]
+    asked, p = iter((np.array(before), np.array(after))), said.double().exp().numpy()
+    monkeypatch.setattr(rhfl, "own_losses", lambda *given: next(asked))
+    first, second = (method.pool(said, None, fed, config).numpy() for _ in "12")
+    # seed 0: clients 0 and 2 dropped by 1 / 1 and .5 / .5, the loss of 3 rose; seed 1: nobody's dropped
+    trust = np.exp(1 / 5 + 0.5 * np.array([[0.5, 0, 0.5, 0, 0, 0], [0.0] * 6]))
+    for z, s in np.ndindex(2, N):  # before anybody's loss has changed all others count alike
+        np.testing.assert_allclose(first[z, s], np.delete(p[z], s, 0).mean(0), atol=1e-6)
+        mixture = np.average(np.delete(p[z], s, 0), axis=0, weights=np.delete(trust[z], s))
+        np.testing.assert_allclose(second[z, s], mixture, atol=1e-6)
+
+
+def test_dml_hears_the_mean_of_the_others_of_its_level():
+    found, p, fed = pooled("dml")
+    for z, s in np.ndindex(2, N):
+        peers = [t for t in range(N) if t != s and fed.levels[z, t] == fed.levels[z, s]] or [s]
+        np.testing.assert_allclose(found[z, s], p[z, peers].mean(0), atol=1e-6)
+    # and the mean of the divergences has the gradient of the divergence to the mean
+    q, logits = torch.from_numpy(p[0, :4]), torch.zeros(40, 10, dtype=torch.float64, requires_grad=True)
+    each = sum(F.kl_div(logits.log_softmax(-1), one, reduction="batchmean") for one in q) / 4
+    whole = F.kl_div(logits.log_softmax(-1), q.mean(0), reduction="batchmean")
+    torch.testing.assert_close(*(torch.autograd.grad(loss, logits)[0] for loss in (each, whole)))
+
+
+@pytest.mark.parametrize("more", [{}, dict(fan_in=1, max_gap=2), dict(rule="all", fan_out=1), dict(rule="none")])
+@pytest.mark.parametrize("feedback, peers, include_self", [(True, True, True), (False, False, True), (True, False, False)])
+def test_hfkd_decides_groups_by_the_matching_and_say_by_samples(more, feedback, peers, include_self):
+    config = configure(feedback=feedback, peers=peers, include_self=include_self, **more)
+    found = METHODS["hfkd"].decide(COUNTS, LEVELS, np.zeros((6, 6)), config, None)
+    paths = Paths(LEVELS, config.max_gap, config.fan_in, config.fan_out)
+    assert (found.edges == match(COUNTS, paths, config.rule).edges).all() and not (found.edges & ~admissible(paths)).any()
+    for s, c in np.ndindex(6, 4):
+        group = {t for t in range(6) if found.edges[s, t] or feedback and found.edges[t, s] or peers and s != t and (
+            LEVELS[s] == LEVELS[t] and (found.edges[s] & found.edges[t]).any())} | ({s} if include_self else set())
+        group = sorted(group or {s})
+        say = COUNTS[group, c] if COUNTS[group, c].any() else np.ones(len(group))
+        assert np.flatnonzero(found.mask[s]).tolist() == group
+        np.testing.assert_allclose(found.weights[s, :, c], np.bincount(group, say / say.sum(), 6), atol=1e-12)
+    assert found.edges.any() == (config.rule != "none")
+
+
+def test_the_ramp_of_hfkd_by_round():
+    # r0 = warmup = 1, B = 2: alpha_max (r - 1) / 2, held at alpha_max
+    for method, more, wanted in (
+        ("hfkd_ramp", {}, [0, 0.2, 0.4, 0.4]), ("hfkd", dict(weighting="ramp"), [0, 0.2, 0.4, 0.4]),
+        ("hfkd_ramp", dict(weighting="fixed"), [0, 0.4, 0.4, 0.4]), ("hfkd_ramp", dict(warmup=2), [0, 0, 0.2, 0.4]),
+    ):  # fmt: skip
+        frame = run(method, rounds=4, ramp_length=2, feedback=False, **more).rows
+        of_students = frame[frame["level"] < 3].groupby("round")["alpha"]
+        assert [sorted(set(each)) for _, each in of_students] == [[alpha] for alpha in wanted]
+        assert not frame.loc[frame["level"] == 3, ["alpha", "teachers"]].any(axis=None)
+
+
+@pytest.mark.parametrize("levels", ["mlp", "cnn"])
+@pytest.mark.parametrize(("method", "own"), [*((name, "local") for name in PLAIN), ("hfkd", "balanced_local")])
+def test_weight_zero_is_local_training_to_the_last_bit(method, own, levels):
+    alone, zero, half = (last(name, rounds=2, levels=levels, alpha=alpha)
+                         for name, alpha in ((own, 0), (method, 0), (method, 0.5)))  # fmt: skip
+    assert same(weights_of(zero.fed), weights_of(alone.fed)) and zero.answers is None
+    moved = {i for i, one in weights_of(half.fed).items() if not same({i: one}, weights_of(alone.fed))}
+    assert moved == {i for i in range(2 * N) if half.heard.others().any(2).reshape(-1)[i]} and len(moved) > N
+    if method == "hfkd":  # students hear nothing, teachers their students, in one federation
+        mixed = weights_of(last(method, rounds=2, levels=levels, alpha=0, beta=0.5).fed)
+        assert {mixed[i][0] for i in mixed if not same({i: mixed[i]}, weights_of(alone.fed))} == {3}
+
+
+@pytest.mark.parametrize("method", [*PLAIN, "fd"])
+def test_a_client_alone_in_the_world_trains_as_local_does(method):
+    lone = dict(clients=1, rounds=2, hard_loss="plain")
+    found, wanted = (run(name, **lone).rows.drop(columns=["method", "teachers", "bytes_up"]) for name in (method, "local"))
+    assert found.equals(wanted) and len(found) == 4
+
+
+def test_bytes_of_answers_by_hand():
+    # round 1 is the warmup; then everybody says m C float32 once and hears one pooled answer, each round
+    for more, times in (({}, [0, 1, 2]), (dict(warmup=0), [1, 2, 3]), (dict(spoken=10), [0, 0.25, 0.5])):
+        frame = run("fedmd", **more).rows.groupby("round")[["bytes_up", "bytes_down"]].agg(["min", "max"])
+        assert (frame.to_numpy() == 40 * 10 * 4 * np.array(times)[:, None]).all()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_what_a_method_says_of_itself(name):
+    method = METHODS[name]
+    assert method.name == name and len(method.summary) > 20 and set(method.needs) <= set(NEEDS)
+    for own in (method.settings, *method.tuned.values()):
+        configure(**own)  # fields of a configuration, in their ranges
+    (tuned,) = {tuple(each) for each in method.tuned.values()} or {()}  # one setting, the same for both losses
+    assert set(tuned) <= {"alpha", "lr", "strength"} - set(method.settings) and len(tuned) == ("local" not in name)
+    assert not tuned or set(method.tuned) == ({"balanced"} if "hfkd" in name else {"plain", "balanced"})
+
+
+@pytest.mark.parametrize(("method", "given", "sentence"), [
+    ("fedmd", dict(public="none"), "needs images that everybody may speak about .* data-free method: local, balanced_local"),
+    ("heterofl", dict(levels="depth"), "needs levels that differ in width only, .* set levels=mlp or levels=cnn$"),
+    ("inclusivefl", dict(levels="mlp"), "needs levels that differ in depth only, .* set levels=depth$"),
+    ("ktpfl", dict(schedule="top_down"), "needs targets that are made once a round; schedule is 'top_down'"),
+    ("fedavg", dict(dropout=0.2), "needs every client in every round: .*; dropout is 0.2, expected 0$"),
+    ("hfkd", dict(readout="prototype"), "has no prototypes .* take one of fedproto, fedtgp$"),
+    ("fedmd", dict(revenue="labelled", public_labels=True, refresh=5), "revenue is 'labelled', which method 'fedmd' does not"),
+])  # fmt: skip
+def test_a_method_says_what_it_lacks(method, given, sentence):
+    for each in METHODS.values():
+        check(settings(each.name)[0], each, METHODS)  # each has what it needs
+    with pytest.raises(ValueError, match=f"^(method '{method}' )?{sentence}"):
+        check(configure(**given), METHODS[method], METHODS)

@@ -1,0 +1,276 @@
+"""The round: HFKD written down once more, a client after the other; what W means; what is paired, counted and refused."""
+
+import functools
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scenes import DIGITS, METHODS, N, SEEDS, begun, last, network, run, settings, weights_of
+
+from hfkd.engine import client, federation, record, state, training
+from hfkd.engine.method import Graph, nobody
+from hfkd.knowledge import log_prior, teaching_weights
+from hfkd.matching import Paths, match
+from hfkd.privacy import messages
+from hfkd.streams import stream
+
+MESSAGE = 40 * 10 * 4  # bytes of what one client says of the public images: m C float32
+
+
+@contextmanager
+def exact(change=lambda fed: None):
+    """A federation in float64, in which no rounding shows, after some change before its first round."""
+    def begin(*given):
+        fed = start(*given)
+        fed.images, fed.prior = fed.images.double(), fed.prior.double()
+        for kept in (each for cohort in fed.cohorts for each in (cohort.weights, cohort.momentum)):
+            kept.update({name: w.double() for name, w in kept.items()})
+        change(fed)
+        return fed
+
+    start = state.begin
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(federation, "begin", begin)
+        patch.setattr(state, "begin", begin)
+        torch.set_default_dtype(torch.float64)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(torch.float32)
+
+
+def plain_weights(mask, counts, earned, config):
+    """W (s, t, c) by loops."""
+    found = np.zeros((N, N, 10))
+    for s, c in np.ndindex(N, 10):
+        voice = mask[s] * np.exp(earned[s] / config.revenue_temperature)
+        say = voice * counts[:, c] if (mask[s] * counts[:, c]).any() else voice
+        found[s, :, c] = say / say.sum()
+    return found
+
+
+def plain_pool(said, w, kind):
+    """q (s, u, c) of what is said (t, u, c)."""
+    each = np.einsum("stc,tuc->suc", w, said if kind == "log" else np.exp(said))
+    each = np.exp(each) if kind == "log" else each
+    return torch.from_numpy(each / each.sum(-1, keepdims=True))
+
+
+def plain_earned(said, own, labels):
+    """Rev (s, t): what t would save s, on labelled public images that count by the labels of s."""
+    by_class = np.stack([-said[:, labels == c, c].mean(1) for c in range(10)], axis=-1)
+    losses = own.counts / own.counts.sum(1, keepdims=True) @ by_class.T
+    return np.clip((np.diag(losses)[:, None] - losses) / np.diag(losses)[:, None], -1, 1)
+
+
+def plainly(config, fed, z, seed):
+    """(networks, W of every round, targets of the last) of hfkd for one seed, without a federation."""
+    own, first, images, labels = fed.splits[z], weights_of(fed), fed.images, fed.labels
+    nets = [network(*first[z * N + i]) for i in range(N)]
+    sgd = [torch.optim.SGD(net.parameters(), lr=config.lr, momentum=config.momentum) for net in nets]
+    private, public = ([stream(seed, name, i) for i in range(N)] for name in ("batches", "public batches"))
+    edges, alike = match(own.counts, Paths(own.levels, fan_in=config.fan_in)).edges, own.levels[:, None] == own.levels
+    shared = np.array([[(edges[s] & edges[t]).any() for t in range(N)] for s in range(N)])
+    mask = edges | np.eye(N, dtype=bool) | config.feedback * edges.T | config.peers * (alike & shared)
+    weight = np.where(edges.any(1), config.alpha, np.where(mask.sum(1) > 1, config.beta or config.alpha, 0))
+    prior = fed.prior[z * N : z * N + N] * (config.hard_loss == "balanced")
+    earned, kept, q = np.zeros((N, N)), [], None
+    for r in range(1, config.rounds + 1):
+        size = config.spoken or config.public_size
+        at = own.public[np.arange(r * size, r * size + size) % config.public_size if config.spoken else np.arange(size)]
+        speak = lambda at=at: torch.stack([client.speak(net, images[at], config.temperature) for net in nets]).numpy()
+        said, taught = speak(), r > config.warmup
+        if taught and config.revenue == "labelled":
+            earned = 0.7 * earned + 0.3 * plain_earned(said, own, labels[at].numpy())
+        if r == 1 or config.refresh and (r - 1) % config.refresh == 0:
+            w = plain_weights(mask, own.counts, earned, config)
+        kept.append(w)
+        turns = [own.levels == level for level in (1, 2, 3)]
+        turns = {"simultaneous": [own.levels > 0], "bottom_up": turns, "top_down": turns[::-1]}[config.schedule]
+        for turn in turns:  # each hears what those before it have learned
+            q = plain_pool(said, w, config.pooling)
+            for i in np.flatnonzero(turn):
+                steps = -(-config.epochs * len(own.train[i]) // 16)
+                rows = own.train[i][training.batches(private[i], len(own.train[i]), steps, 16)]
+                heard = None
+                if taught:
+                    heard = [(images[at[k]], q[i, k]) for k in training.batches(public[i], size, steps, 16)]
+                how = (weight[i], config.temperature, config.kl_direction)
+                client.train(nets[i], sgd[i], [(images[k], labels[k]) for k in rows], prior[i], heard, *how)
+            said[turn] = speak()[turn]
+    return nets, kept, q
+
+
+@pytest.mark.parametrize("more", [
+    {}, dict(schedule="top_down", kl_direction="student_first"), dict(pooling="arithmetic", epochs=2, spoken=9),
+    dict(schedule="bottom_up", temperature=2.0, hard_loss="plain", beta=0.1), dict(feedback=False, peers=False, fan_in=1),
+    dict(revenue="labelled", public_labels=True, refresh=2, revenue_temperature=0.2, rounds=5, public_size=60),
+])  # fmt: skip
+def test_hfkd_is_what_its_formulas_say_client_by_client(more):
+    with exact():
+        config, _, start = begun(**more)
+        *_, end = ends = list(federation.rounds(*settings(**more), SEEDS))
+        for z, seed in enumerate(SEEDS):
+            nets, kept, q = plainly(config, start, z, seed)
+            for each, w in zip(ends, kept, strict=True):
+                np.testing.assert_allclose(each.graph.weights[z], w, rtol=0, atol=1e-9)
+            if config.schedule == "simultaneous":
+                torch.testing.assert_close(end.targets[z], q, rtol=0, atol=1e-9)
+            for i, net in enumerate(nets):
+                for found, wanted in zip(weights_of(end.fed)[z * N + i][1].values(), net.parameters(), strict=True):
+                    torch.testing.assert_close(found, wanted.detach(), rtol=0, atol=1e-9)
+
+
+def test_local_hears_nobody_and_so_does_everybody_with_the_identity_for_w():
+    alone, end = last("balanced_local"), last(replace(METHODS["hfkd"], decide=nobody))
+    for each in (alone, end):
+        assert each.answers is each.targets is None and not each.links.any() and not each.weight.any()
+    one, other = weights_of(alone.fed), weights_of(end.fed)
+    assert all(w.equal(other[i][1][name]) for i, (_, own) in one.items() for name, w in own.items())
+    plain, mine = (weights_of(last(name, hard_loss=loss).fed) for name, loss in (("local", "own"), ("hfkd", "plain")))
+    assert not any(mine[i][1]["head.bias"].equal(plain[i][1]["head.bias"]) for i in plain)
+
+
+@pytest.mark.parametrize("uniform", [None, lambda n, *_: Graph(teaching_weights(np.ones((N, N)), np.ones_like(n)),
+                                                               np.ones((N, N), bool), np.ones((N, N), bool))])  # fmt: skip
+def test_the_uniform_w_is_fedmd_the_softmax_of_everybodys_mean_logits(uniform):
+    method = replace(METHODS["hfkd"], decide=uniform) if uniform else "fedmd"
+    before = None
+    for end in federation.rounds(*settings(method), SEEDS):
+        for z in range(2) if end.number > 1 else ():
+            asked = end.fed.images[end.fed.splits[z].public]
+            mean = torch.stack([network(*before[z * N + i])(asked).detach() for i in range(N)]).mean(0)
+            torch.testing.assert_close(end.targets[z], mean.softmax(-1).expand(N, -1, -1), rtol=0, atol=1e-5)
+        before = weights_of(end.fed)
+
+
+# 0 and 1 are students of 3, which is a student of 5; 2 and 4 have nobody. Feedback and a pair of peers beside.
+EDGES = np.zeros((N, N), bool)
+EDGES[[0, 1, 3], [3, 3, 5]] = True
+WHO = {(0, 3): "teacher", (1, 3): "teacher", (3, 5): "teacher", (3, 0): "feedback", (3, 1): "feedback",
+       (5, 3): "feedback", (0, 1): "peer", (1, 0): "peer"} | {(i, i): "self" for i in range(N)}  # fmt: skip
+MASK = np.array([[(s, t) in WHO for t in range(N)] for s in range(N)])
+
+
+@pytest.mark.parametrize("beta, deaf", [(0.2, ()), (0.0, (5,))])
+def test_ledger_and_bytes_of_a_graph_by_hand(beta, deaf):
+    asked, graph = [], Graph(teaching_weights(MASK, np.ones((N, 10))), MASK, EDGES)
+    method = replace(METHODS["hfkd"], decide=lambda *given: asked.append(given) or graph)
+    rows, ledger = run(method, refresh=2, rounds=5, alpha=0.5, beta=beta)
+    assert len(asked) == 2 * 3 and sorted(set(ledger["round"])) == [2, 4, 5]  # decided for rounds 1, 3 and 5, two seeds
+    for (_, end), period in ledger.groupby(["seed", "round"]):
+        assert {(s, t): kind for s, t, kind in zip(period["to"], period["from"], period["kind"])} == WHO
+        np.testing.assert_allclose(period["weight"], 1 / MASK.sum(1)[period["to"]], rtol=1e-12)
+        np.testing.assert_allclose(period.groupby("to")["weight"].sum(), np.ones(N), rtol=1e-12)
+        heard = {2: 1, 4: 2, 5: 1}[end] * MESSAGE  # round 1 is the warmup
+        wanted = [heard * (kind != "self" and to not in deaf) for to, kind in zip(period["to"], period["kind"])]
+        assert period["bytes"].tolist() == wanted
+    for r, part in rows.groupby("round"):
+        hears = np.array([1, 1, 0, 1, 0, 5 not in deaf] * 2) * (r - 1)
+        speaks = np.array([1, 1, 0, 1, 0, 1] * 2) * (r - 1)
+        assert (part["bytes_down"] == hears * MESSAGE).all() and (part["bytes_up"] == speaks * MESSAGE).all()
+        assert part["alpha"].tolist() == [*([0.5, 0.5, 0, 0.5, 0, beta] if r > 1 else [0] * N)] * 2
+        assert part["teachers"].tolist() == [1, 1, 0, 1, 0, 0] * 2
+
+
+def test_rows_are_tidy_the_same_twice_and_whenever_they_are_measured():
+    told = []
+    (rows, ledger), again, seldom = run(rule="random"), run(rule="random"), run(rule="random", eval_every=2)
+    run("local", rounds=2, report=lambda *at: told.append(at))
+    assert told == [(1, 2), (2, 2)] and list(rows) == record.CLIENT_COLUMNS and list(ledger) == record.LEDGER
+    order = [(round, seed, client) for round in (1, 2, 3) for seed in SEEDS for client in range(N)]
+    assert list(zip(rows["round"], rows["seed"], rows["client"])) == order
+    for one, other in zip((rows, ledger), again):
+        pd.testing.assert_frame_equal(one, other, check_exact=True)
+    kept = rows[rows["round"] > 1].reset_index(drop=True)  # the last round is always measured
+    pd.testing.assert_frame_equal(seldom.rows, kept, check_exact=True)
+
+
+@functools.cache
+def honest(method):
+    """The end of a run of seeds 1 and 0, never changed."""
+    with exact():
+        return last(method, (1, 0), rounds=2)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_split_first_weights_and_batches_are_the_same_for_all_methods(method):
+    local, end = honest("local").fed, honest(method).fed
+    config, _, digits = settings(method)
+    start, first = (state.begin(*given, (1, 0)) for given in ((config, digits), settings("local")[::2]))
+    assert end.images.equal(start.images) and end.labels.equal(start.labels) and end.prior.equal(start.prior)
+    for fed in (end, start):
+        assert np.array_equal(fed.levels, local.levels) and np.array_equal(fed.counts, local.counts)
+        for one, other in zip(fed.splits, local.splits, strict=True):
+            assert all(map(np.array_equal, (one.public, *one.train, *one.val, *one.test, one.balanced),
+                           (other.public, *other.train, *other.val, *other.test, other.balanced)))  # fmt: skip
+    if config.levels == "mlp":
+        mine, same = weights_of(start), weights_of(first)
+        assert all(w.equal(same[i][1][name]) for i, (_, own) in mine.items() for name, w in own.items())
+    states = [[str(rng.bit_generator.state) for rng in fed.private_streams] for fed in (end, local)]
+    assert states[0] == states[1] and len(set(states[0])) == 2 * N  # as many draws, from streams of each client's own
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_seed_learns_the_same_whatever_runs_beside_it_and_only_from_its_own_training_labels(method):
+    def spoil(fed):
+        """Labels of public, validation and test images are wrong, and the images of the test parts are noise."""
+        for own in fed.splits:
+            tested = np.concatenate([*own.test, *own.val, own.balanced])
+            fed.labels[np.concatenate([tested, own.public])] = 0
+            fed.images[tested] = torch.randn(len(tested), 1, 8, 8, generator=torch.Generator().manual_seed(0))
+
+    with exact(spoil):
+        now, then = (weights_of(last(method, (0,), rounds=2).fed) for _ in "12")
+    both = weights_of(honest(method).fed)
+    for i, (_, own) in now.items():
+        for name, w in own.items():  # to the bit only where the same clients stand side by side
+            assert w.equal(then[i][1][name])
+            torch.testing.assert_close(w, both[N + i][1][name], rtol=0, atol=1e-8)
+
+
+def test_who_stops_early_leaves_nothing_behind():
+    threads, generator = torch.get_num_threads(), torch.random.get_rng_state()
+    before = weights_of(last(rounds=2).fed)
+    for method in ("hfkd", "fedtgp"):
+        stopped = federation.rounds(*settings(method), SEEDS)
+        assert next(stopped).number == 1
+        stopped.close()
+    after = weights_of(last(rounds=2).fed)
+    assert all(w.equal(after[i][1][name]) for i, (_, own) in before.items() for name, w in own.items())
+    assert torch.get_num_threads() == threads and torch.random.get_rng_state().equal(generator)
+
+
+def test_public_images_of_another_origin():
+    digits = DIGITS()
+    other = replace(digits, name="flipped", images=digits.images[:60, :, ::-1].copy(), labels=digits.labels[:60])
+    fed, n = last("fedmd", public=other).fed, len(digits.labels)
+    drawn = [own.public for own in fed.splits]
+    assert all(len(set(at)) == 40 and at.min() >= n and at.max() < n + 60 for at in drawn) and set(drawn[0]) != set(drawn[1])
+    assert (fed.labels[n:] == -1).all()  # nobody can learn from its labels
+    pixels = digits.images.astype(float)  # standardised by the constants of the private data
+    np.testing.assert_allclose(fed.images[n + 7], (other.images[7] - pixels.mean()) / pixels.std(), rtol=0, atol=1e-5)
+    for public, sentence in (
+        (replace(other, images=np.zeros((60, 1, 9, 8), np.uint8)), r"of flipped are \(1, 9, 8\); expected \(1, 8, 8\)"),
+        (replace(other, labels=other.labels[:39]), "public_size is 40; expected at most the 39 images of flipped"),
+        (replace(digits, name="copy"), "public is 'copy', which has images of the private digits; expected 'same'"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            last("fedmd", public=public)
+
+
+def test_others_know_released_counts_and_a_run_that_fails_says_so_in_a_sentence():
+    fed = begun(epsilon=1.0)[2]
+    true = [own.counts for own in fed.splits]
+    assert all((messages(n, 1.0, seed) == fed.counts[z]).all() for z, (n, seed) in enumerate(zip(true, SEEDS)))
+    assert not (fed.counts == true).all()
+    torch.testing.assert_close(fed.prior, log_prior(np.concatenate(true)).float())  # its own it knows
+    sentence = r"training diverged \(hfkd, skew 0.1, round \d, level \d\): weights are not finite; try a smaller lr than 1e"
+    with pytest.raises(ValueError, match=sentence):
+        run(lr=1e9)
+    if not torch.cuda.is_available():
+        with pytest.raises(ValueError, match="device is 'cuda' and torch finds none; expected a CUDA GPU"):
+            run(device="cuda")

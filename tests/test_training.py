@@ -1,0 +1,190 @@
+"""The batched engine against one client after the other, and what leaves a member's weights alone to the last bit."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+
+from hfkd.engine import client, cohort, training
+from hfkd.losses import DIRECTIONS
+from hfkd.streams import stream
+
+SIZES = [44, 30, 9, 3]  # 6, 4, 2 and 1 steps of 8; the last has fewer samples than a batch
+SHAPES = [("mlp", 2, (1, 8, 8)), ("depth", 3, (1, 8, 8)), ("cnn", 1, (1, 9, 9)), ("cnn", 1, (3, 9, 9))]
+PUBLIC = 30
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """What is said of bits is said of one thread."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def rehearsed(family="mlp", level=1, shape=(1, 8, 8), sizes=SIZES, dtype=torch.float64):
+    """The arguments of `training.train` by name, for a small cohort with made-up data."""
+    rng, steps = stream(0, "rehearsal"), [-(-size // 8) for size in sizes]
+    images = torch.from_numpy(rng.standard_normal((sum(sizes) + PUBLIC, *shape))).to(dtype)
+    first, private, rows = np.cumsum([0, *sizes]), np.zeros((2, len(sizes), max(steps), 8), int), None
+    for b, k in enumerate(steps):
+        private[0, b, :k] = first[b] + training.batches(rng, sizes[b], k, 8)
+        private[1, b, :k] = training.batches(rng, PUBLIC, k, 8)
+    private, rows = torch.from_numpy(private)
+    targets, prior = (torch.from_numpy(rng.dirichlet(np.ones(10), size)).to(dtype)
+                      for size in ((len(sizes), PUBLIC), len(sizes)))  # fmt: skip
+    asked, weight = torch.arange(sum(sizes), len(images)).expand(len(sizes), -1), torch.linspace(0.1, 0.9, len(sizes))
+    streams = [stream(0, "weights", b) for b in range(len(sizes))]
+    return dict(
+        cohort=cohort.cohort(level, family, shape, 10, range(len(sizes)), streams, dtype=dtype), images=images,
+        labels=torch.from_numpy(rng.integers(0, 10, len(images))), private=private, steps=steps, prior=prior.log(),
+        optimiser=training.Optimiser(0.05, 0.9),
+        lesson=training.Lesson(asked, targets, rows, weight.to(dtype)),
+    )  # fmt: skip
+
+
+def trained(arguments, **changed):
+    """Weights after the round, of a copy."""
+    own = arguments | changed
+    own["cohort"] = cohort.part(own["cohort"], slice(None))
+    training.train(**own)
+    return own["cohort"].weights
+
+
+def one_by_one(cohort, images, labels, private, steps, prior, optimiser, lesson=None):
+    """The same round by `engine.client`, one nn.Module after the other."""
+    found = {name: w.clone() for name, w in cohort.weights.items()}
+    for b, count in enumerate(steps):
+        net = copy.deepcopy(cohort.module).to_empty(device="cpu").to(images.dtype)
+        net.load_state_dict({name: w[b] for name, w in cohort.weights.items()})
+        own, public, more = [(images[at], labels[at]) for at in private[b, :count]], None, {}
+        if lesson is not None:
+            public = [(images[lesson.asked[b, rows]], lesson.targets[b, rows]) for rows in lesson.rows[b, :count]]
+            more = dict(weight=lesson.weight[b], temperature=optimiser.temperature, direction=optimiser.direction,
+                        hard_weight=None if lesson.hard is None else lesson.hard[b])  # fmt: skip
+        sgd = torch.optim.SGD(net.parameters(), lr=optimiser.lr, momentum=optimiser.momentum)
+        client.train(net, sgd, own, prior[b], public, **more)
+        for name, w in net.named_parameters():
+            found[name][b] = w.detach()
+    return found
+
+
+def close(found, wanted, atol=1e-9):
+    for name, w in wanted.items():
+        torch.testing.assert_close(found[name], w, rtol=0, atol=atol)
+
+
+def same(one, other, rows=slice(None)):
+    """Whether some members have the same weights to the last bit."""
+    return all(one[name][rows].equal(w[rows]) for name, w in other.items())
+
+
+@pytest.mark.parametrize("how", [
+    dict(lesson=None), {}, dict(optimiser=training.Optimiser(0.05, 0.0, 3.0, DIRECTIONS[1])),
+], ids=["alone", "joint", "student_first"])  # fmt: skip
+@pytest.mark.parametrize(("family", "level", "shape"), SHAPES)
+def test_the_engine_is_one_client_after_the_other(family, level, shape, how):
+    given = rehearsed(family, level, shape)
+    found, wanted, first = trained(given, **how), one_by_one(**given | how), given["cohort"].weights
+    close(found, wanted)
+    for b in range(len(SIZES)):  # and every member really moved
+        assert max(float((found[name][b] - first[name][b]).abs().max()) for name in first) > 1e-3
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("members", [1, 3])
+def test_neither_blocks_nor_threads_change_a_members_mathematics(members, threads, monkeypatch):
+    given, sizes = rehearsed("cnn", 1, (1, 9, 9)), []
+    each = cohort.footprint(given["cohort"].module, given["cohort"].weights, (1, 9, 9), 16)
+    monkeypatch.setattr(cohort, "CACHE", members * each)
+    block = training._block
+    monkeypatch.setattr(training, "_block", lambda some, *rest: sizes.append(len(some.members)) or block(some, *rest))
+    wanted = one_by_one(**given)
+    torch.set_num_threads(threads)
+    close(trained(given), wanted)
+    assert sorted(sizes) == ([1] * 4 if members == 1 else [1, 3]) and torch.get_num_threads() == threads
+
+
+def test_members_do_not_meet():
+    # others' images and targets change, even to what is not finite: a member's weights do not, composition being equal
+    for lesson in (False, True):
+        given = rehearsed()
+        given |= {} if lesson else dict(lesson=None)
+        images, wanted = given["images"].clone(), trained(given)
+        images[: SIZES[0]] = torch.nan  # those of the first member
+        found = trained(given, images=images)
+        assert same(found, wanted, slice(1, None)) and not any(w[0].isfinite().all() for w in found.values())
+        for b in range(len(SIZES)):  # and alone each has the same, to rounding
+            row = slice(b, b + 1)
+            own = given | {name: given[name][row] for name in ("private", "steps", "prior")}
+            heard = training.Lesson(*(part if part is None else part[row] for part in given["lesson"])) if lesson else None
+            alone = trained(own | dict(cohort=cohort.part(given["cohort"], row), lesson=heard))
+            close(alone, {name: w[row] for name, w in wanted.items()})
+
+
+@pytest.mark.parametrize(("family", "level", "shape"), SHAPES)
+def test_weight_zero_is_training_alone_to_the_last_bit_for_everybody_or_for_one_among_others(family, level, shape):
+    given = rehearsed(family, level, shape, dtype=torch.float32)
+    lesson, alone = given["lesson"], trained(given, lesson=None)
+    for members in (slice(None), slice(0, 1), slice(2, 3)):
+        weight = lesson.weight.clone()
+        weight[members] = 0.0
+        found = trained(given, lesson=lesson._replace(weight=weight))
+        assert [same(found, alone, b) for b in range(len(SIZES))] == (weight == 0).tolist()
+
+
+def test_away_from_the_own_data_only_the_soft_loss_counts():
+    given = rehearsed()
+    lesson = given["lesson"]._replace(hard=torch.zeros(len(SIZES), dtype=torch.float64))
+    found = trained(given, lesson=lesson)
+    close(found, one_by_one(**given | dict(lesson=lesson)))
+    close(trained(given, lesson=lesson, labels=given["labels"].flip(0)), found, 0)
+    assert not same(trained(given, labels=given["labels"].flip(0)), trained(given))
+
+
+def test_momentum_goes_on_from_round_to_round():
+    # two rounds of 3 steps are one round of 6: nothing is forgotten in between
+    given = rehearsed(sizes=[48, 48])
+    halves, lesson = cohort.part(given["cohort"], slice(None)), given["lesson"]
+    for part in (slice(0, 3), slice(3, 6)):
+        heard = lesson._replace(rows=lesson.rows[:, part])
+        own = dict(cohort=halves, private=given["private"][:, part], steps=[3, 3], lesson=heard)
+        training.train(**given | own)
+    close(halves.weights, trained(given), 1e-12)
+    assert all(m.any() for m in halves.momentum.values())
+
+
+def test_rows_beyond_the_steps_are_never_read_and_steps_that_increase_are_refused():
+    given = rehearsed()
+    private, lesson = given["private"].clone(), given["lesson"]
+    rows = lesson.rows.clone()
+    for b, k in enumerate(given["steps"]):
+        private[b, k:], rows[b, k:] = 10**9, 10**9  # would be out of range
+    assert same(trained(given, private=private, lesson=lesson._replace(rows=rows)), trained(given))
+    before = cohort.part(given["cohort"], slice(None)).weights
+    with pytest.raises(ValueError, match="steps increase along the cohort; expected the member"):
+        training.train(**given | dict(steps=[1, 2, 2, 1]))
+    assert same(given["cohort"].weights, before)
+
+
+@pytest.mark.parametrize(("n", "steps", "size"), [(12, 6, 4), (10, 7, 4), (3, 5, 8), (1, 2, 4), (40, 10, 8)])
+def test_batches_are_full_shuffled_anew_and_see_each_sample_once_an_epoch(n, steps, size):
+    found, again, other = (training.batches(np.random.default_rng(seed), n, steps, size) for seed in (0, 0, 1))
+    assert found.shape == (steps, size) and (found == again).all() and ((found == other).all() == (n == 1))
+    epochs = [found.ravel()[start : start + n].tolist() for start in range(0, steps * size, n)]
+    assert all(sorted(epoch) == list(range(n)) for epoch in epochs if len(epoch) == n)
+    assert len(set(epochs[-1])) == len(epochs[-1]) and (n == 1 or epochs[0] != epochs[1])
+
+
+def test_some_members_as_a_cohort_of_their_own_and_back():
+    whole = rehearsed()["cohort"]
+    before, some = cohort.part(whole, slice(None)).weights, cohort.part(whole, [1, 3])
+    for w in (*some.weights.values(), *some.momentum.values()):
+        w += 1
+    assert some.members.tolist() == [1, 3] and same(whole.weights, before)  # a copy
+    cohort.put_back(whole, some, [1, 3])
+    for name, w in whole.weights.items():
+        assert w[[1, 3]].equal(before[name][[1, 3]] + 1) and w[[0, 2]].equal(before[name][[0, 2]])
+        assert whole.momentum[name].flatten(1).mean(1).tolist() == [0, 1, 0, 1]
