@@ -1,2 +1,39 @@
-"""hfkd."""
+"""hfkd: knowledge distillation between clients of several capacity levels, the reference artifact.
+
+    >>> import hfkd
+    >>> frame = hfkd.rows("40")                                     # committed; profile="smoke" runs it
+    >>> figure = hfkd.fig_frontier(frame)                           # doctest: +SKIP
+
+The public names, by hand, loaded when they are first asked for: what judges or draws results never loads torch.
+"""
+
+from importlib import import_module
+
 __version__ = "0.2.0"
+
+_HOME = {
+    "data": ("load", "fetch", "split"),
+    "assess": ("distributions", "uniformity", "similarity", "union_gain", "coverage", "affinity"),
+    "matching": ("Paths", "match", "describe", "group"),
+    "knowledge": ("log_prior", "teaching_weights", "pool", "predictions"),
+    "privacy": ("release", "release_opendp"),
+    "config": ("configure",),
+    "engine.federation": ("rounds",),
+    "engine.record": ("run",),
+    "methods": ("METHODS",),
+    "study.grids": ("GRIDS",),
+    "study.experiments": ("rows", "run_grid", "run_one"),
+    "study.compare": ("gains", "interval", "over_curve", "paired", "select"),
+    "study.claims": ("verdicts",),
+    "plots": ("fig_partition", "fig_assessment", "fig_matching", "fig_rules", "fig_curve", "fig_alpha", "fig_effects",
+              "fig_ledger", "fig_frontier", "fig_bytes", "fig_levels", "fig_rounds", "fig_epsilon", "fig_floor"),
+}  # fmt: skip
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+__all__ = sorted(_MODULE)
+
+
+def __getattr__(name):
+    """The public name, from the module that defines it."""
+    if name not in _MODULE:
+        raise AttributeError(f"hfkd has no {name!r}; it has {', '.join(__all__)}")
+    return getattr(import_module(f"hfkd.{_MODULE[name]}"), name)

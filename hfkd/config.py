@@ -115,8 +115,7 @@ DEFAULTS = {"lr": 0.01, "weighting": "fixed", "readout": "head", "alpha": 0.0}  
 def configure(profile: str = "smoke", **overrides) -> Config:
     """The configuration of a profile with some fields replaced; int passes for float, a list for a tuple.
 
-    Raises:
-        ValueError: unknown profile or field, a value of another type, out of range, or that fits no other.
+    Raises ValueError: unknown profile or field, a value of another type, out of range, or that fits no other.
 
     >>> configure("lite", alpha=0.5).clients
     20
@@ -132,7 +131,7 @@ def configure(profile: str = "smoke", **overrides) -> Config:
 
 
 def settled(config: Config, own: dict) -> Config:
-    """The configuration with every `None` that is the method's to choose filled in: its own settings, then DEFAULTS.
+    """The configuration with every `None` that is the method's to choose filled in, by its settings, then DEFAULTS.
 
     >>> settled(configure(beta=0.5), {"alpha": 0.2, "beta": 0.1}).alpha, settled(configure(lr=0.1), {}).lr
     (0.2, 0.1)
@@ -156,24 +155,19 @@ def settings() -> dict[str, str]:
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """Seeds from text: single numbers and ranges with both ends.
-
-    Raises:
-        ValueError: another form, a seed twice, too large a seed or too many.
+    """Seeds from text: single numbers and ranges with both ends, 1000 at most, each once, or a ValueError.
 
     >>> parse_seeds("0-2,7")
     (0, 1, 2, 7)
     """
-    expected = f"seeds is {text!r}; expected numbers and ranges such as 0-4 or 0,3,7-9, 1000 at most, each once"
-    if not re.fullmatch(r"\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*", str(text)):
-        raise ValueError(expected)
-    spans = [[int(end) for end in part.split("-")] for part in str(text).split(",")]
-    if sum(span[-1] - span[0] + 1 for span in spans) > 1000 or any(span[0] > span[-1] for span in spans):
-        raise ValueError(expected)
-    seeds = tuple(seed for span in spans for seed in range(span[0], span[-1] + 1))
-    if len(set(seeds)) < len(seeds):
-        raise ValueError(expected)
-    return seeds
+    spans = re.findall(r"(\d{1,9})(?:-(\d{1,9}))?(?:,|$)", str(text))
+    ends = [(int(first), int(last or first)) for first, last in spans]
+    whole = re.fullmatch(r"[\d,-]*\d", str(text)) and ",".join("-".join(filter(None, span)) for span in spans) == text
+    if whole and all(a <= b for a, b in ends) and sum(b - a + 1 for a, b in ends) <= 1000:  # counted before written out
+        seeds = tuple(seed for a, b in ends for seed in range(a, b + 1))
+        if len(set(seeds)) == len(seeds):
+            return seeds
+    raise ValueError(f"seeds is {text!r}; expected numbers and ranges such as 0-4 or 0,3,7-9, 1000 at most, each once")
 
 
 def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:

@@ -20,12 +20,7 @@ def hard_loss(logits, labels, log_prior):
     2021, 2007.07314).
 
     Args:
-        logits: (..., n, C).
-        labels: (..., n) int64.
-        log_prior: (..., C), zeros for the plain loss.
-
-    Returns:
-        (...), one number for each member of the leading axes.
+        logits: (..., n, C). labels: (..., n) int64. log_prior: (..., C), zeros for the plain loss. Returns (...).
 
     >>> z = torch.zeros(1, 2)
     >>> round(float(hard_loss(z, torch.tensor([0]), torch.tensor([0.75, 0.25]).log())), 4)  # -ln .75
@@ -43,12 +38,8 @@ def soft_loss(logits, target, temperature=1.0, direction="teacher_first"):
     ("batchmean"): the default of `nn.KLDivLoss` also divides by C, which makes alpha ten times weaker on ten classes.
 
     Args:
-        logits: (..., n, C) of the student.
+        logits: (..., n, C) of the student. temperature: T > 0. Returns (...).
         target: (..., n, C) probabilities, already softened with the same T; no gradient flows into them.
-        temperature: T > 0.
-
-    Returns:
-        (...), one number for each member of the leading axes.
 
     Source: authors' code (teacher_first, T^2), poster (student_first).
 

@@ -4,7 +4,7 @@ papermill runs a notebook in the caller's folder and nbval in the notebook's own
 """
 
 import os
-import tempfile
+from itertools import count
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent  # the repository
@@ -13,6 +13,7 @@ RESULTS = ROOT / "data" / "results"  # committed result tables with their proven
 CHECKSUMS = ROOT / "data" / "checksums.sha256"  # sha256 of the raw data files, paths relative to data_home()
 FIGURES = ROOT / "figures"  # figures made from the committed results
 NOTEBOOKS = ROOT / "notebooks"
+_NUMBER = count()  # of temporary files of this process
 RUNS = ROOT / "runs"  # ignored by git: cells, results and executed notebooks of a run
 
 
@@ -25,27 +26,18 @@ def data_home() -> Path:
 def write(path: Path, content: str | bytes) -> Path:
     """Write a file whole or not at all: to a temporary name beside it, then renamed; its folder is made.
 
-    Raises:
-        OSError: the folder or the file cannot be written; what was there stays.
+    Raises OSError: the folder or the file cannot be written; what was there stays.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:100]}.")
+    beside = path.with_name(f".{path.name[:100]}.{os.getpid()}.{next(_NUMBER)}")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(beside, "wb") as file:
             file.write(content.encode("utf-8") if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, 0o666 & ~_umask())
-        os.replace(name, path)
+        os.replace(beside, path)
     except BaseException:
-        Path(name).unlink(missing_ok=True)
+        beside.unlink(missing_ok=True)
         raise
     return path
-
-
-def _umask() -> int:
-    """The process's mask of permissions, which can only be read by setting it."""
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask

@@ -32,10 +32,8 @@ def weighed(by_class, shares) -> np.ndarray:
 
     Args:
         by_class: (T, C) from `class_losses`, or (S, T, C) where every listener has its own.
-        shares: (S, C) label shares of the listeners; classes without an image are left out of both.
-
-    Raises:
-        ValueError: a listener none of whose classes has a public image.
+        shares: (S, C) label shares of the listeners; classes without an image are left out of both, and a listener none
+            of whose classes has one is a ValueError.
 
     >>> weighed([[1.0, 3.0]], [[1.0, 0.0], [0.5, 0.5]]).tolist()
     [[1.0], [2.0]]

@@ -12,13 +12,8 @@ import numpy as np
 def stream(seed: int, purpose: str, client: int = -1) -> np.random.Generator:
     """The generator of `purpose` for one client (`client=-1`: for the whole federation).
 
-    Args:
-        seed: the repeat, an integer >= 0.
-        purpose: what the numbers are for, such as "partition", "levels", "weights", "batches".
-        client: 0..N-1, or -1 for draws that belong to nobody in particular.
-
-    Returns:
-        A fresh numpy Generator (PCG64); the same arguments give the same numbers on every platform.
+    A fresh numpy Generator (PCG64); the same arguments give the same numbers on every platform. seed: the repeat, >= 0;
+    purpose: what the numbers are for, such as "partition" or "batches".
 
     >>> bool(stream(0, "levels").integers(100) == stream(0, "levels").integers(100))
     True

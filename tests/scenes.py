@@ -17,7 +17,7 @@ DIGITS = functools.cache(lambda: data.load("digits"))
 
 
 def settings(method="hfkd", **more):
-    """(config, method, dataset), for `federation.rounds`; method: a name or a Method."""
+    """(config, method, data set), for `federation.rounds`; method: a name or a Method."""
     named = METHODS[method] if isinstance(method, str) else method
     fits = {"levels": "depth"} if named.name == "inclusivefl" else {}
     config = configure("smoke", **(SMALL | fits | dict(method=named.name) | more))
@@ -26,8 +26,8 @@ def settings(method="hfkd", **more):
 
 def begun(method="hfkd", seeds=SEEDS, **more):
     """(config, method, fed) before the first round."""
-    config, named, dataset = settings(method, **more)
-    fed = state.begin(config, dataset, seeds)
+    config, named, digits = settings(method, **more)
+    fed = state.begin(config, digits, seeds)
     named.begin(fed, config, seeds)
     return config, named, fed
 
@@ -38,9 +38,9 @@ def last(method="hfkd", seeds=SEEDS, public=None, **more):
     return end
 
 
-def run(method="hfkd", seeds=SEEDS, report=None, **more):
+def run(method="hfkd", report=None, **more):
     """The Outcome of a run."""
-    return record.run(*settings(method, **more), seeds, report=report)
+    return record.run(*settings(method, **more), SEEDS, report=report)
 
 
 def weights_of(fed):
@@ -50,8 +50,8 @@ def weights_of(fed):
 
 
 def same(one, other):
-    """Whether clients, flat id -> (level, weights), have the same weights to the last bit, as far as both have them."""
-    return all(w.equal(other[i][1][name]) for i, (_, own) in one.items() for name, w in own.items() if name in other[i][1])
+    """Whether clients, as `weights_of` has them, agree to the last bit, as far as both have a weight."""
+    return all(own[name].equal(other[i][1][name]) for i, (_, own) in one.items() for name in own.keys() & other[i][1].keys())
 
 
 def doubled(fed):
@@ -62,9 +62,9 @@ def doubled(fed):
     return fed
 
 
-def network(level, weights, pixels=64):
+def network(level, weights):
     """A perceptron as torch has it, with the weights of a client: name -> tensor, in the order of the layers."""
-    layers = [nn.Linear(pixels, HIDDEN[level]), nn.ReLU(), nn.Linear(HIDDEN[level], 32), nn.ReLU(), nn.Linear(32, 10)]
+    layers = [nn.Linear(64, HIDDEN[level]), nn.ReLU(), nn.Linear(HIDDEN[level], 32), nn.ReLU(), nn.Linear(32, 10)]
     net = nn.Sequential(nn.Flatten(), *layers).to(next(iter(weights.values())).dtype)
     net.load_state_dict(dict(zip(net.state_dict(), weights.values(), strict=True)))
     return net

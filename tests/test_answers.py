@@ -1,9 +1,8 @@
-"""Answers that travel: what every method makes of them against numpy and scipy, and that weight 0 is its own training."""
+"""Answers that travel: what methods make of them against numpy and scipy, and that weight 0 is its own training."""
 
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from scenes import METHODS, N, SEEDS, begun, last, run, same, settings, weights_of
 from scipy.optimize import minimize
 from scipy.special import softmax
@@ -60,13 +59,10 @@ def test_ktpfl_coefficients_are_those_that_slsqp_finds_on_the_simplex(scale):
         np.testing.assert_allclose(found[i], best.x, atol=2e-5)
         assert loss(found[i], i) < best.fun + 1e-9
     assert (found >= 0).all() and (found.argmax(1) == range(clients)).all()
-
-
-def test_ktpfl_targets_are_mixtures_by_those_coefficients():
-    found, p, _ = pooled("ktpfl")
+    q, p, _ = pooled("ktpfl")  # and its targets are mixtures by them
     for z in range(2):
-        wanted = np.einsum("st,tuc->suc", ktpfl.coefficients(torch.from_numpy(p[z]).log()), p[z])
-        np.testing.assert_allclose(found[z], wanted, atol=1e-5)
+        mixture = np.einsum("st,tuc->suc", ktpfl.coefficients(torch.from_numpy(p[z]).log()), p[z])
+        np.testing.assert_allclose(q[z], mixture, atol=1e-5)
 
 
 def test_rhfl_listens_to_those_whose_loss_has_dropped(monkeypatch):
@@ -89,20 +85,15 @@ def test_dml_hears_the_mean_of_the_others_of_its_level():
     for z, s in np.ndindex(2, N):
         peers = [t for t in range(N) if t != s and fed.levels[z, t] == fed.levels[z, s]] or [s]
         np.testing.assert_allclose(found[z, s], p[z, peers].mean(0), atol=1e-6)
-    # and the mean of the divergences has the gradient of the divergence to the mean
-    q, logits = torch.from_numpy(p[0, :4]), torch.zeros(40, 10, dtype=torch.float64, requires_grad=True)
-    each = sum(F.kl_div(logits.log_softmax(-1), one, reduction="batchmean") for one in q) / 4
-    whole = F.kl_div(logits.log_softmax(-1), q.mean(0), reduction="batchmean")
-    torch.testing.assert_close(*(torch.autograd.grad(loss, logits)[0] for loss in (each, whole)))
 
 
 @pytest.mark.parametrize("more", [{}, dict(fan_in=1, max_gap=2), dict(rule="all", fan_out=1), dict(rule="none")])
-@pytest.mark.parametrize("feedback, peers, include_self", [(True, True, True), (False, False, True), (True, False, False)])
+@pytest.mark.parametrize("feedback, peers, include_self", [(1, 1, 1), (0, 0, 1), (1, 0, 0)])
 def test_hfkd_decides_groups_by_the_matching_and_say_by_samples(more, feedback, peers, include_self):
-    config = configure(feedback=feedback, peers=peers, include_self=include_self, **more)
+    config = configure(feedback=bool(feedback), peers=bool(peers), include_self=bool(include_self), **more)
     found = METHODS["hfkd"].decide(COUNTS, LEVELS, np.zeros((6, 6)), config, None)
     paths = Paths(LEVELS, config.max_gap, config.fan_in, config.fan_out)
-    assert (found.edges == match(COUNTS, paths, config.rule).edges).all() and not (found.edges & ~admissible(paths)).any()
+    assert (found.edges == match(COUNTS, paths, config.rule).edges).all() and (found.edges <= admissible(paths)).all()
     for s, c in np.ndindex(6, 4):
         group = {t for t in range(6) if found.edges[s, t] or feedback and found.edges[t, s] or peers and s != t and (
             LEVELS[s] == LEVELS[t] and (found.edges[s] & found.edges[t]).any())} | ({s} if include_self else set())
@@ -111,18 +102,6 @@ def test_hfkd_decides_groups_by_the_matching_and_say_by_samples(more, feedback, 
         assert np.flatnonzero(found.mask[s]).tolist() == group
         np.testing.assert_allclose(found.weights[s, :, c], np.bincount(group, say / say.sum(), 6), atol=1e-12)
     assert found.edges.any() == (config.rule != "none")
-
-
-def test_the_ramp_of_hfkd_by_round():
-    # r0 = warmup = 1, B = 2: alpha_max (r - 1) / 2, held at alpha_max
-    for method, more, wanted in (
-        ("hfkd_ramp", {}, [0, 0.2, 0.4, 0.4]), ("hfkd", dict(weighting="ramp"), [0, 0.2, 0.4, 0.4]),
-        ("hfkd_ramp", dict(weighting="fixed"), [0, 0.4, 0.4, 0.4]), ("hfkd_ramp", dict(warmup=2), [0, 0, 0.2, 0.4]),
-    ):  # fmt: skip
-        frame = run(method, rounds=4, ramp_length=2, feedback=False, **more).rows
-        of_students = frame[frame["level"] < 3].groupby("round")["alpha"]
-        assert [sorted(set(each)) for _, each in of_students] == [[alpha] for alpha in wanted]
-        assert not frame.loc[frame["level"] == 3, ["alpha", "teachers"]].any(axis=None)
 
 
 @pytest.mark.parametrize("levels", ["mlp", "cnn"])
@@ -138,15 +117,8 @@ def test_weight_zero_is_local_training_to_the_last_bit(method, own, levels):
         assert {mixed[i][0] for i in mixed if not same({i: mixed[i]}, weights_of(alone.fed))} == {3}
 
 
-@pytest.mark.parametrize("method", [*PLAIN, "fd"])
-def test_a_client_alone_in_the_world_trains_as_local_does(method):
-    lone = dict(clients=1, rounds=2, hard_loss="plain")
-    found, wanted = (run(name, **lone).rows.drop(columns=["method", "teachers", "bytes_up"]) for name in (method, "local"))
-    assert found.equals(wanted) and len(found) == 4
-
-
 def test_bytes_of_answers_by_hand():
-    # round 1 is the warmup; then everybody says m C float32 once and hears one pooled answer, each round
+    # round 1 is the warmup; then everybody says m C float32 once a round and hears one pooled answer
     for more, times in (({}, [0, 1, 2]), (dict(warmup=0), [1, 2, 3]), (dict(spoken=10), [0, 0.25, 0.5])):
         frame = run("fedmd", **more).rows.groupby("round")[["bytes_up", "bytes_down"]].agg(["min", "max"])
         assert (frame.to_numpy() == 40 * 10 * 4 * np.array(times)[:, None]).all()
@@ -164,13 +136,13 @@ def test_what_a_method_says_of_itself(name):
 
 
 @pytest.mark.parametrize(("method", "given", "sentence"), [
-    ("fedmd", dict(public="none"), "needs images that everybody may speak about .* data-free method: local, balanced_local"),
+    ("fedmd", dict(public="none"), "needs images that everybody may speak about .* method: local, balanced_local"),
     ("heterofl", dict(levels="depth"), "needs levels that differ in width only, .* set levels=mlp or levels=cnn$"),
     ("inclusivefl", dict(levels="mlp"), "needs levels that differ in depth only, .* set levels=depth$"),
     ("ktpfl", dict(schedule="top_down"), "needs targets that are made once a round; schedule is 'top_down'"),
     ("fedavg", dict(dropout=0.2), "needs every client in every round: .*; dropout is 0.2, expected 0$"),
     ("hfkd", dict(readout="prototype"), "has no prototypes .* take one of fedproto, fedtgp$"),
-    ("fedmd", dict(revenue="labelled", public_labels=True, refresh=5), "revenue is 'labelled', which method 'fedmd' does not"),
+    ("fedmd", dict(revenue="labelled", public_labels=True, refresh=5), "revenue is 'labelled', which method 'fedmd'"),
 ])  # fmt: skip
 def test_a_method_says_what_it_lacks(method, given, sentence):
     for each in METHODS.values():

@@ -44,13 +44,6 @@ def test_soft_loss_is_scipys_relative_entropy_times_the_square_of_the_temperatur
     assert direction == "student_first" or found == float(soft_loss(logits, q, temperature))  # the default
 
 
-def test_the_default_of_torch_is_weaker_by_the_number_of_classes():
-    logits, _, target = drawn()
-    with pytest.warns(UserWarning, match="batchmean"):  # torch itself warns of its default
-        default = torch.nn.KLDivLoss()(F.log_softmax(logits, 1), target)
-    assert float(soft_loss(logits, target)) == pytest.approx(C * float(default), rel=1e-12)
-
-
 @pytest.mark.parametrize("temperature", [1.0, 3.0, 1000.0])
 def test_the_gradient_is_the_temperature_times_the_difference_of_the_posteriors(temperature):
     logits, teacher = drawn()[0].requires_grad_(), drawn(1)[0].requires_grad_()
@@ -60,16 +53,11 @@ def test_the_gradient_is_the_temperature_times_the_difference_of_the_posteriors(
     assert teacher.grad is None  # who teaches gets none
 
 
-@pytest.mark.parametrize("direction", DIRECTIONS)
-def test_the_gradient_keeps_its_size_at_high_temperature(direction):
-    # Hinton et al. 2015, eq. 4: for large T it is ((z - mean z) - (v - mean v)) / C, whatever T is, for both directions
-    logits, teacher = drawn()[0].requires_grad_(), drawn(1)[0]
-    soft_loss(logits, torch.softmax(teacher / 1e4, 1), 1e4, direction).backward()
-    z, v = (x.detach().numpy() - x.detach().numpy().mean(1, keepdims=True) for x in (logits, teacher))
-    np.testing.assert_allclose(logits.grad.numpy(), (z - v) / C / N, rtol=0, atol=1e-3 / N)
-
-
-def test_an_impossible_class_costs_something_finite():
+def test_the_default_of_torch_is_weaker_and_an_impossible_class_costs_something_finite():
+    logits, _, target = drawn()
+    with pytest.warns(UserWarning, match="batchmean"):  # torch itself warns of its default
+        default = torch.nn.KLDivLoss()(F.log_softmax(logits, 1), target)
+    assert float(soft_loss(logits, target)) == pytest.approx(C * float(default), rel=1e-12)
     logits, p = torch.tensor([[1.0, 0.0, -1.0]], dtype=torch.float64), np.exp(log_softmax([1.0, 0, -1]))
     q = torch.tensor([[0.5, 0.5, 0.0]], dtype=torch.float64)
     wanted = 0.5 * np.log(0.5 / p[0]) + 0.5 * np.log(0.5 / p[1])  # 0 ln 0 = 0

@@ -7,7 +7,6 @@ import torch.nn.functional as F
 from scenes import N, begun, network, run, weights_of
 from torch import nn
 
-from hfkd.engine import cohort
 from hfkd.methods import averaging, fedgh, fedproto, fedtgp
 
 def clouds():
@@ -15,11 +14,12 @@ def clouds():
     rng = torch.Generator().manual_seed(0)
     there = torch.tensor([[[1.0, 1, 0, 1, 0], [1, 0, 1, 1, 0], [0, 1, 1, 1, 0]]]).repeat(1, 1, 2)
     there[..., 4] = torch.tensor([1.0, 0, 0])
-    return (2 * torch.randn(10, 32, generator=rng) + 0.1 * torch.randn(1, 3, 10, 32, generator=rng)) * there[..., None], there
+    each = 2 * torch.randn(10, 32, generator=rng) + 0.1 * torch.randn(1, 3, 10, 32, generator=rng)
+    return each * there.unsqueeze(-1), there
 
 
 def by_class(fed, look):
-    """(z, N, c, k) mean of what a plain network sees of its own training images of a class, and (z, N, c) who has it."""
+    """(z, N, c, k) mean of what a plain network sees of its own images of a class, and (z, N, c) who has it."""
     found, has = [], []
     for i, (level, weights) in sorted(weights_of(fed).items()):
         at = fed.splits[i // N].train[i % N]
@@ -30,21 +30,21 @@ def by_class(fed, look):
 
 
 def test_prototypes_are_means_over_samples_and_the_nearest_wins():
-    config, _, fed = begun("fedproto", skew=0.05)
+    config, _, fed = begun("fedproto", epsilon=0.3)
     own, has = by_class(fed, lambda net, x: net[:-1](x))
     np.testing.assert_allclose(averaging.prototypes(fed).reshape(own.shape), own, atol=1e-5)
     assert not fed.memory["known"].any()  # before the first round nobody says anything of any class
     sent = fedproto.exchange(fed, config, 1)
     for z, split in enumerate(fed.splits):
-        for c in range(10):
-            held = split.counts[:, c]
+        for c in range(10):  # by what is released; who has images counts, and who has none does not
+            held = np.where(split.counts[:, c] > 0, np.maximum(fed.counts[z, :, c], 1), 0)
             wanted = np.average(own[z, :, c], axis=0, weights=held) if held.any() else np.zeros(32)
             np.testing.assert_allclose(fed.memory["prototypes"][z, c], wanted, atol=1e-5)
     fed.memory["known"][0, 3] = 0  # nobody has seen it: nobody says it
     at = weights_of(fed)
-    for cohort_, up, down in sent:
-        scores = fedproto.answers(fed, cohort_, fed.images, torch.arange(50).expand(len(cohort_.members), -1))
-        for b, i in enumerate(cohort_.members.tolist()):
+    for cohort, up, down in sent:
+        scores = fedproto.answers(fed, cohort, fed.images, torch.arange(50).expand(len(cohort.members), -1))
+        for b, i in enumerate(cohort.members.tolist()):
             assert (up[b], down[b]) == (has[i // N, i % N].sum() * 32, has[i // N].any(0).sum() * 32)
             h = network(*at[i])[:-1](fed.images[:50]).detach()
             apart = torch.linalg.norm(h[:, None] - fed.memory["prototypes"][i // N], dim=-1) ** 2
@@ -63,17 +63,9 @@ def test_fd_targets_are_mean_soft_outputs_of_the_other_owners():
         found = fed.memory["targets"][z * N + i, c].numpy()
         np.testing.assert_allclose(found, own[z, others, c].mean(0) if others else np.zeros(10), atol=1e-6)
     useful = has & (has.sum(1, keepdims=True) > 1)
-    for cohort_, up, down in sent:
-        assert up.tolist() == (10 * has.sum(2)).reshape(-1)[cohort_.members].tolist()
-        assert down.tolist() == (10 * useful.sum(2)).reshape(-1)[cohort_.members].tolist()
-
-
-def test_who_hides_a_class_by_noise_still_counts_where_it_has_images_and_nowhere_else():
-    fed = begun("fedproto", epsilon=0.1)[2]
-    true, found = np.concatenate([own.counts for own in fed.splits]), averaging.samples(fed).numpy()
-    released = fed.counts.reshape(-1, 10)
-    assert ((released == 0) & (true > 0)).any() and ((released > 0) & (true == 0)).any()
-    np.testing.assert_array_equal(found, np.where(true > 0, np.maximum(released, 1), 0))
+    for cohort, up, down in sent:
+        assert up.tolist() == (10 * has.sum(2)).reshape(-1)[cohort.members].tolist()
+        assert down.tolist() == (10 * useful.sum(2)).reshape(-1)[cohort.members].tolist()
 
 
 def test_fedtgp_one_step_is_torchs_on_its_own_modules(monkeypatch):
@@ -95,10 +87,6 @@ def test_fedtgp_one_step_is_torchs_on_its_own_modules(monkeypatch):
     made = fedtgp.trained(generator, each, there)
     torch.testing.assert_close(made[0], net(torch.arange(10)).detach(), rtol=0, atol=1e-5)
     assert not any(w.requires_grad for w in generator.values())
-    monkeypatch.setattr(fedtgp, "STEPS", 500)  # in the end each is nearest to its class, and they stand further apart
-    made = fedtgp.trained(generator, each, there)
-    assert torch.cdist(each[0, who, label], made[0]).argmin(1).equal(label)
-    assert torch.pdist(made[0, :9]).min() > torch.pdist(torch.stack(means)).min()
 
 
 def test_fedgh_head_is_torchs_trained_on_the_prototypes_and_one_for_everybody_of_a_seed():
@@ -129,13 +117,5 @@ def test_bytes_of_prototypes_by_hand(method, down):
     wanted = has.any(1).sum(1).repeat(N) * 32 if down is None else np.full(2 * N, down)
     for r in (1, 2):
         part = rows[rows["round"] == r]
-        assert (part["bytes_up"] == 4 * r * 32 * has.sum(2).reshape(-1)).all() and (part["bytes_down"] == 4 * r * wanted).all()
-
-
-def test_features_are_what_the_head_sees():
-    fed = begun()[2]
-    at, each = torch.arange(9), weights_of(fed)
-    for members in fed.cohorts:
-        seen = cohort.features(members, fed.images, at.expand(len(members.members), -1))
-        for b, i in enumerate(members.members.tolist()):
-            torch.testing.assert_close(seen[b], network(*each[i])[:-1](fed.images[at]).detach(), rtol=0, atol=1e-5)
+        assert (part["bytes_up"] == 4 * r * 32 * has.sum(2).reshape(-1)).all()
+        assert (part["bytes_down"] == 4 * r * wanted).all()

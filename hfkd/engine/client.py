@@ -12,13 +12,7 @@ from hfkd.losses import distillation_loss, hard_loss, soft_loss
 
 @torch.no_grad()
 def speak(network: torch.nn.Module, images, temperature: float = 1.0):
-    """log softmax f(u)/T: the answers of one network, all that travels.
-
-    Args:
-        network: images (n, channel, height, width) -> logits (n, C).
-
-    Returns:
-        (n, C) log-posteriors.
+    """(n, C) log softmax f(u)/T: the answers of one network, images -> logits (n, C); all that travels.
 
     >>> speak(torch.nn.Flatten(), torch.zeros(1, 2, 1, 1)).exp().tolist()
     [[0.5, 0.5]]
@@ -31,13 +25,10 @@ def train(network, sgd, own, prior, public=None, weight=0.0, temperature=1.0, di
     """One joint epoch of one client, in place: a step per private batch, L = (1-a) CE(f(x) + prior, y) + a T^2 KL.
 
     Args:
-        network: any nn.Module; sgd: a torch optimiser of its parameters, which keeps the momentum.
-        own: iterable of private batches (images (i, ...), labels (i,)).
-        prior: (C,) log label prior of the client; zeros for the plain loss.
-        public: iterable of public batches (images (i, ...), targets q (i, C)), one per private batch; None: alone.
+        network: any nn.Module. sgd: a torch optimiser of its parameters, which keeps the momentum.
+        own: iterable of private batches (images (i, ...), labels (i,)). prior: (C,) log prior; zeros: plain loss.
+        public: iterable of public batches (images, targets q (i, C)), one per private batch; None: alone.
         weight: a, alpha or beta. hard_weight: in place of 1 - a.
-
-    Source: poster (two-sided loss), authors' code (teacher first, T^2).
     """
     public = iter(public) if public is not None else None
     for x, y in own:

@@ -50,13 +50,10 @@ def drawn(seed: int, clients: int, share: float, purpose: str) -> np.ndarray:
 
 
 def channel(config, seeds):
-    """What a round's answers go through: (said, round) -> (what arrives, Presence). The identity without faults.
+    """What a round's answers go through: (said (z, t, u, c) or None, round) -> (what arrives, Presence).
 
-    Who is late says what it thought in the round before; if nobody was asked then, nothing. Answers that are not
-    finite are replaced by uniform ones, and nobody hears them.
-
-    Returns:
-        a function of said (z, t, u, c) log-posteriors, or None where nobody was asked, and the round from 1.
+    The identity without faults. Who is late says what it thought in the round before; if nobody was asked then,
+    nothing. Answers that are not finite are replaced by uniform ones, and nobody hears them.
     """
     n, before = config.clients, None
     exploding, lying = (np.stack([drawn(seed, n, getattr(config, name), name) for seed in seeds])

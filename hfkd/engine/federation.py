@@ -46,12 +46,8 @@ def configured(config: Config, method: Method) -> Config:
 def rounds(config: Config, method: Method, dataset, seeds, public=None) -> Iterator[Round]:
     """All rounds of a federation, all seeds as one program. Axes: z seed, s who listens, t who speaks, u image, c class.
 
-    Args:
-        config: as `configured` returns it.
-        dataset: a Dataset; public: one to take the public images from, or None: carved out of `dataset`.
-
-    Raises:
-        ValueError: what `state.begin` refuses, or training that diverges.
+    config: as `configured` returns it. dataset, public: a Dataset, and one to take the public images from, or None.
+    Raises ValueError: what `state.begin` refuses, or training that diverges.
 
     Source: poster (two-sided distillation over levels); the round as written here is ours.
     """
@@ -133,10 +129,8 @@ def learn(fed, config, method, heard, said, q, weight, present, round) -> None:
 
 
 def epoch(fed, config, method, cohort, q, weight, round) -> None:
-    """One joint epoch of a cohort: its own data, and, where it is taught, public batches of the soft targets.
-
-    Args:
-        q: (b, u, c) soft targets, or None: everybody trains alone. weight: (b,) alpha or beta.
+    """One joint epoch of a cohort: its own data, and public batches of the soft targets q (b, u, c), if there are any,
+    with weight (b,) alpha or beta.
     """
     ids, device = cohort.members.tolist(), fed.images.device
     own = [fed.splits[i // fed.clients].train[i % fed.clients] for i in ids]

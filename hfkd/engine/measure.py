@@ -25,7 +25,7 @@ def measure(fed, config, method) -> dict[str, np.ndarray]:
         val_consistency         mean recall over classes on the union of all clients' validation splits, predicted as
                                 consistency is
 
-    Scores of prototypes are no logits: they are taken as they are, for both questions.
+    Scores of prototypes are no logits: they are taken as they are.
     """
     balanced, by_prototype = config.hard_loss == "balanced", config.readout == "prototype"
     answers = method.answers if by_prototype else by_head

@@ -35,11 +35,8 @@ class Graph(NamedTuple):
 
 
 def nobody(counts, levels, revenue, config, rng) -> Graph:
-    """W is the identity: nobody hears anybody else.
-
-    Args (of every `decide`):
-        counts: (N, C) label counts as released. levels: (N,) 1..L. revenue: (N, N) [student, teacher] in [-1, 1].
-        config: a settled Config. rng: the stream (seed, "matching").
+    """W is the identity: nobody hears anybody else. Arguments of every `decide`: counts (N, C) as released, levels (N,)
+    1..L, revenue (N, N) [student, teacher] in [-1, 1], a settled Config, rng: the stream (seed, "matching").
 
     >>> nobody(np.ones((2, 3)), None, None, None, None).weights[:, :, 0].tolist()
     [[1.0, 0.0], [0.0, 1.0]]
@@ -94,11 +91,7 @@ class Method:
 
 
 def check(config, method: Method, methods: Mapping[str, Method]) -> None:
-    """Return if the configuration has what its method needs.
-
-    Raises:
-        ValueError: it has not; the sentence names the setting to change.
-    """
+    """Return if the configuration has what its method needs; else a ValueError that names the setting to change."""
     name, needs = f"method {method.name!r}", method.needs
     if "public" in needs and config.public == "none":
         free = ", ".join(other.name for other in methods.values() if "public" not in other.needs)

@@ -28,16 +28,9 @@ class Outcome(NamedTuple):
 
 
 def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
-    """Trains all clients of all seeds as one program and measures them.
+    """Trains all clients of all seeds as one program and measures them; arguments and errors as `federation.rounds`.
 
-    Args:
-        config: a Config; what it leaves open is the method's (`federation.configured`).
-        method: a Method. dataset: a Dataset. seeds: repeats.
-        public: a Dataset to take the public images from, or None: carved out of `dataset`.
-        report: called as report(round, rounds) after each round, or None.
-
-    Raises:
-        ValueError: as `federation.rounds`.
+    What the configuration leaves open is the method's. report(round, rounds) is called after each round.
     """
     torch.set_num_threads(config.threads)
     torch.backends.cudnn.deterministic = True  # same command, same machine, same bytes
@@ -86,12 +79,9 @@ def clients(config, round, seeds, measured, sent) -> pd.DataFrame:
 def edges(round, period, seeds) -> pd.DataFrame:
     """One row per edge of a period, the rounds between two decisions who hears whom, with LEDGER.
 
-    Args:
-        round: the last one. period: (say (z, s, t), bytes (z, s, t)) of each round.
-
-    `from` speaks and `to` listens; kind: what the speaker is to the listener. revenue: the running mean at the end;
-    weight: the share in the pooled target, mean over classes and over the rounds in which anybody was asked, those of a
-    listener sum to 1; bytes: what travelled over the edge, if nobody relayed.
+    `from` speaks and `to` listens; revenue: the running mean at the end; weight: the share in the pooled target, mean
+    over classes and the rounds in which anybody was asked, those of a listener sum to 1; bytes: over the edge, if
+    nobody relayed. round: the last one; period: (say (z, s, t), bytes (z, s, t)) of each round with answers.
     """
     period = period or [(round.graph.weights.mean(-1).cpu().numpy(), np.zeros(round.links.shape, np.int64))]
     weight, sent = (sum(each) for each in zip(*period))

@@ -37,11 +37,7 @@ class Signals(NamedTuple):
 
 
 def signals(fed, config, said, q, round) -> Signals:
-    """What the rule of the configuration reads.
-
-    Args:
-        said: (z, t, u, c) what everybody thinks, or None where nobody is asked. q: (z, s, u, c) soft targets.
-    """
+    """What the rule of the configuration reads of what everybody thinks, said (z, t, u, c) or None, and targets q."""
     wanted = READS.get(config.weighting, set()) if said is not None else set()
     soft = own = other = cosine = np.full(fed.loss.shape, np.nan)
     if "hard" in wanted:
@@ -60,9 +56,7 @@ def signals(fed, config, said, q, round) -> Signals:
 def earned(fed, config, said, arrived, links, present, round) -> np.ndarray:
     """(z, s, t) running mean of what everybody that has spoken would have saved everybody, this round included.
 
-    Args:
-        said: (z, t, u, c) what everybody thinks. arrived: what others heard of it.
-        links: (z, s, t) bool, who has sent anything to whom. present: who takes part.
+    said (z, t, u, c): what everybody thinks; arrived: what others heard of it; links (z, s, t): who has sent to whom.
     """
     if config.revenue == "none":
         return fed.revenue
@@ -75,9 +69,8 @@ def earned(fed, config, said, arrived, links, present, round) -> np.ndarray:
 
 
 def losses_of(fed, config, z, log_p, round) -> np.ndarray:
-    """L_s(t) (s, t) on the labelled public images of a seed, reweighted to the labels of each listener s.
-
-    Each class counts as its share of the listener's released labels, mixed with 1/C as revenue_personality says.
+    """L_s(t) (s, t) on the labelled public images of a seed: each class counts as its share of the labels that the
+    listener released, mixed with 1/C as revenue_personality says.
     """
     by_class = revenue.class_losses(log_p, public_labels(fed, config, z, round))
     counts = np.asarray(fed.counts[z], float)

@@ -47,11 +47,8 @@ class Federation:
 def begin(config, dataset, seeds, public=None) -> Federation:
     """Data split, networks with first weights, streams: a function of (seed, client) alone, never of the method.
 
-    Args:
-        public: a Dataset to draw the public images from, or None: carved out of `dataset`.
-
-    Raises:
-        ValueError: CUDA asked for and absent, public images of another shape, or what `data.split` refuses.
+    public: a Dataset to draw the public images from, or None: carved out of `dataset`. Raises ValueError: CUDA asked
+    for and absent, public images of another shape, or what `data.split` refuses.
     """
     device = check_device(config)
     if public is not None:

@@ -25,9 +25,7 @@ def asked_about(config, round: int) -> np.ndarray:
 def speak(fed, config, round: int, said=None, among=None):
     """(z, t, u, c) log p_t(c|u): what every client says, softened by T.
 
-    Args:
-        said: what was said before, to be replaced in place for the members of `among`.
-        among: the cohorts that speak anew; None: everybody.
+    said is what was said before, to be replaced in place for the members of the cohorts `among` (None: everybody).
     """
     asked = asked_about(config, round)
     if said is None:

@@ -1,9 +1,10 @@
-"""What methods share that exchange weights, heads or class means instead of answers: averages per seed, and their sizes.
+"""What methods share that exchange weights, heads or class means instead of answers: averages per seed, their sizes.
 
 A method's server holds one thing per seed, and clients of one seed never meet those of another. Sums are in float64 and
 seed by seed, so that a seed's numbers do not depend on which seeds run beside it.
 
-Axes: z seed, b member of a cohort, c class, d feature.
+Axes: z seed, i client, b member of a cohort, c class, d feature. The weights of a `part` are those whose names start
+with it: "" all, "head." the last layer.
 """
 
 import numpy as np
@@ -18,116 +19,95 @@ def seats(fed, cohort) -> torch.Tensor:
     return cohort.members // fed.clients
 
 
-def inside(fed, cohort, z) -> torch.Tensor:
-    """Rows of the members that belong to one seed."""
-    return (seats(fed, cohort) == z).nonzero().flatten()
+def strength(fed, config, cohort) -> tuple:
+    """What the local loss of most methods reads: (b,) the weight of the method's own term."""
+    return (torch.full((len(cohort.members),), config.strength, device=fed.images.device),)
 
 
-def strength(fed, config, cohort) -> torch.Tensor:
-    """(b,) the weight of a method's own term, for every member."""
-    return torch.full((len(cohort.members),), config.strength, device=fed.images.device)
+def named(cohort, part="") -> dict:
+    """name -> (b, ...) the weights of a part."""
+    return {name: w for name, w in cohort.weights.items() if name.startswith(part)}
 
 
-def held(fed, cohort) -> torch.Tensor:
-    """(b,) float64 training samples of each member as it released them, at least 1: what it counts in an average."""
-    return torch.as_tensor(np.maximum(fed.counts.sum(-1), 1).reshape(-1), dtype=torch.float64)[cohort.members]
+def sized(fed, part="") -> list:
+    """What `exchange` returns where the weights of a part go up and come down once."""
+    numbers = [sum(w[0].numel() for w in named(cohort, part).values()) for cohort in fed.cohorts]
+    return list(zip(fed.cohorts, numbers, numbers))
 
 
-def samples(fed) -> torch.Tensor:
-    """(z * N, c) float64 training images of each class as every client released them: 0 of a class that it does not
-    have, for then it sends no class mean, and at least 1 of one that it has.
+def take(fed, cohort, fresh: dict) -> None:
+    """Everybody takes over the weights of its seed, name -> (z, ...).
+
+    The momentum restarts at 0: it is that of steps whose result was averaged away.
     """
-    true = np.stack([own.counts for own in fed.splits])
-    seen = np.where(true > 0, np.maximum(fed.counts, 1), 0)
-    return torch.as_tensor(seen.reshape(-1, seen.shape[-1]), dtype=torch.float64)
-
-
-def mean(values, weight):
-    """sum_b weight_b v_b / sum_b weight_b of values (b, ...), in float64, as the type of the values.
-
-    >>> mean(torch.tensor([[1.0], [4.0]]), torch.tensor([2.0, 1.0])).tolist()
-    [2.0]
-    """
-    share = (weight / weight.sum()).to(values.device, torch.float64)
-    return (share.reshape(-1, *[1] * (values.dim() - 1)) * values.double()).sum(0).to(values.dtype)
-
-
-def take(cohort, rows, fresh: dict) -> None:
-    """Members `rows` take over weights (name -> one tensor for all of them, or one each); their momentum restarts at 0.
-
-    The momentum is that of steps whose result was averaged away.
-    """
-    rows = rows.to(next(iter(cohort.weights.values())).device)
     for name, w in fresh.items():
-        cohort.weights[name][rows] = w
-        cohort.momentum[name][rows] = 0
+        cohort.weights[name][:] = w[seats(fed, cohort)]
+        cohort.momentum[name].zero_()
 
 
-def average(fed, cohorts, names) -> None:
-    """Members of these cohorts replace the named weights, of one shape in all, by their mean by samples, seed by seed."""
-    for z in range(fed.seeds):
-        rows = [inside(fed, cohort, z) for cohort in cohorts]
-        counts = torch.cat([held(fed, cohort)[own] for cohort, own in zip(cohorts, rows)])
-        fresh = {n: mean(torch.cat([c.weights[n][own] for c, own in zip(cohorts, rows)]), counts) for n in names}
-        for cohort, own in zip(cohorts, rows):
-            take(cohort, own, fresh)
+def first(fed, cohorts, part="") -> dict:
+    """name -> (z, ...) the weights of one client of each seed, the one with the smallest number among these cohorts."""
+    ids = torch.cat([cohort.members for cohort in cohorts]).numpy()
+    order = ids.argsort()
+    rows = order[np.unique(ids[order] // fed.clients, return_index=True)[1]]
+    return {name: torch.cat([cohort.weights[name] for cohort in cohorts])[rows] for name in named(cohorts[0], part)}
 
 
-def same_start(fed, cohorts, names) -> None:
-    """Before the first round the named weights are those of one client: the one with the smallest number, seed by seed.
+def same_start(fed, cohorts, part="") -> None:
+    """Before the first round everybody has the weights of the first client of its seed, in a part of one shape in all.
 
     Averages of networks that started apart are worth nothing (McMahan et al. 2017, 1602.05629, figure 1).
     """
+    fresh = first(fed, cohorts, part)
+    for cohort in cohorts:
+        take(fed, cohort, fresh)
+
+
+def mean(fed, cohorts, values) -> torch.Tensor:
+    """(z, ...) sum_i n_i v_i / sum_i n_i over the clients of each seed, n_i their samples as released, at least 1.
+
+    values: (b, ...) for each of the cohorts.
+    """
+    ids, values, found = torch.cat([cohort.members for cohort in cohorts]), torch.cat(values), []
+    held = torch.as_tensor(fed.counts.sum(-1), dtype=torch.float64).clamp_min(1).flatten()[ids]
     for z in range(fed.seeds):
-        seat = [(cohort, inside(fed, cohort, z)) for cohort in cohorts]
-        first, row = min(
-            ((cohort, own[cohort.members[own].argmin()]) for cohort, own in seat if len(own)),
-            key=lambda pair: int(pair[0].members[pair[1]]),
-        )
-        fresh = {name: first.weights[name][row].clone() for name in names}
-        for cohort, own in seat:
-            take(cohort, own, fresh)
+        own = ids // fed.clients == z
+        share = (held[own] / held[own].sum()).to(values.device)
+        found.append((share.reshape(-1, *[1] * (values.dim() - 1)) * values[own].double()).sum(0))
+    return torch.stack(found).to(values.dtype)
 
 
-def head(cohort) -> list[str]:
-    """Names of the weights of the last layer."""
-    return [name for name in cohort.weights if name.startswith("head.")]
+def average(fed, cohorts, part="") -> None:
+    """Everybody replaces the weights of a part, which has one shape in all these cohorts, by their mean by samples."""
+    for name in named(cohorts[0], part):
+        fresh = mean(fed, cohorts, [cohort.weights[name] for cohort in cohorts])
+        for cohort in cohorts:
+            take(fed, cohort, {name: fresh})
 
 
-def of_one(fed, cohort, names) -> dict:
-    """name -> (z, ...) the named weights of one member of each seed, where all members of a seed have the same."""
-    rows = torch.stack([inside(fed, cohort, z)[0] for z in range(fed.seeds)])
-    return {name: cohort.weights[name][rows].clone() for name in names}
-
-
-def size(cohort, names) -> int:
-    """Numbers in the named weights of one member."""
-    return sum(cohort.weights[name][0].numel() for name in names)
-
-
-def sized(fed, names_of) -> list:
-    """What `exchange` returns where the weights that names_of(cohort) names go up and come down once."""
-    return [(cohort, size(cohort, names_of(cohort)), size(cohort, names_of(cohort))) for cohort in fed.cohorts]
-
-
-def class_means(fed, cohort, look):
-    """(b, y, k): the mean of look(at) (b, n, k) over the members' own training images of class y; 0 without any."""
-    at, there = own_images(fed, cohort)
-    values = look(at)
-    member = torch.nn.functional.one_hot(fed.labels[at], fed.prior.shape[-1]).to(values) * there.unsqueeze(-1)
-    count = member.sum(1).unsqueeze(-1)
-    sums = torch.einsum("bny,bnk->byk", member.double(), values.double())  # in float32 padding shows in the last bit
-    return torch.where(count > 0, sums / count.clamp_min(1), 0.0).to(values)
+def samples(fed) -> torch.Tensor:
+    """(z, i, c) float64 training images of each class as every client released them: 0 of a class that it does not
+    have, for then it sends no class mean, and at least 1 of one that it has.
+    """
+    true = np.stack([own.counts for own in fed.splits])
+    return torch.as_tensor(np.where(true > 0, np.maximum(fed.counts, 1), 0), dtype=torch.float64)
 
 
 @torch.no_grad()
-def prototypes(fed):
-    """(z * N, c, d): every client's mean features of its training images of each class, 0 where there is none
-    (Tan et al. 2022, 2105.00243).
-    """
-    found = None
+def class_means(fed, look) -> torch.Tensor:
+    """(z, i, c, k) mean of look(cohort, images, at) (b, n, k) over every client's training images of a class, or 0."""
+    found = []
     for cohort in fed.cohorts:
-        means = class_means(fed, cohort, lambda at: cohorts.features(cohort, fed.images, at))
-        found = means.new_zeros(len(fed.prior), *means.shape[1:]) if found is None else found
-        found[cohort.members] = means
-    return found
+        at, there = own_images(fed, cohort)
+        values = look(cohort, fed.images, at)
+        member = torch.nn.functional.one_hot(fed.labels[at], fed.prior.shape[-1]).to(values) * there.unsqueeze(-1)
+        count = member.sum(1).unsqueeze(-1)
+        sums = torch.einsum("bny,bnk->byk", member.double(), values.double())  # in float32 padding would show
+        found.append(torch.where(count > 0, sums / count.clamp_min(1), 0.0).to(values))
+    order = torch.cat([cohort.members for cohort in fed.cohorts]).argsort()
+    return torch.cat(found)[order].unflatten(0, (fed.seeds, fed.clients))
+
+
+def prototypes(fed) -> torch.Tensor:
+    """(z, i, c, d) every client's mean features of its training images of each class (Tan et al. 2022, 2105.00243)."""
+    return class_means(fed, cohorts.features)

@@ -21,13 +21,11 @@ def decide(counts, levels, revenue, config, rng) -> Graph:
 
 def among(mask, counts) -> Graph:
     """Everybody hears the others that the mask (N, N) names, all alike."""
-    mask = np.asarray(mask, bool) & ~np.eye(len(mask), dtype=bool)
+    mask = mask & ~np.eye(len(mask), dtype=bool)
     mask |= np.diag(~mask.any(1))
     return Graph(teaching_weights(mask, np.ones_like(counts)), mask, mask)
 
 
-DML = Method(
-    "dml", "DML (1706.00384): the mean of the predictions of the others of one's level", decide=decide,
-    needs=("public",), settings={"pooling": "arithmetic"},
-    tuned={"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.1}},
-)  # fmt: skip
+DML = Method("dml", "DML (1706.00384): the mean of the predictions of the others of one's level", decide=decide,
+             needs=("public",), settings={"pooling": "arithmetic"},
+             tuned={"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.1}})  # fmt: skip

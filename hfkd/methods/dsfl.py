@@ -9,16 +9,14 @@ SHARPNESS = 0.1  # T of the entropy reduction
 
 
 def pool(arrived, graph, fed, config):
-    """q = softmax( mean_j p_j / T ), T = 0.1: lower entropy than the mean has, unless that is almost flat.
+    """(z, s, u, c) q = softmax( mean_j p_j / T ), one for all clients of a seed.
 
-    Returns:
-        (z, s, u, c), the same for all clients of a seed.
+    T = 0.1: lower entropy than the mean has, unless that is almost flat.
     """
     mean = arrived.double().exp().mean(1)
     return torch.softmax(mean / SHARPNESS, dim=-1).to(arrived).unsqueeze(1).expand_as(arrived)
 
 
-DSFL = Method(
-    "dsfl", "DS-FL (2008.06180): the mean of everybody's predictions, sharpened", decide=decide, pool=pool,
-    needs=("public", "simultaneous", "everybody"), tuned={"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.1}},
-)  # fmt: skip
+DSFL = Method("dsfl", "DS-FL (2008.06180): the mean of everybody's predictions, sharpened", decide=decide, pool=pool,
+              needs=("public", "simultaneous", "everybody"),
+              tuned={"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.1}})  # fmt: skip

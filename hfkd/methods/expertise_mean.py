@@ -20,8 +20,6 @@ def decide(counts, levels, revenue, config, rng) -> Graph:
     return Graph(teaching_weights(everybody, counts), everybody, everybody)
 
 
-EXPERTISE_MEAN = Method(
-    "expertise_mean", "mixture of everybody's predictions, weighted per class by samples held", decide=decide,
-    needs=("public",), settings={"pooling": "arithmetic"},
-    tuned={"plain": {"alpha": 0.35}, "balanced": {"alpha": 0.2}},
-)  # fmt: skip
+EXPERTISE_MEAN = Method("expertise_mean", "mixture of everybody's predictions, weighted per class by samples held",
+                        decide=decide, needs=("public",), settings={"pooling": "arithmetic"},
+                        tuned={"plain": {"alpha": 0.35}, "balanced": {"alpha": 0.2}})  # fmt: skip

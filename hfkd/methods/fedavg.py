@@ -11,17 +11,15 @@ from hfkd.methods import averaging
 def begin(fed, config, seeds) -> None:
     """Everybody of a level starts from the same weights."""
     for cohort in fed.cohorts:
-        averaging.same_start(fed, [cohort], list(cohort.weights))
+        averaging.same_start(fed, [cohort])
 
 
 def exchange(fed, config, round) -> list:
     """w <- sum_i n_i w_i / sum_i n_i over the clients i of a level; every weight goes up and comes down once."""
     for cohort in fed.cohorts:
-        averaging.average(fed, [cohort], list(cohort.weights))
-    return averaging.sized(fed, lambda cohort: cohort.weights)
+        averaging.average(fed, [cohort])
+    return averaging.sized(fed)
 
 
-FEDAVG = Method(
-    "fedavg", "FedAvg (1602.05629): weights averaged within each level", begin=begin, exchange=exchange,
-    needs=("everybody",), tuned={"plain": {"lr": 0.005}, "balanced": {"lr": 0.01}},
-)  # fmt: skip
+FEDAVG = Method("fedavg", "FedAvg (1602.05629): weights averaged within each level", begin=begin, exchange=exchange,
+                needs=("everybody",), tuned={"plain": {"lr": 0.005}, "balanced": {"lr": 0.01}})  # fmt: skip

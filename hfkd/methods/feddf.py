@@ -5,6 +5,7 @@ The server has the public images, the clients need none. It takes one pass over 
 its own, `strength`.
 """
 
+import numpy as np
 import torch
 
 from hfkd.engine import cohort as cohorts
@@ -24,33 +25,27 @@ def begin(fed, config, seeds) -> None:
 
 def exchange(fed, config, round) -> list:
     """q = softmax of the mean of all clients' logits; every level's mean network then learns KL(q || p)."""
-    seeds, these = fed.seeds, asked_about(config, round)
+    these = asked_about(config, round)
     steps = -(-len(these) // config.batch)
     said = speak(fed, config, round)
     target = said.double().mean(1).softmax(-1).to(said)
     travelled = fedavg.exchange(fed, config, round)
-    rows = [training.batches(rng, len(these), steps, config.batch) for rng in fed.memory["streams"]]
-    rows = torch.stack([torch.from_numpy(own) for own in rows]).to(said.device)
+    rows = np.stack([training.batches(rng, len(these), steps, config.batch) for rng in fed.memory["streams"]])
+    rows, ones = torch.from_numpy(rows).to(said.device), torch.ones(fed.seeds, device=said.device)
     optimiser = training.Optimiser(config.strength, config.momentum, config.temperature, config.kl_direction)
     for cohort in fed.cohorts:
-        first = [int(averaging.inside(fed, cohort, z)[0]) for z in range(seeds)]
-        order = sorted(range(seeds), key=first.__getitem__)
-        student = cohorts.part(cohort, sorted(first))
+        one_each = np.unique(averaging.seats(fed, cohort), return_index=True)[1]  # of every seed its mean network
+        student = cohorts.part(cohort, np.sort(one_each))
+        at = averaging.seats(fed, student)
         asked = public_images(fed, student.members.tolist())[:, these]
-        ones = torch.ones(seeds, device=said.device)
-        lesson = training.Lesson(asked, target[order], rows[order], ones, hard=torch.zeros_like(ones))
-        own = asked.gather(1, rows[order].flatten(1)).reshape(rows.shape)  # of the hard loss, whose weight is 0
-        prior = torch.zeros_like(fed.prior[student.members])
-        blank = torch.zeros_like(fed.labels)
-        training.train(student, fed.images, blank, own, [steps] * seeds, prior, optimiser, lesson)
-        for place, z in enumerate(order):
-            own = averaging.inside(fed, cohort, z)
-            averaging.take(cohort, own, {name: w[place] for name, w in student.weights.items()})
+        lesson = training.Lesson(asked, target[at], rows[at], ones, hard=torch.zeros_like(ones))
+        own = asked.gather(1, rows[at].flatten(1)).reshape(rows.shape)  # of the hard loss, whose weight is 0
+        prior, blank = torch.zeros_like(fed.prior[student.members]), torch.zeros_like(fed.labels)
+        training.train(student, fed.images, blank, own, [steps] * fed.seeds, prior, optimiser, lesson)
+        averaging.take(fed, cohort, {name: w[at.argsort()] for name, w in student.weights.items()})
     return travelled
 
 
-FEDDF = Method(
-    "feddf", "FedDF (2006.07242): FedAvg within each level, then the server distils all clients into each mean",
-    begin=begin, exchange=exchange, needs=("public", "everybody"),
-    tuned={"plain": {"strength": 0.001}, "balanced": {"strength": 0.001}},
-)  # fmt: skip
+FEDDF = Method("feddf", "FedDF (2006.07242): FedAvg in each level, then the server distils all clients into each mean",
+               begin=begin, exchange=exchange, needs=("public", "everybody"),
+               tuned={"plain": {"strength": 0.001}, "balanced": {"strength": 0.001}})  # fmt: skip

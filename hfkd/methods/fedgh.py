@@ -17,23 +17,18 @@ STEPS = 10
 def begin(fed, config, seeds) -> None:
     """Everybody, the server included, starts with the same head."""
     lg_fedavg.begin(fed, config, seeds)
-    first = averaging.of_one(fed, fed.cohorts[0], ["head.weight", "head.bias"])
-    fed.memory["heads"] = list(zip(*first.values()))
+    fed.memory["head"] = averaging.first(fed, fed.cohorts, "head.")
 
 
 def exchange(fed, config, round) -> list:
     """Prototypes of the clients' classes go up, the trained head comes down."""
-    own = averaging.prototypes(fed)
+    head, own = fed.memory["head"], averaging.prototypes(fed)
     has = (averaging.samples(fed) > 0).to(own)
-    first = fed.cohorts[0]
-    down = averaging.size(first, averaging.head(first))
-    for z in range(fed.seeds):
-        mine = slice(z * fed.clients, (z + 1) * fed.clients)
-        fed.memory["heads"][z] = trained(*fed.memory["heads"][z], own[mine], has[mine], config.strength)
-        for cohort in fed.cohorts:
-            fresh = dict(zip(("head.weight", "head.bias"), fed.memory["heads"][z]))
-            averaging.take(cohort, averaging.inside(fed, cohort, z), fresh)
-    return fedproto.sized(fed, torch.full((fed.seeds,), down))
+    made = [trained(*each, config.strength) for each in zip(head["head.weight"], head["head.bias"], own, has)]
+    head["head.weight"], head["head.bias"] = map(torch.stack, zip(*made))
+    for cohort in fed.cohorts:
+        averaging.take(fed, cohort, head)
+    return fedproto.sized(fed, sum(w[0].numel() for w in head.values()))
 
 
 def trained(weight, bias, own, has, rate):
@@ -53,8 +48,6 @@ def trained(weight, bias, own, has, rate):
     return weight, bias
 
 
-FEDGH = Method(
-    "fedgh", "FedGH (2303.13137): one head, trained by the server on class means of features", begin=begin,
-    exchange=exchange, needs=("features", "everybody"),
-    tuned={"plain": {"strength": 0.1}, "balanced": {"strength": 0.1}},
-)  # fmt: skip
+FEDGH = Method("fedgh", "FedGH (2303.13137): one head, trained by the server on class means of features", begin=begin,
+               exchange=exchange, needs=("features", "everybody"),
+               tuned={"plain": {"strength": 0.1}, "balanced": {"strength": 0.1}})  # fmt: skip

@@ -18,7 +18,7 @@ ENERGY = (0.95, 0.98)  # share of the squared singular values that is kept, in t
 def begin(fed, config, seeds) -> None:
     """As FML; the server remembers the mentee of every seed."""
     fml.begin(fed, config, seeds)
-    fed.memory["mentee"] = averaging.of_one(fed, fed.cohorts[0], fml.shared(fed.cohorts[0]))
+    fed.memory["mentee"] = averaging.first(fed, fed.cohorts, "small.")
 
 
 def loss(module, weights, x, y, prior, strength):
@@ -27,33 +27,26 @@ def loss(module, weights, x, y, prior, strength):
     The denominator is at least FLOOR (ours): where a client has one class both losses vanish, and training diverged.
     """
     own, mentee = fml.both(module, weights, x)
-    hard = hard_loss(own, y, prior), hard_loss(mentee, y, prior)
+    hard = hard_loss(own, y, prior) + hard_loss(mentee, y, prior)
     soft = soft_loss(own, mentee.softmax(-1)) + soft_loss(mentee, own.softmax(-1))
-    return sum(hard) + strength * soft / sum(hard).detach().clamp_min(FLOOR)
+    return hard + strength * soft / hard.detach().clamp_min(FLOOR)
 
 
 def exchange(fed, config, round) -> list:
     """mentee <- mentee + S(mean_i S(w_i - mentee)), the mean by samples, S the truncated decomposition, both ways."""
     energy = ENERGY[0] + (ENERGY[1] - ENERGY[0]) * round / config.rounds
-    mentee, travelled = fed.memory["mentee"], []
-    sent = [[compressed(cohort.weights[name] - w[averaging.seats(fed, cohort)], energy) for name, w in mentee.items()]
-            for cohort in fed.cohorts]  # fmt: skip
-    counts = [averaging.held(fed, cohort) for cohort in fed.cohorts]
-    back = 0
-    for at, name in enumerate(mentee):
-        step = []
-        for z in range(fed.seeds):
-            rows = [averaging.inside(fed, cohort, z) for cohort in fed.cohorts]
-            updates = torch.cat([parts[at][0][own] for parts, own in zip(sent, rows)])
-            step.append(averaging.mean(updates, torch.cat([n[own] for n, own in zip(counts, rows)])))
-        step, numbers = compressed(torch.stack(step), energy)
-        mentee[name] = mentee[name] + step
-        back = back + numbers
-    for cohort, parts in zip(fed.cohorts, sent):
-        at = averaging.seats(fed, cohort)
-        averaging.take(cohort, torch.arange(len(at)), {name: w[at] for name, w in mentee.items()})
-        travelled.append((cohort, sum(numbers for _, numbers in parts), back[at]))
-    return travelled
+    mentee, up, down = fed.memory["mentee"], [], []
+    seats = [averaging.seats(fed, cohort) for cohort in fed.cohorts]
+    for name, w in mentee.items():
+        sent = [compressed(cohort.weights[name] - w[at], energy) for cohort, at in zip(fed.cohorts, seats)]
+        updates, numbers = zip(*sent)
+        step, back = compressed(averaging.mean(fed, fed.cohorts, updates), energy)
+        mentee[name] = w + step
+        up.append(numbers)
+        down.append(back)
+    for cohort in fed.cohorts:
+        averaging.take(fed, cohort, mentee)
+    return [(cohort, sum(own), sum(down)[at]) for cohort, own, at in zip(fed.cohorts, zip(*up), seats)]
 
 
 def compressed(update, energy):
@@ -69,7 +62,7 @@ def compressed(update, energy):
     whole = torch.full((len(update),), update[0].numel())
     if update.dim() < 3:
         return update, whole
-    left, values, right = torch.linalg.svd(update.flatten(2) if update.dim() > 3 else update, full_matrices=False)
+    left, values, right = torch.linalg.svd(update.flatten(2), full_matrices=False)
     squares = values.double() ** 2
     before = squares.cumsum(-1) - squares
     keep = before < energy * squares.sum(-1, keepdim=True)  # those before hold less than enough
@@ -78,8 +71,6 @@ def compressed(update, energy):
     return short.reshape(update.shape), torch.minimum(rank * (left.shape[-2] + right.shape[-1] + 1), whole)
 
 
-FEDKD = Method(
-    "fedkd", "FedKD (2108.13323): mentor and shared mentee, adaptive soft loss, compressed updates", begin=begin,
-    local_loss=loss, given=fml.given, exchange=exchange, needs=("everybody",),
-    tuned={"plain": {"strength": 0.03}, "balanced": {"strength": 0.03}},
-)  # fmt: skip
+FEDKD = Method("fedkd", "FedKD (2108.13323): mentor and shared mentee, adaptive soft loss, compressed updates",
+               begin=begin, local_loss=loss, given=averaging.strength, exchange=exchange, needs=("everybody",),
+               tuned={"plain": {"strength": 0.03}, "balanced": {"strength": 0.03}})  # fmt: skip

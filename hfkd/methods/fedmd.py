@@ -6,9 +6,9 @@ error.
 """
 
 import numpy as np
-import torch
 
 from hfkd.engine.method import Graph, Method
+from hfkd.methods import expertise_mean
 
 
 def decide(counts, levels, revenue, config, rng) -> Graph:
@@ -17,12 +17,8 @@ def decide(counts, levels, revenue, config, rng) -> Graph:
     >>> float(decide(np.array([[1, 1], [2, 0]]), None, None, None, None).weights[0, 1, 0])
     0.5
     """
-    n, classes = counts.shape
-    everybody = np.ones((n, n), bool)
-    return Graph(torch.full((n, n, classes), 1 / n, dtype=torch.float64), everybody, everybody)
+    return expertise_mean.decide(np.ones_like(counts), levels, revenue, config, rng)
 
 
-FEDMD = Method(
-    "fedmd", "FedMD (1910.03581): the mean of everybody's logits", decide=decide, needs=("public",),
-    tuned={"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.1}},
-)  # fmt: skip
+FEDMD = Method("fedmd", "FedMD (1910.03581): the mean of everybody's logits", decide=decide, needs=("public",),
+               tuned={"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.1}})  # fmt: skip

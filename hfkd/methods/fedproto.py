@@ -24,7 +24,7 @@ def begin(fed, config, seeds) -> None:
 def given(fed, config, cohort) -> tuple:
     """Prototypes (b, c, d), whether there is one (b, c), and the weight of the term (b,)."""
     at = averaging.seats(fed, cohort)
-    return fed.memory["prototypes"][at], fed.memory["known"][at], averaging.strength(fed, config, cohort)
+    return fed.memory["prototypes"][at], fed.memory["known"][at], *averaging.strength(fed, config, cohort)
 
 
 def loss(module, weights, x, y, prior, prototypes, known, weight):
@@ -37,21 +37,18 @@ def loss(module, weights, x, y, prior, prototypes, known, weight):
 def exchange(fed, config, round) -> list:
     """P_c = sum_i n_i(c) P_i(c) / sum_i n_i(c): d numbers up for each class a client has, down for each there is."""
     own, counts = averaging.prototypes(fed), averaging.samples(fed)
-    merged = []
-    for z in range(fed.seeds):
-        mine = slice(z * fed.clients, (z + 1) * fed.clients)
-        weight = counts[mine].to(own.device).unsqueeze(-1)
-        merged.append((weight * own[mine].double()).sum(0) / weight.sum(0).clamp_min(1))
-    known = counts.reshape(fed.seeds, fed.clients, -1).sum(1) > 0
-    fed.memory.update(prototypes=torch.stack(merged).to(own), known=known.to(own))
+    pairs = zip(counts.unsqueeze(-1).to(own.device), own.double())
+    merged = torch.stack([(n * each).sum(0) / n.sum(0).clamp_min(1) for n, each in pairs])
+    known = counts.sum(1) > 0
+    fed.memory.update(prototypes=merged.to(own), known=known.to(own))
     return sized(fed, known.sum(1) * own.shape[-1])
 
 
 def sized(fed, down) -> list:
-    """What `exchange` returns: d numbers up for every class that a client has, and down (z,) back."""
-    counts, wide = averaging.samples(fed), fed.cohorts[0].weights["head.weight"].shape[-1]
-    return [(cohort, (counts[cohort.members] > 0).sum(1) * wide, down[averaging.seats(fed, cohort)])
-            for cohort in fed.cohorts]  # fmt: skip
+    """What `exchange` returns: d numbers up for every class that a client has, and down, one number or (z,), back."""
+    up = (averaging.samples(fed) > 0).sum(2).flatten() * fed.cohorts[0].weights["head.weight"].shape[-1]
+    down = torch.as_tensor(down).expand(fed.seeds)
+    return [(cohort, up[cohort.members], down[averaging.seats(fed, cohort)]) for cohort in fed.cohorts]
 
 
 def answers(fed, cohort, images, at):
@@ -62,8 +59,7 @@ def answers(fed, cohort, images, at):
     return -torch.where(known.unsqueeze(1) > 0, apart, FAR)
 
 
-FEDPROTO = Method(
-    "fedproto", "FedProto (2105.00243): features of a class drawn to their mean over all clients", begin=begin,
-    local_loss=loss, given=given, exchange=exchange, answers=answers, needs=("features", "everybody"),
-    settings={"readout": "prototype"}, tuned={"plain": {"strength": 1.0}, "balanced": {"strength": 1.0}},
-)  # fmt: skip
+FEDPROTO = Method("fedproto", "FedProto (2105.00243): features of a class drawn to their mean over all clients",
+                  begin=begin, local_loss=loss, given=given, exchange=exchange, answers=answers,
+                  needs=("features", "everybody"), settings={"readout": "prototype"},
+                  tuned={"plain": {"strength": 1.0}, "balanced": {"strength": 1.0}})  # fmt: skip

@@ -9,7 +9,7 @@ from hfkd.methods.fedavg import FEDAVG
 
 def given(fed, config, cohort) -> tuple:
     """The weights of the beginning of the round, and mu for every member."""
-    return {name: w.clone() for name, w in cohort.weights.items()}, averaging.strength(fed, config, cohort)
+    return {name: w.clone() for name, w in cohort.weights.items()}, *averaging.strength(fed, config, cohort)
 
 
 def loss(module, weights, x, y, prior, start, mu):
@@ -18,7 +18,6 @@ def loss(module, weights, x, y, prior, start, mu):
     return plain(module, weights, x, y, prior) + mu / 2 * apart
 
 
-FEDPROX = replace(
-    FEDAVG, name="fedprox", summary="FedProx (1812.06127): FedAvg within a level, held near the mean by mu/2 |w - w0|^2",
-    local_loss=loss, given=given, tuned={"plain": {"strength": 1.0}, "balanced": {"strength": 0.03}},
-)  # fmt: skip
+FEDPROX = replace(FEDAVG, name="fedprox", local_loss=loss, given=given,
+                  summary="FedProx (1812.06127): FedAvg within a level, held near the mean by mu/2 |w - w0|^2",
+                  tuned={"plain": {"strength": 1.0}, "balanced": {"strength": 0.03}})  # fmt: skip

@@ -7,6 +7,7 @@ trained with momentum on all prototypes at once, STEPS steps a round, instead of
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 
@@ -17,23 +18,22 @@ STEPS, RATE, MOMENTUM, FARTHEST = 100, 0.01, 0.9, 100.0  # FARTHEST: the largest
 
 
 def begin(fed, config, seeds) -> None:
-    """A generator for every seed, from its own stream."""
+    """A generator for every seed, from its own stream: normal embeddings, layers as torch's Linear draws them."""
     fedproto.begin(fed, config, seeds)
     classes, wide = fed.memory["prototypes"].shape[1:]
-    parts = [_generator(stream(seed, "server"), classes, wide) for seed in seeds]
-    fed.memory["generator"] = {name: torch.stack([torch.from_numpy(part[name]) for part in parts]).to(fed.images)
-                               for name in parts[0]}  # fmt: skip
+    rngs, bound = [stream(seed, "server") for seed in seeds], wide**-0.5
+    drawn = {"table": [rng.standard_normal((classes, wide)) for rng in rngs]}
+    for name, shape in {"w1": (wide, wide), "b1": (1, wide), "w2": (wide, wide), "b2": (1, wide)}.items():
+        drawn[name] = [rng.uniform(-bound, bound, shape) for rng in rngs]
+    fed.memory["generator"] = {name: torch.from_numpy(np.stack(each)).to(fed.images) for name, each in drawn.items()}
 
 
 def exchange(fed, config, round) -> list:
     """Clients send the prototypes of their classes; everybody gets one of every class from the trained generator."""
     own = averaging.prototypes(fed)
-    has = (averaging.samples(fed) > 0).to(own.device)
-    by_seed = (fed.seeds, -1)
-    each, there = own.reshape(*by_seed, *own.shape[1:]), has.reshape(*by_seed, own.shape[1])
-    made = trained(fed.memory["generator"], each, there.to(own))
+    made = trained(fed.memory["generator"], own, (averaging.samples(fed) > 0).to(own))
     fed.memory.update(prototypes=made, known=torch.ones_like(fed.memory["known"]))
-    return fedproto.sized(fed, torch.full((fed.seeds,), made[0].numel()))
+    return fedproto.sized(fed, made[0].numel())
 
 
 def trained(generator, each, there):
@@ -41,7 +41,7 @@ def trained(generator, each, there):
 
         L = mean over (i, c) of -log( exp(-d_c - m) / (exp(-d_c - m) + sum_{k != c} exp(-d_k)) ),  d_k = |P_i(c) - G_k|,
 
-    m the smaller of FARTHEST and the largest distance between two class means.
+    m from `margins`.
 
     Args:
         generator: name -> (z, ...). each: (z, N, c, d) prototypes. there: (z, N, c) 1 where a client has the class.
@@ -76,15 +76,6 @@ def _made(generator):
     return torch.baddbmm(generator["b2"], hidden, generator["w2"])
 
 
-def _generator(rng, classes, wide):
-    """First weights: normal embeddings, layers as torch's Linear draws them."""
-    table, bound = rng.standard_normal((classes, wide)), wide**-0.5
-    shapes = {"w1": (wide, wide), "b1": (1, wide), "w2": (wide, wide), "b2": (1, wide)}
-    layers = {name: rng.uniform(-bound, bound, shape) for name, shape in shapes.items()}
-    return {"table": table, **layers}
-
-
-FEDTGP = replace(
-    fedproto.FEDPROTO, name="fedtgp", summary="FedTGP (2401.03230): FedProto with prototypes that the server trains apart",
-    begin=begin, exchange=exchange, tuned={"plain": {"strength": 0.1}, "balanced": {"strength": 0.3}},
-)  # fmt: skip
+FEDTGP = replace(fedproto.FEDPROTO, name="fedtgp", begin=begin, exchange=exchange,
+                 summary="FedTGP (2401.03230): FedProto with prototypes that the server trains apart",
+                 tuned={"plain": {"strength": 0.1}, "balanced": {"strength": 0.3}})  # fmt: skip

@@ -33,14 +33,9 @@ def begin(fed, config, seeds) -> None:
     for cohort in fed.cohorts:
         cohort.module = Beside(cohort.module, small)
         for name in first[0]:
-            each = torch.stack([first[z][name] for z in averaging.seats(fed, cohort)]).to(fed.images)
+            each = torch.stack([w[name] for w in first])[averaging.seats(fed, cohort)].to(fed.images)
             cohort.weights[f"small.{name}"] = each
             cohort.momentum[f"small.{name}"] = torch.zeros_like(each)
-
-
-def given(fed, config, cohort) -> tuple:
-    """The weight of the soft loss, for every member."""
-    return (averaging.strength(fed, config, cohort),)
 
 
 def both(module, weights, x):
@@ -51,25 +46,16 @@ def both(module, weights, x):
 def loss(module, weights, x, y, prior, a):
     """(1-a) CE(own) + a KL(small || own) + (1-a) CE(small) + a KL(own || small); who teaches gets no gradient."""
     own, small = both(module, weights, x)
-    return sum(
-        distillation_loss(hard_loss(learner, y, prior), soft_loss(learner, teacher.softmax(-1)), a)
-        for learner, teacher in ((own, small), (small, own))
-    )
-
-
-def shared(cohort) -> list[str]:
-    """Names of the weights of the small network."""
-    return [name for name in cohort.weights if name.startswith("small.")]
+    return sum(distillation_loss(hard_loss(learner, y, prior), soft_loss(learner, teacher.softmax(-1)), a)
+               for learner, teacher in ((own, small), (small, own)))  # fmt: skip
 
 
 def exchange(fed, config, round) -> list:
     """The small network becomes its mean over all clients of all levels, by samples."""
-    averaging.average(fed, fed.cohorts, shared(fed.cohorts[0]))
-    return averaging.sized(fed, shared)
+    averaging.average(fed, fed.cohorts, "small.")
+    return averaging.sized(fed, "small.")
 
 
-FML = Method(
-    "fml", "FML (2006.16765): a small shared network beside one's own, each teaches the other", begin=begin,
-    local_loss=loss, given=given, exchange=exchange, needs=("everybody",),
-    tuned={"plain": {"strength": 0.05}, "balanced": {"strength": 0.1}},
-)  # fmt: skip
+FML = Method("fml", "FML (2006.16765): a small shared network beside one's own, each teaches the other", begin=begin,
+             local_loss=loss, given=averaging.strength, exchange=exchange, needs=("everybody",),
+             tuned={"plain": {"strength": 0.05}, "balanced": {"strength": 0.1}})  # fmt: skip

@@ -33,15 +33,11 @@ def decide(counts, levels, revenue, config, rng) -> Graph:
     return Graph(teaching_weights(mask, counts, config.power, revenue, config.revenue_temperature), mask, edges)
 
 
-HFKD = Method(
-    "hfkd", "matched groups over the levels, prior-free knowledge pooled per class, fixed alpha", loss="balanced",
-    decide=decide, earns=True, needs=("public",), tuned={"balanced": {"alpha": 0.2}},
-)  # fmt: skip
-HFKD_RAMP = replace(
-    HFKD, name="hfkd_ramp", summary="HFKD with the authors' ramp of alpha", settings={"weighting": "ramp"},
-    tuned={"balanced": {"alpha": 1.0}},
-)  # fmt: skip
-HFKD_AVG = replace(
-    HFKD, name="hfkd_avg", summary="HFKD, and the weights averaged within each level", needs=("public", "everybody"),
-    begin=FEDAVG.begin, exchange=FEDAVG.exchange, tuned={"balanced": {"alpha": 0.1}},
-)  # fmt: skip
+HFKD = Method("hfkd", "matched groups over the levels, prior-free knowledge pooled per class, fixed alpha",
+              loss="balanced", decide=decide, earns=True, needs=("public",),
+              tuned={"balanced": {"alpha": 0.2}})  # fmt: skip
+HFKD_RAMP = replace(HFKD, name="hfkd_ramp", summary="HFKD with the authors' ramp of alpha",
+                    settings={"weighting": "ramp"}, tuned={"balanced": {"alpha": 1.0}})  # fmt: skip
+HFKD_AVG = replace(HFKD, name="hfkd_avg", summary="HFKD, and the weights averaged within each level",
+                   begin=FEDAVG.begin, exchange=FEDAVG.exchange, needs=("public", "everybody"),
+                   tuned={"balanced": {"alpha": 0.1}})  # fmt: skip

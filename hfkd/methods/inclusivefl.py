@@ -8,8 +8,6 @@ all who have it, because our shallowest networks have no other. beta (0.2 in the
 
 import re
 
-import torch
-
 from hfkd.engine.method import Method
 from hfkd.methods import averaging
 
@@ -17,8 +15,8 @@ from hfkd.methods import averaging
 def begin(fed, config, seeds) -> None:
     """Everybody starts with the same layers, as far as it has them."""
     for name in fed.cohorts[-1].weights:
-        averaging.same_start(fed, _owners(fed, name), [name])
-    fed.memory["before"] = [{n: w.clone() for n, w in cohort.weights.items()} for cohort in fed.cohorts]
+        averaging.same_start(fed, _owners(fed, name), name)
+    fed.memory["before"] = [averaging.first(fed, [cohort]) for cohort in fed.cohorts]
 
 
 def exchange(fed, config, round) -> list:
@@ -31,12 +29,12 @@ def exchange(fed, config, round) -> list:
     pushes = [_push(fed, cohort, before) for cohort, before in zip(fed.cohorts[:-1], fed.memory["before"])]
     for name in fed.cohorts[-1].weights:
         for owners in [_owners(fed, name)] if name.startswith("body.") else [[c] for c in fed.cohorts]:
-            averaging.average(fed, owners, [name])
+            averaging.average(fed, owners, name)
     for cohort, push in zip(fed.cohorts, pushes):
         for name, step in push.items():
             cohort.weights[name] += config.strength * step[averaging.seats(fed, cohort)]
-    fed.memory["before"] = [{n: w.clone() for n, w in cohort.weights.items()} for cohort in fed.cohorts]
-    return averaging.sized(fed, lambda cohort: cohort.weights)
+    fed.memory["before"] = [averaging.first(fed, [cohort]) for cohort in fed.cohorts]
+    return averaging.sized(fed)
 
 
 def _push(fed, cohort, before):
@@ -51,9 +49,7 @@ def _push(fed, cohort, before):
 
 def _update(fed, cohort, name, before):
     """(z, ...) mean change of a weight over the members of each seed, by samples."""
-    change, held = cohort.weights[name] - before[name], averaging.held(fed, cohort)
-    rows = [averaging.inside(fed, cohort, z) for z in range(fed.seeds)]
-    return torch.stack([averaging.mean(change[own], held[own]) for own in rows])
+    return averaging.mean(fed, [cohort], [cohort.weights[name] - before[name][averaging.seats(fed, cohort)]])
 
 
 def _owners(fed, name):
@@ -63,17 +59,15 @@ def _owners(fed, name):
 
 def _last(cohort, deepest):
     """Weights of the last hidden layer of a network -> those of the same shape in the deeper layers of the deepest."""
-    numbers = [int(re.match(r"body\.(\d+)", name)[1]) for name in cohort.weights if name.startswith("body.")]
+    numbers = [int(re.match(r"body\.(\d+)", name)[1]) for name in averaging.named(cohort, "body.")]
     found = {}
-    for name in (n for n in cohort.weights if n.startswith(f"body.{max(numbers)}.")):
-        kind, shape = name.rpartition(".")[2], cohort.weights[name].shape[1:]
-        found[name] = [n for n, w in deepest.weights.items() if n not in cohort.weights and n.endswith(f".{kind}")
-                       and w.shape[1:] == shape]  # fmt: skip
+    for name, own in averaging.named(cohort, f"body.{max(numbers)}.").items():
+        kind = name[name.rindex(".") :]
+        found[name] = [n for n, w in deepest.weights.items()
+                       if n not in cohort.weights and n.endswith(kind) and w.shape[1:] == own.shape[1:]]  # fmt: skip
     return found if all(found.values()) else {}  # the first layer sees images: no deeper layer has its shape
 
 
-INCLUSIVEFL = Method(
-    "inclusivefl", "InclusiveFL (KDD 2022): shallow networks are the first layers of deep ones, with momentum from deeper "
-    "layers", begin=begin, exchange=exchange, needs=("depths", "everybody"),
-    tuned={"plain": {"strength": 0.1}, "balanced": {"strength": 0.1}},
-)  # fmt: skip
+INCLUSIVEFL = Method("inclusivefl", "InclusiveFL (KDD 2022): shallow networks are the first layers of deep ones, with "
+                     "momentum from deeper layers", begin=begin, exchange=exchange, needs=("depths", "everybody"),
+                     tuned={"plain": {"strength": 0.1}, "balanced": {"strength": 0.1}})  # fmt: skip

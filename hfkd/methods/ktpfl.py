@@ -16,10 +16,14 @@ SUM_TO_ONE = 1e4  # weight of the constraint in the least squares; what is left 
 
 
 def pool(arrived, graph, fed, config):
-    """(z, s, u, c) sum_j c_sj p_j with the coefficients of each client."""
-    mixtures = [torch.from_numpy(coefficients(log_p)).unsqueeze(-1).expand(-1, -1, log_p.shape[-1])
-                for log_p in arrived]  # fmt: skip
-    return torch.stack([knowledge.pool(log_p, w, "arithmetic") for log_p, w in zip(arrived, mixtures)])
+    """Mixtures with the coefficients of each client."""
+    return mixtures(arrived, [coefficients(log_p) for log_p in arrived])
+
+
+def mixtures(arrived, shares):
+    """(z, s, u, c) sum_t C[s, t] p_t(c|u); shares: C (N, N) of every seed."""
+    each = [torch.from_numpy(own).unsqueeze(-1).expand(-1, -1, arrived.shape[-1]) for own in shares]
+    return torch.stack([knowledge.pool(log_p, w, "arithmetic") for log_p, w in zip(arrived, each)])
 
 
 def coefficients(log_p) -> np.ndarray:
@@ -40,8 +44,6 @@ def coefficients(log_p) -> np.ndarray:
     return found / found.sum(1, keepdims=True)
 
 
-KTPFL = Method(
-    "ktpfl", "KT-pFL (2111.02545): a mixture of everybody's answers that each client learns for itself",
-    decide=decide, pool=pool, needs=("public", "simultaneous", "everybody"),
-    tuned={"plain": {"alpha": 0.5}, "balanced": {"alpha": 0.2}},
-)  # fmt: skip
+KTPFL = Method("ktpfl", "KT-pFL (2111.02545): a mixture of everybody's answers that each client learns for itself",
+               decide=decide, pool=pool, needs=("public", "simultaneous", "everybody"),
+               tuned={"plain": {"alpha": 0.5}, "balanced": {"alpha": 0.2}})  # fmt: skip

@@ -5,19 +5,18 @@ that has risen counts as not dropped (ours): the published quotient changes its 
 """
 
 import numpy as np
-import torch
 
-from hfkd import knowledge
 from hfkd.engine.method import Graph, Method
 from hfkd.engine.signals import own_losses
 from hfkd.methods.dml import among
+from hfkd.methods.ktpfl import mixtures
 
 TRUST = 0.5  # eta of the paper
 
 
 def decide(counts, levels, revenue, config, rng) -> Graph:
     """Everybody hears all others; `pool` weighs them."""
-    return among(np.ones((len(counts),) * 2), counts)
+    return among(np.ones((len(counts), len(counts)), bool), counts)
 
 
 def pool(arrived, graph, fed, config):
@@ -25,12 +24,8 @@ def pool(arrived, graph, fed, config):
     now = own_losses(fed, config, "train")
     drops = (fed.memory.get("losses", now) - now) / np.maximum(now, 1e-6)  # a loss may be 0: one class only
     fed.memory["losses"] = now
-    found = []
-    for log_p, drop in zip(arrived, drops):
-        others = confidence(drop) * (1 - np.eye(fed.clients))
-        others = torch.from_numpy(others / others.sum(1, keepdims=True)).unsqueeze(-1).expand(-1, -1, log_p.shape[-1])
-        found.append(knowledge.pool(log_p, others, "arithmetic"))
-    return torch.stack(found)
+    others = [confidence(drop) * (1 - np.eye(fed.clients)) for drop in drops]
+    return mixtures(arrived, [w / w.sum(1, keepdims=True) for w in others])
 
 
 def confidence(drops) -> np.ndarray:
@@ -45,8 +40,6 @@ def confidence(drops) -> np.ndarray:
     return weight / weight.sum()
 
 
-RHFL = Method(
-    "rhfl", "RHFL (CVPR 2022): the mean of the others' predictions, weighted by how far their own loss has dropped",
-    decide=decide, pool=pool, needs=("public", "simultaneous", "everybody"),
-    tuned={"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.2}},
-)  # fmt: skip
+RHFL = Method("rhfl", "RHFL (CVPR 2022): mean of the others' predictions, weighted by how far their loss has dropped",
+              decide=decide, pool=pool, needs=("public", "simultaneous", "everybody"),
+              tuned={"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.2}})  # fmt: skip

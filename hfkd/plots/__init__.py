@@ -33,7 +33,7 @@ GROUPS = {  # figure -> heading -> words of a row -> variant, as differences to 
                                "student-first divergence": "kl_direction=student_first"}},
     "teaching": {
         "two teachers by": {rule: f"fan_in=2,rule={rule}" for rule in CRITERIA},
-        "dial of coverage": {f"{eta}": f"fan_in=2,rule=coverage,personality={eta}" for eta in (0.0, 0.5, 1.0)},
+        "dial of coverage": {f"dial {eta}": f"fan_in=2,rule=coverage,personality={eta}" for eta in (0.0, 0.5, 1.0)},
         "paths": {"one teacher": "fan_in=1", "up to eight teachers": "fan_in=8", "up to two levels apart": "max_gap=2"},
         "order": {"top down": "schedule=top_down", "bottom up": "schedule=bottom_up"}},
     "faults": {
@@ -48,7 +48,6 @@ def committed() -> dict[str, Figure]:
     weighting, groups, comparison, depth, ablations, noisy, struck = (load(paths.RESULTS / f"{name}.csv") for name in (
         "20_weighting", "30_group_distillation", "40_comparison", "40_comparison_depth", "50_ablations", "70_privacy",
         "70_faults"))  # fmt: skip
-    ablations["variant"] = ablations["variant"].str.replace("nearest", "similarity")  # its name in the first study
     book = pd.read_csv(paths.RESULTS / "counts.csv").query("skew == 0.1 and seed == 0")
     counts, levels = book.filter(regex=r"^c\d+$").to_numpy(), book["level"].to_numpy()
     return {

@@ -15,20 +15,18 @@ from hfkd.plots.style import INK, LOOKS, PALE, finish, new, theme
 
 LEVELS = ("small", "medium", "large")
 HEIGHT = .3  # of a client's bar where the levels are 1 apart
-MANY = 30  # with more clients numbers cannot be read
 
 
 @theme()
 def fig_partition(counts: np.ndarray, levels: Sequence[int]) -> Figure:
     """Who holds what: training samples by client and class as a heat, above it each client's sum; clients by level.
-
     Raises: ValueError, if these are no counts, or levels of another number.
 
     >>> fig_partition([[3, 1], [0, 4]], [2, 1]).axes[1].collections[0].get_array().tolist()  # clients 1 and 0
-    [[0.0, 3.0], [4.0, 1.0]]
+    [[0, 3], [4, 1]]
     """
     counts, order, groups = _by_level(counts, levels)
-    few = len(counts) <= MANY
+    few = len(counts) <= 30  # the numbers of more cannot be read
     figure, ((top,), (axes,)) = new(2, 1, 2.1 + .1 * counts.shape[1], height_ratios=[1, 2.2])
     top.bar(np.arange(len(counts)) + .5, counts[order].sum(axis=1), .8, color=LOOKS[0][0])
     cells = pd.DataFrame(counts[order].T, columns=order)
@@ -47,7 +45,6 @@ def fig_partition(counts: np.ndarray, levels: Sequence[int]) -> Figure:
 @theme()
 def fig_assessment(counts: np.ndarray, levels: Sequence[int], personality: float = .25) -> Figure:
     """The four measures of `hfkd.assess` over all pairs as heats, clients by level; personality: eta of the affinity.
-
     Raises: ValueError, as `fig_partition`, or if eta is outside [0, 1].
 
     >>> fig_assessment([[4, 0], [0, 4]], [1, 2]).axes[1].collections[0].get_array().tolist()  # union gain
@@ -80,7 +77,6 @@ def fig_matching(counts: np.ndarray, levels: Sequence[int], edges: np.ndarray) -
 
     A line has the colour of the teacher's most common class. Students stand in the order of their teachers. A number in
     brackets is a client without a teacher below the top level. edges: (N, N) bool [student, teacher].
-
     Raises: ValueError, as `fig_partition`, or if edges have another shape.
 
     >>> figure = fig_matching([[4, 0], [0, 4], [1, 1]], [1, 2, 1], [[0, 1, 0], [0, 0, 0], [0, 0, 0]])
@@ -116,7 +112,6 @@ def fig_matching(counts: np.ndarray, levels: Sequence[int], edges: np.ndarray) -
 @theme()
 def fig_rules(table: pd.DataFrame) -> Figure:
     """Matching rules (the index) side by side, a panel per column: pale are the rows (seeds), dark their means.
-
     Raises: ValueError, if the table is empty.
 
     >>> table = pd.DataFrame({"coverage": [.5, .75, .25]}, ["coverage", "coverage", "none"])

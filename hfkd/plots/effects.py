@@ -24,7 +24,6 @@ def fig_effects(frame: pd.DataFrame, baseline: str, groups: Mapping[str, Mapping
         baseline: a method, whose base configuration is 0.
         groups: heading -> words of the row -> variant of the method, as in `plots.GROUPS`.
         metrics: shares of the rows, such as personality_honest.
-
     Raises: ValueError, if there is no variant, or one without rows in some scene.
     """
     order = {}  # run -> words, from top to bottom; a heading is a row without a run

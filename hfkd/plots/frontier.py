@@ -16,7 +16,7 @@ from hfkd.study import compare
 from hfkd.study.results import PRIMARY
 
 LABELS = 12  # names in all panels together; more cannot be read at the width of a README
-BESIDE = {"HFKD": (11, 2), "HeteroFL": (7, 4), "FedDF": (-6, 6), "Expertise mean": (6, -7), "FedAvg": (-6, 6),
+BESIDE = {"HFKD": (11, 2), "HeteroFL": (7, 4), "FedDF": (-6, 6), "Expertise mean": (6, -9), "FedAvg": (-6, 6),
           "InclusiveFL": (4, -13), "FedMD": (7, 1)}  # where a name stands from its point; left of it if negative
 BYTES = {"HFKD": (-8, 3), "HeteroFL": (8, 6), "FedDF": (8, -6), "Expertise mean": (-7, -5)}
 FAR = 3.0  # quartile distances beyond the middle half: what is farther stands at the edge, an arrow with its numbers
@@ -28,11 +28,9 @@ def fig_frontier(frame: pd.DataFrame, baseline: str = "local") -> Figure:
 
     A point is a method by the better of its losses and readouts on validation data, with its two 95 % intervals; colour
     and marker say what it has to share. Named are this work and the best of each family, at most LABELS in all panels.
-
     Raises: ValueError, if there are no rows, an unknown method, or seeds without a partner in the baseline.
     """
-    words = f"personality, difference to {look(baseline)[0]} (points)"
-    return _methods(frame, baseline, "personality", words, BESIDE)
+    return _methods(frame, baseline, "personality", "personality, difference to {} (points)", BESIDE)
 
 
 @theme()
@@ -49,7 +47,6 @@ def fig_curve(frame: pd.DataFrame, baseline: str = "local", method: str = "hfkd"
     """Both endpoints as differences to the baseline: fixed alphas as a line, rules of weights as points, by scene.
 
     The frame has variants "weighting=fixed,alpha=..." and "weighting=RULE,..." of the method.
-
     Raises: ValueError, if there are no fixed weights of the method, or seeds without a partner in the baseline.
     """
     names = rules(frame, method)
@@ -82,9 +79,9 @@ def _methods(frame: pd.DataFrame, baseline: str, x: str, words: str, offsets: Ma
     if (every := pd.concat(tables)).empty:
         raise ValueError(f"none of {', '.join(runs)} sends anything; a log scale of bytes cannot show it")
     wide = {"xscale": "log", "xlim": (every[x].min() / 2, every[x].max() * 20)} if x == "bytes" else {}
-    figure.axes[0].set(**{"xlim": _view(every, x, 0, .28), "ylim": _view(every, "consistency", 0)} | wide)
-    figure.axes[0].set_ylabel(f"consistency, difference to {look(baseline)[0]} (points)")
-    figure.supxlabel(words, fontsize=8)
+    figure.axes[0].set(**{"xlim": _view(every, x, 0, .28), "ylim": _view(every, "consistency", 0)} | wide,
+                       ylabel=f"consistency, difference to {look(baseline)[0]} (points)")
+    figure.supxlabel(words.format(look(baseline)[0]), fontsize=8)
     for axes, table in zip(figure.axes, tables, strict=True):
         axes.axhline(0, color=INK, linewidth=.6, zorder=1)
         if x == "bytes":
@@ -107,11 +104,11 @@ def _methods(frame: pd.DataFrame, baseline: str, x: str, words: str, offsets: Ma
 
 def _spread(rows: pd.DataFrame, runs: Sequence[str], baseline: str, where: dict) -> pd.DataFrame:
     """A row per run of one scene: each endpoint's difference X, its limits X_low and X_high, bytes of a round."""
+    rows = compare.last(rows).assign(bytes=lambda last: (last["bytes_up"] + last["bytes_down"]) / last["round"])
     table = compare.gains(rows, runs, baseline, PRIMARY, **where).set_index(["run", "metric"])
     table = table[["difference", "low", "high"]].unstack().loc[list(runs)]
     table.columns = [f"{name}_{kind}".removesuffix("_difference") for kind, name in table]
-    last = [compare.last(compare.select(rows, run)) for run in runs]
-    return table.assign(bytes=[((each["bytes_up"] + each["bytes_down"]) / each["round"]).mean() for each in last])
+    return table.assign(bytes=[compare.select(rows, run)["bytes"].mean() for run in runs])
 
 
 def _view(table: pd.DataFrame, name: str, held: float = np.nan, right: float = .06) -> tuple[float, float]:

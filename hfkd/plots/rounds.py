@@ -20,7 +20,6 @@ SECONDS = {"floor": ("arithmetic floor", INK, "|"), "seconds": ("one program for
 @theme()
 def fig_rounds(frame: pd.DataFrame, baseline: str = "local") -> Figure:
     """Both endpoints in points, by scene. In colour: the baseline, and whom `fig_frontier` names; all others are pale.
-
     Raises: ValueError, if there are no rows, or an unknown method.
     """
     rows, runs = better(frame)
@@ -40,7 +39,6 @@ def fig_rounds(frame: pd.DataFrame, baseline: str = "local") -> Figure:
 @theme()
 def fig_alpha(frame: pd.DataFrame, method: str = "hfkd") -> Figure:
     """The weight of soft knowledge, mean over clients: a line per rule of weights (not the fixed ones), by scene.
-
     Raises: ValueError, if the method has no variant "weighting=RULE,...".
     """
     names = {run: words for run, words in rules(frame, method).items() if "=fixed" not in run}

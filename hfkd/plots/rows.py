@@ -1,5 +1,6 @@
 """What summary rows hold, sorted for drawing: a panel per scene, the runs to show, differences seed by seed (ours)."""
 
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 
@@ -16,7 +17,7 @@ OWN = re.compile(r"((hard_loss|readout)=[^,]*(,|$))*")  # variants that are a lo
 CHOICE = "Each method by the better of its losses on validation data."
 FIRST = ("hfkd", "hfkd_nested")  # always named; then the best of each family that shares something
 RULES = {"fixed": "{alpha}", "ramp": "ramp to {alpha} in {ramp_length} rounds", "loss_ratio": "loss ratio",
-         "controller": "own validation loss", "revenue": "own validation loss", "gradient": "gradient cosine"}
+         "controller": "own validation loss", "gradient": "gradient cosine"}  # others by their own names
 PARTITIONS = {"dirichlet": "Dirichlet {skew:g}", "pathological": "two classes each", "natural": "as published"}
 
 
@@ -46,6 +47,7 @@ def better(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
     Controls and ablations (variants with any other setting) are left out; runs are in the order of METHODS.
     """
+    next(scenes(frame))  # no rows, or an unknown method
     rows = frame[frame["variant"].map(lambda variant: bool(OWN.fullmatch(variant)))]
     runs = compare.chosen_runs(rows, over=("hard_loss", "readout"))
     return rows, sorted(runs, key=lambda run: list(METHODS).index(run.partition("[")[0]))
@@ -71,10 +73,12 @@ def rules(frame: pd.DataFrame, method: str) -> dict[str, str]:
 
 
 def by_seed(frame: pd.DataFrame, runs: Sequence[str], baseline: str, metrics: Sequence[str]) -> pd.DataFrame:
-    """Differences to the baseline as `compare.paired` has them: columns scene, run, metric, seed, points."""
-    tables = [compare.paired(rows, run, baseline, metric, **where).rename("points").reset_index()
-              .assign(scene=title, run=run, metric=metric)
-              for title, where, rows in scenes(frame) for run in runs for metric in metrics]
+    """Differences to the baseline as `compare.paired` has them: columns scene, run, metric, points."""
+    tables = []
+    for (title, where, rows), metric in itertools.product(scenes(compare.last(frame)), metrics):
+        found = compare.by_seed(rows, [*runs, baseline], metric, **where)
+        points = found[list(runs)].sub(found[baseline], axis=0).round(9).melt(var_name="run", value_name="points")
+        tables.append(points.assign(scene=title, metric=metric))
     return pd.concat(tables, ignore_index=True)
 
 

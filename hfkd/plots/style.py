@@ -23,7 +23,7 @@ LOOKS = tuple(zip(("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4
 FAMILIES = {  # what the methods share, colour, marker; in the order of all legends
     "ours": ("this work", "#D55E00", "*"), "answers": ("answers on public images", "#0072B2", "o"),
     "within": ("weights within a level", "#009E73", "s"), "nested": ("weights across nested levels", "#B0478A", "D"),
-    "means": ("class means, heads or a small network", "#E69F00", "^"), "alone": ("nothing, alone", "#777777", "X"),
+    "means": ("class means, heads or a small network", "#E69F00", "^"), "alone": ("nothing, alone", "#444444", "X"),
 }  # fmt: skip
 METHODS = {  # name in the rows -> name in the figures, family; in the order of all figures
     "local": ("Local", "alone"), "balanced_local": ("Balanced-Local", "alone"), "hfkd": ("HFKD", "ours"),
@@ -84,8 +84,7 @@ def finish(figure: Figure, entries: Iterable[tuple[str, str, str]] = (), columns
                       markeredgewidth=1.4 * (mark == "|"), label=words) for words, hue, mark in entries]
     if handles:
         figure.legend(handles=handles, loc="outside upper center", ncols=columns, title=note or None)
-    for _ in range(2):  # what ticks are shown depends on the first layout
-        figure.draw_without_rendering()
+    figure.draw_without_rendering()
     figure.set_layout_engine("none")  # so that screen, PDF and PNG agree
     return figure
 
@@ -93,7 +92,6 @@ def finish(figure: Figure, entries: Iterable[tuple[str, str, str]] = (), columns
 @theme()
 def save(figure: Figure, path: str | Path) -> list[Path]:
     """Write path.png (200 dots per inch, 256 colours) and path.pdf; the same figure gives the same bytes.
-
     Raises: ValueError, if the path ends in .png or .pdf.
     """
     path = Path(path)

@@ -61,8 +61,8 @@ def show(only: str | None, device: str, threads: int | None, repeats: int, out: 
     """
     threads, before, found = threads or joblib.cpu_count(), torch.get_num_threads(), []
     state.check_device(configure(device=device, threads=threads))
-    if repeats < 1:
-        raise ValueError(f"repeats is {repeats}; expected an integer >= 1")
+    if repeats < 1 or only not in (None, *WORKS):
+        raise ValueError(f"only is {only!r}, repeats is {repeats}; expected one of {', '.join(WORKS)}, and 1 or more")
     if out is not None:
         if out.suffix != ".json" or out.exists():
             raise ValueError(f"json is {str(out)!a}; expected a new file whose name ends in .json")
@@ -145,31 +145,39 @@ def published(device: str = "cpu", pair: bool = False, batch: int = 32, sizes=SI
                 lambda: engine(slice(None)), lambda: [one(b) for b in range(n)], flops(lambda: one(0, 1)) * sum(steps))
 
 
-def hfkd(device: str = "cpu", levels: str = "mlp", seeds=range(4)) -> Work:
+def hfkd(device: str = "cpu", levels: str = "mlp", seeds=range(4), **smaller) -> Work:
     """A round of HFKD at the size of `lite` in which everybody listens."""
     method, rng, at = METHODS["hfkd"], stream(0, "bench"), np.arange(16_000)
-    config = configured(configure("lite", levels=levels, warmup=0, rounds=1000, device=device), method)
+    config = configured(configure("lite", levels=levels, warmup=0, rounds=1000, device=device, **smaller), method)
     images = rng.integers(0, 256, (len(at), 1, 28, 28), dtype=np.uint8)
     going = rounds(config, method, Dataset("made up", images, at % 10, 10, at >= 14_000, ""), tuple(seeds))
     seen = next(going)  # libraries choose their kernels
+    fed, count = seen.fed, 0
+    for own in fed.cohorts:  # every step of a level costs the same
+        one, two = (flops(partial(one_by_one, seen, config, [(own, 0)], most)) for most in (1, 2))
+        sizes = [len(fed.splits[i // fed.clients].train[i % fed.clients]) for i in own.members.tolist()]
+        count += len(sizes) * (2 * one - two) + (two - one) * sum(-(-size // config.batch) for size in sizes)
     what = f"HFKD, {levels}, batch {config.batch}, {config.clients} clients x {len(seeds)}"
-    alone = partial(one_by_one, seen, config)
-    return Work(what, lambda: next(going), alone, flops(alone))
+    return Work(what, lambda: next(going), partial(one_by_one, seen, config), count)
 
 
-def one_by_one(seen, config) -> None:
-    """What every client does in a round that was seen: speak about the public images, then learn."""
+def one_by_one(seen, config, who=None, most: int | None = None) -> None:
+    """What clients do in a round that was seen: each speaks about the public images, then learns.
+
+    Args:
+        who: pairs of a cohort and a place in it; None: everybody. most: steps of each; None: all.
+    """
     fed, rng = seen.fed, stream(0, "bench")
-    for own, b in ((own, b) for own in fed.cohorts for b in range(len(own.members))):
+    for own, b in who or [(own, b) for own in fed.cohorts for b in range(len(own.members))]:
         z, s = divmod(int(own.members[b]), fed.clients)
         network, mine, public = single(own, b), fed.splits[z].train[s], fed.splits[z].public
         client.speak(network, fed.images[public])
         steps = -(-len(mine) // config.batch)
-        private = [mine[k] for k in training.batches(rng, len(mine), steps, config.batch)]
+        private = training.batches(rng, len(mine), steps, config.batch)[:most]
         heard = training.batches(rng, len(public), steps, config.batch)
         client.train(
             network, torch.optim.SGD(network.parameters(), config.lr, config.momentum),
-            ((fed.images[k], fed.labels[k]) for k in private), fed.prior[own.members[b]],
+            ((fed.images[mine[k]], fed.labels[mine[k]]) for k in private), fed.prior[own.members[b]],
             ((fed.images[public[k]], seen.targets[z, s, k]) for k in heard), float(seen.weight[z, s]),
         )  # fmt: skip
 

@@ -40,10 +40,10 @@ def select(frame: pd.DataFrame, run: str, **scene) -> pd.DataFrame:
     if unknown := sorted(scene.keys() - {*SCENE}):
         raise ValueError(f"unknown condition {unknown[0]!r}; expected some of {', '.join(SCENE)}")
     method, _, variant = run.removesuffix("]").partition("[")
-    keep = (frame["method"] == method) & (frame["variant"] == variant)
+    rows = frame[(frame["method"] == method) & (frame["variant"] == variant)]
     for name, value in scene.items():
-        keep &= np.isclose(frame[name], value, rtol=1e-9) if name == "skew" else frame[name] == value
-    rows, where = frame[keep], "".join(f", {name} {value}" for name, value in scene.items())
+        rows = rows[np.isclose(rows[name], value, rtol=1e-9) if name == "skew" else rows[name] == value]
+    where = "".join(f", {name} {value}" for name, value in scene.items())
     if rows.empty:
         raise ValueError(f"no rows of {run}{where}; the file has {', '.join(runs(frame)) or 'none'}")
     for name in SCENE:
@@ -52,25 +52,34 @@ def select(frame: pd.DataFrame, run: str, **scene) -> pd.DataFrame:
     return rows
 
 
-def values(frame: pd.DataFrame, run: str, metric: str, **scene) -> pd.Series:
-    """`metric` of one run at its last round, by seed: accuracies and shares in points, all else in its own unit.
+def by_seed(frame: pd.DataFrame, names: Sequence[str], metric: str, **scene) -> pd.DataFrame:
+    """`metric` of some runs of one scene at their last round, a row per seed, a column per run.
 
-    Raises ValueError for an unknown metric, a missing value, or what `select` raises.
+    Accuracies and shares in points, all else in its own unit. Raises ValueError for an unknown metric, runs of two scenes
+    or without rows, seeds that some of the runs lack, or a missing value.
     """
     if metric not in METRICS:
         raise ValueError(f"metric is {metric!r}; expected one of {', '.join(METRICS)}")
-    rows = select(frame, run, **scene)
-    rows = rows[rows["round"] == rows.groupby("seed")["round"].transform("max")]  # as `last`, of one run
-    found = rows.set_index("seed")[metric].sort_index()
-    if found.isna().any():
-        raise ValueError(f"{metric} of {run} is missing for seed {found.index[found.isna()][0]}")
+    parts = {name: last(select(frame, name, **scene)) for name in dict.fromkeys(names)}
+    ran = {name: tuple(part.iloc[0][SCENE]) for name, part in parts.items()}
+    if len(set(ran.values())) > 1:
+        raise ValueError(f"runs have several scenes, {ran}; expected one scene for all")
+    found = pd.DataFrame({name: part.set_index("seed")[metric] for name, part in parts.items()}).sort_index()
+    for name, part in parts.items():
+        if alone := sorted({*found.index} - {*part["seed"]}):
+            raise ValueError(f"seeds {alone} have no partner in {name}; run all with the same seeds")
+        if found[name].isna().any():
+            raise ValueError(f"{metric} of {name} is missing for seed {found.index[found[name].isna()][0]}")
     return found * 100 if metric in POINTS else found
 
 
-def paired(frame: pd.DataFrame, run: str, baseline: str, metric: str, **scene) -> pd.Series:
-    """Differences run - baseline in one scene, one per seed, as `values` has them.
+def values(frame: pd.DataFrame, run: str, metric: str, **scene) -> pd.Series:
+    """`metric` of one run by seed, as `by_seed` has it."""
+    return by_seed(frame, [run], metric, **scene)[run]
 
-    Raises ValueError for two scenes, seeds that only one of the two has, or what `values` raises.
+
+def paired(frame: pd.DataFrame, run: str, baseline: str, metric: str, **scene) -> pd.Series:
+    """Differences run - baseline in one scene, one per seed, as `by_seed` has them.
 
     >>> row = {"dataset": "d", "public": "same", "partition": "p", "skew": .1, "variant": "", "round": 5}
     >>> frame = pd.DataFrame([row | {"method": m, "seed": s, "personality": p}
@@ -78,14 +87,8 @@ def paired(frame: pd.DataFrame, run: str, baseline: str, metric: str, **scene) -
     >>> paired(frame, "hfkd", "local", "personality").tolist()
     [25.0, 20.0]
     """
-    rows = {name: select(frame, name, **scene) for name in (run, baseline)}
-    ran = {name: tuple(part.iloc[0][SCENE]) for name, part in rows.items()}
-    if ran[run] != ran[baseline]:
-        raise ValueError(f"{run} ran in {ran[run]} and {baseline} in {ran[baseline]}; expected one scene for both")
-    ours, theirs = (values(rows[name], name, metric) for name in (run, baseline))
-    if alone := sorted(set(ours.index) ^ set(theirs.index)):
-        raise ValueError(f"seeds {alone} of {run} and {baseline} have no partner; run both with the same seeds")
-    return (ours - theirs).round(9)  # noise of the last bit must not break a tie
+    found = by_seed(frame, [run, baseline], metric, **scene)
+    return (found[run] - found[baseline]).round(9)  # noise of the last bit must not break a tie
 
 
 def gains(frame: pd.DataFrame, names: Sequence[str], baseline: str, metrics: Sequence[str] = tuple(PRIMARY),
@@ -94,8 +97,9 @@ def gains(frame: pd.DataFrame, names: Sequence[str], baseline: str, metrics: Seq
 
     Columns: run, metric, seeds, difference, low, high (95 %), p_holm (Wilcoxon, Holm over the whole table).
     """
+    tables = {metric: by_seed(frame, [*names, baseline], metric, **scene) for metric in metrics}
     pairs = list(itertools.product(names, metrics))
-    samples = [paired(frame, run, baseline, metric, **scene) for run, metric in pairs]
+    samples = [(tables[metric][run] - tables[metric][baseline]).round(9) for run, metric in pairs]
     rows = [(*pair, found.n, *found[:3]) for pair, found in zip(pairs, map(interval, samples))]
     table = pd.DataFrame(rows, columns=["run", "metric", "seeds", "difference", "low", "high"])
     return table.assign(p_holm=holm([wilcoxon(sample) for sample in samples]))

@@ -6,11 +6,13 @@ from dataclasses import asdict
 from pathlib import Path
 
 import joblib
+import numpy as np
 import pandas as pd
 import torch
 
-from hfkd import paths
+from hfkd import data, paths
 from hfkd.config import Config, check_seeds, configure, parse_seeds, seeds_of
+from hfkd.engine import state
 from hfkd.methods import METHODS
 from hfkd.study import jobs as work
 from hfkd.study import results
@@ -47,6 +49,22 @@ def ledger(name: str, profile: str = "committed") -> pd.DataFrame:
     """The ledger of a grid that keeps one: of all edges of a kind in a period the number, mean revenue and weight."""
     folder = paths.RESULTS if profile == "committed" else paths.RUNS / profile
     return work.read(folder / f"{_grid(name).name}.ledger.csv")
+
+
+def holdings(profile: str = "committed", seed: int = 0, skew: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
+    """Who holds what in one split of a profile: label counts of the training images (N, C), and levels (N,).
+
+    Raises ValueError for a split that the committed counts do not have, or what `data.split` refuses.
+    """
+    if profile != "committed":
+        config = configure(profile, skew=skew)
+        own = state.split_of(config, data.load(config.dataset), seed)
+        return own.counts, own.levels
+    table = pd.read_csv(paths.RESULTS / "counts.csv")
+    table = table[(table["skew"] == skew) & (table["seed"] == seed)]
+    if table.empty:
+        raise ValueError(f"seed {seed}, skew {skew:g} is not among the committed splits; expected seeds 0-9, .1 or .5")
+    return table.filter(regex=r"^c\d").to_numpy(), table["level"].to_numpy()
 
 
 def run_grid(name, profile="smoke", seeds=None, out=None, jobs=None, fresh=False, **overrides) -> pd.DataFrame:

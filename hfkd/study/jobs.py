@@ -6,8 +6,10 @@ is done, a kill costs the cells in flight, and the same command gives the same r
 
 import hashlib
 import json
+import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -77,7 +79,7 @@ def finished(jobs: list[Job], workers: int) -> Iterator[Exception | None]:
             for job in jobs:
                 yield _done(job, lambda *_: tick(1))[1]
             return
-        pool = joblib.Parallel(min(workers, len(jobs)), return_as="generator_unordered", batch_size=1)
+        pool = joblib.Parallel(min(workers, len(jobs)), return_as="generator_unordered", batch_size=1, max_nbytes=None)
         try:
             for rounds, error in pool(map(joblib.delayed(_elsewhere), jobs)):
                 tick(rounds)
@@ -113,9 +115,21 @@ def _done(job: Job, report=None) -> tuple[int, Exception | None]:
 
 
 def _elsewhere(job: Job) -> tuple[int, Exception | None]:
-    """`_done` in a process of its own, which leaves Ctrl-C to the one that started it."""
+    """`_done` in a process of its own, which leaves Ctrl-C to the one that started it, and ends with that one."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _follow()
     return _done(job)
+
+
+@lru_cache
+def _follow() -> None:
+    """From now on, end this process when the one that started it has ended; else it would stay for minutes."""
+    def watch(parent):
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    threading.Thread(target=watch, args=(os.getppid(),), daemon=True).start()
 
 
 @lru_cache(2)

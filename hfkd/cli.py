@@ -1,0 +1,218 @@
+"""The command `hfkd`: what the notebooks do, without Jupyter. What a command needs is imported when it runs."""
+
+import argparse
+import signal
+import sys
+from contextlib import suppress
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+
+from hfkd import __version__, config, paths
+
+EXAMPLES = """examples, with what they cost on 2 cores:
+  hfkd verify                                      one verdict per claim, from the committed results: seconds
+  hfkd reproduce                                   all notebooks on the committed results: 2 minutes
+  hfkd reproduce --profile smoke                   all notebooks, every cell run anew on the digits: 5 minutes
+  hfkd run --method fedmd --seeds 0-2 --out x.csv  one method on the digits: seconds
+  hfkd run --profile lite --dataset fashion_mnist  the same at the size of the claims: 1 minute
+  hfkd grid 40 --profile lite --seeds 0-4          a whole grid at that size: half an hour; what is done is kept
+  hfkd grid 40 --profile lite --set levels=cnn --out cnn.csv
+  hfkd fetch fashion_mnist                         download once, through OpenML
+  hfkd list methods                                also datasets, partitions, rules, weightings, grids, settings, ..."""
+
+LISTS = {
+    "methods": lambda: {name: method.summary for name, method in _of("methods").METHODS.items()},
+    "datasets": lambda: _of("data").NAMES,
+    "partitions": lambda: _of("data").PARTITIONS,
+    "rules": lambda: _of("matching").RULES,
+    "weightings": lambda: _of("weighting").RULES,
+    "profiles": lambda: {name: about for name, (_, _, about) in config.PROFILES.items()},
+    "grids": lambda: {key: f"{grid.name}: {grid.about}" for key, grid in _of("study.grids").GRIDS.items()},
+    "claims": lambda: {claim.id: claim.statement for claim in _of("study.claims").read()},
+    "settings": config.settings,
+}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Returns 0: done and saved; 1: a claim fails, or a document is stale; 2: bad input; 130: stopped by hand."""
+    with suppress(ValueError):  # not in a thread
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # what schedulers send is answered like Ctrl-C
+    try:
+        options = _parser().parse_args(arguments)
+        return options.act(options) or 0
+    except (ValueError, OSError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch has no class of its own for it
+            raise
+        say(f"hfkd: {' '.join(str(error).split()) or type(error).__name__}", "stderr")
+        return 2
+    except KeyboardInterrupt:
+        say(f"\nhfkd: stopped; what is done is kept, and the same command goes on from there", "stderr")
+        return 130
+
+
+def say(text: str, stream: str = "stdout") -> None:
+    """Print a line. That nobody listens any more (a closed pipe, a full disk) must end no work."""
+    try:
+        print(text, file=getattr(sys, stream), flush=True)
+    except (OSError, ValueError):
+        setattr(sys, stream, None)  # print says nothing from here on, and nothing is flushed at the end
+
+
+def _experiment(options):
+    """`hfkd run` and `hfkd grid`: rows, and the means of the last round."""
+    from hfkd.study import compare, experiments, results
+
+    given = config.parse_set(options.set)
+    named = {name: value for name in ("method", "dataset") if (value := getattr(options, name, None)) is not None}
+    if strange := (named.keys() & given.keys()) | (given.keys() - config.settings().keys()):
+        raise ValueError(f"--set {min(strange)} is no setting, or has an option of its own; see `hfkd list settings`")
+    how = {name: getattr(options, name) for name in ("profile", "out", "jobs", "fresh")} | given | named
+    seeds = None if options.seeds is None else config.parse_seeds(options.seeds)
+    run = partial(experiments.run_grid, options.name) if "name" in options else experiments.run_one
+    frame = run(seeds=seeds, **how)
+    groups = compare.last(frame).groupby(results.KEY[:6], sort=False)
+    say((100 * groups[[*results.PRIMARY, "worst20", "below_local"]].mean()).round(2).to_string())
+    if "name" in options and options.name.startswith("tuning"):
+        say(f"\nchosen on validation data:\n{compare.chosen(frame).to_string()}")
+    say(f"means over seeds at the last round, in points; rows in {frame.attrs['path']}")
+
+
+def _list(options):
+    """`hfkd list`."""
+    lines = LISTS[options.what]()
+    width = max(map(len, lines), default=0)
+    say("\n".join(f"{name:{width}}  {about}" for name, about in lines.items()))
+
+
+def _reproduce(options):
+    """`hfkd reproduce`: everything is checked before the first notebook runs."""
+    from hfkd import data, notebooks
+    from hfkd.engine.state import check_device
+    from hfkd.study import claims
+
+    settings, folder = config.configure(options.profile), paths.RUNS / options.profile
+    if wrong := [text for text in options.p if "=" not in text or text.startswith("profile=")]:
+        raise ValueError(f"-p is {wrong[0]!r}; expected name=value, and --profile for the profile")
+    given = {"profile": options.profile} | dict(text.split("=", 1) for text in options.p)
+    plan = notebooks.plan(notebooks.chosen(options.only), given)
+    if options.profile != "committed":
+        check_device(settings)
+        data.load(settings.dataset)
+    for at, (book, values) in enumerate(plan.items(), 1):
+        seconds = notebooks.execute(book, folder / book.name, values)
+        say(f"[{at}/{len(plan)}] {book.stem}: {seconds:.0f} s, see {folder / book.name}")
+    own = options.profile == "lite"  # the size of the claims; others are no evidence
+    say("\n".join(claims.closing_lines(claims.verdicts(folder if own else paths.RESULTS))))
+
+
+def _fetch(options):
+    """`hfkd fetch`."""
+    say(str(_of("data").fetch(options.name)))
+
+
+def _bench(options):
+    """`hfkd bench`."""
+    _of("study.bench").show(options.only, options.device, options.threads, options.repeats, options.json, say)
+
+
+def _refresh(options):
+    """`hfkd refresh`."""
+    from hfkd import notebooks
+
+    for book in notebooks.chosen(options.only):
+        say(f"{book.stem}: {notebooks.refresh(book):.0f} s")
+
+
+def _render(options):
+    """`hfkd render`: what is derived from the committed results."""
+    from hfkd.study import claims
+
+    document = paths.ROOT / "REPRODUCE.md"
+    now = document.read_text("utf-8")
+    text = claims.rendered(now)
+    if options.check:
+        if text != now:
+            say(f"hfkd: the tables of {document.name} are stale; `hfkd render` writes them anew", "stderr")
+        return int(text != now)
+    from hfkd import plots
+
+    say(str(paths.write(document, text)))
+    for name, figure in plots.committed().items():
+        say("\n".join(map(str, plots.save(figure, paths.FIGURES / f"fig{name}"))))
+
+
+def _verify(options):
+    """`hfkd verify`."""
+    from hfkd.study import claims
+
+    if not options.results.is_dir():
+        raise ValueError(f"results is {options.results}; expected a folder with result files, such as data/results")
+    found = claims.verdicts(options.results)
+    say("\n".join(verdict.line for verdict in found))
+    return int(not all(verdict.holds for verdict in found))
+
+
+def _of(module: str):
+    """A module when it is needed: `--help` should not wait for torch."""
+    return import_module(f"hfkd.{module}")
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, but what it refuses is one sentence, like everything else that is refused."""
+
+    def error(self, message):
+        raise ValueError(f"{message}; see `{self.prog} --help`")
+
+
+def _parser():
+    """All commands, from COMMANDS."""
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(prog="hfkd", description=__doc__.partition(". ")[0], epilog=EXAMPLES, formatter_class=layout)
+    parser.add_argument("--version", action="version", version=f"hfkd {__version__}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    for name, (act, about, options) in COMMANDS.items():
+        command = commands.add_parser(name, help=about, description=about)
+        command.set_defaults(act=act)
+        for option, words, more in options:
+            command.add_argument(option, help=words, **more)
+    return parser
+
+
+PAIRS = {"action": "append", "default": [], "metavar": "NAME=VALUE"}
+ONLY = ("--only", "numbers of notebooks, such as 40 or 10,40 (default: all)", {})
+EXPERIMENT = [
+    ("--profile", "smoke, lite or paper (default: smoke)", {"default": "smoke"}),
+    ("--seeds", "such as 0-4 or 0,3,7-9 (default: the profile's)", {}),
+    ("--out", "the CSV of the summary (default: under runs/PROFILE/)", {"type": Path}),
+    ("--set", "any of `hfkd list settings`", PAIRS),
+    ("--jobs", "cells at once (default: as many as there are processors)", {"type": int}),
+    ("--fresh", "run anew what is there", {"action": "store_true"}),
+]
+COMMANDS = {
+    "run": (_experiment, "run one method; its summary goes to a CSV, a record beside it", [
+        ("--method", "see `hfkd list methods` (default: hfkd)", {}),
+        ("--dataset", "see `hfkd list datasets`, or a path to an npz (default: the profile's)", {}), *EXPERIMENT]),
+    "grid": (_experiment, "run what is missing of a grid, cells side by side", [
+        ("name", "see `hfkd list grids`", {}), *EXPERIMENT]),
+    "list": (_list, "what there is, a line each", [("what", "one of these", {"choices": sorted(LISTS)})]),
+    "fetch": (_fetch, "download a data set into the data folder", [("name", "see `hfkd list datasets`", {})]),
+    "reproduce": (_reproduce, "run the notebooks into runs/PROFILE/, then say what the claims say", [
+        ("--profile", "committed (reads data/results; the default), smoke, lite or paper", {"default": "committed"}),
+        ONLY, ("-p", "a parameter of the notebooks that have it", PAIRS)]),
+    "refresh": (_refresh, "run the committed notebooks in place, byte-stable", [ONLY]),
+    "render": (_render, "write the tables of REPRODUCE.md and figures/ from the committed results", [
+        ("--check", "write nothing; exit 1 if the tables are stale", {"action": "store_true"})]),
+    "verify": (_verify, "one verdict per claim; exit 1 if one does not hold", [
+        ("--results", "folder of result files (default: data/results)", {"type": Path, "default": paths.RESULTS})]),
+    "bench": (_bench, "time rounds beside their arithmetic, and beside one client after the other", [
+        ("--only", "fml, fedavg, hfkd or hfkd_cnn (default: all, 2 minutes)", {}),
+        ("--json", "write the figures there as well, for programs", {"type": Path, "metavar": "FILE"}),
+        ("--device", "cpu or cuda (default: cpu)", {"default": "cpu"}),
+        ("--threads", "CPU threads (default: as many as there are processors)", {"type": int}),
+        ("--repeats", "timed rounds, of which the best counts (default: 1)", {"type": int, "default": 1})]),
+}  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

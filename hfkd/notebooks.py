@@ -1,0 +1,173 @@
+"""Notebooks: run a copy with other parameters, renew the committed outputs (ours).
+
+The only module that imports papermill and nbformat, inside its functions: the rest of hfkd runs without Jupyter.
+Notebooks run in the repository's folder, by this interpreter, one at a time: kernels that start at once race for ports.
+"""
+
+import ast
+import logging
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from hfkd import paths
+
+KINDS = {"bool": bool, "int": int, "float": float, "str": str}
+METADATA = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"}}  # fmt: skip
+
+
+def chosen(only: str | None) -> list[Path]:
+    """The notebooks, or those whose numbers are named ("10,40"). Raises ValueError for a number that none has."""
+    every = {book.name[:2]: book for book in sorted(paths.NOTEBOOKS.glob("[0-9]*.ipynb"))}
+    wanted = [*every] if only is None else only.split(",")
+    if unknown := [number for number in wanted if number not in every]:
+        raise ValueError(f"--only names notebook {unknown[0]!r}; expected one of {', '.join(every)}")
+    return [every[number] for number in sorted({*wanted})]
+
+
+def plan(books: Sequence[Path], given: Mapping[str, str]) -> dict[Path, dict]:
+    """Notebook -> those of the given parameters that it has, all checked.
+
+    Raises:
+        ValueError: a name that no notebook has, or what `checked` refuses.
+    """
+    names = {book: parameters(book).keys() for book in books}
+    known = set().union(*names.values())
+    if unknown := given.keys() - known - {"profile"}:
+        raise ValueError(f"parameter {min(unknown)!r} is in no notebook that runs; expected one of {sorted(known)}")
+    return {book: checked(book, {name: v for name, v in given.items() if name in names[book]}) for book in books}
+
+
+def parameters(path: Path) -> dict[str, dict]:
+    """The parameters of a notebook as papermill reads them: name -> inferred_type_name, default, help.
+
+    Raises:
+        FileNotFoundError: no such notebook. ValueError: another file.
+    """
+    import papermill
+
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"there is no notebook {path}")
+    try:
+        return papermill.inspect_notebook(str(path))
+    except Exception as error:  # whatever a file that is no notebook makes papermill raise
+        raise ValueError(f"{Path(path).name} is no notebook ({type(error).__name__}); expected .ipynb") from error
+
+
+def checked(path: Path, given: Mapping[str, object]) -> dict[str, object]:
+    """Parameter values in the types of the notebook; text is read as a literal: papermill only warns, or passes text.
+
+    Raises:
+        ValueError: a name that the notebook does not have, or a value of another type.
+    """
+    known, values = parameters(path), {}
+    for name, value in given.items():
+        if name not in known:
+            raise ValueError(f"{Path(path).name} has no parameter {name!r}; it has {', '.join(known) or 'none'}")
+        kind = known[name]["inferred_type_name"]
+        try:
+            values[name] = _fitted(value, kind)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # all that a literal may raise
+            usual = f"{kind}, such as {known[name]['default']}"
+            raise ValueError(f"{Path(path).name}: {name} is {value!r}; expected {usual}") from None
+    return values
+
+
+def execute(path: Path, out: Path, given: Mapping[str, object] | None = None) -> float:
+    """Run a copy of a notebook with papermill; returns the seconds that it took.
+
+    Args:
+        out: the executed copy; while it runs, and when it fails, `<name>.partial.ipynb` beside it.
+        given: as for `checked`.
+
+    Raises:
+        ValueError: a wrong parameter (nothing is written), or a notebook that fails: names it, the cell and the error.
+    """
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    values, start = checked(path, given or {}), time.monotonic()
+    partial = out.with_name(f"{out.stem}.partial.ipynb")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with _clean_environment():
+            papermill.execute_notebook(
+                path, partial, values, cwd=paths.ROOT, kernel_manager_class=_own_kernel(), coalesce_streams=True,
+                kernel_name="python3", language="python", progress_bar=False, log_output=False,
+            )  # fmt: skip
+    except PapermillExecutionError as error:
+        said = " ".join(error.evalue.split()) or "no message"
+        where = f"in cell [{error.exec_count}] with {error.ename}: {said}"
+        raise ValueError(f"{path.name} failed {where}; see {partial}") from None
+    except RuntimeError as error:  # the kernel did not start, or died
+        raise ValueError(f"{path.name}: {error}; see {partial}") from None
+    os.replace(partial, out)
+    return time.monotonic() - start
+
+
+def refresh(path: Path) -> float:
+    """Run a notebook in place with its own defaults; returns the seconds that it took.
+
+    A second refresh changes no byte: metadata are cut to kernel, language and tags, and cells are numbered. A notebook
+    that fails (ValueError) is left as it was.
+    """
+    import nbformat
+
+    with tempfile.TemporaryDirectory() as folder:
+        seconds = execute(path, Path(folder, path.name))
+        book = nbformat.v4.upgrade(nbformat.read(Path(folder, path.name), as_version=4))
+    book.update(nbformat=4, nbformat_minor=5, metadata=METADATA)
+    for number, cell in enumerate(book["cells"], start=1):
+        tags = cell["metadata"].get("tags")
+        cell.update(id=f"cell-{number:02d}", metadata={"tags": tags} if tags else {})
+    paths.write(path, nbformat.writes(book).rstrip("\n") + "\n")
+    return seconds
+
+
+@contextmanager
+def _clean_environment() -> Iterator[None]:
+    """What a kernel inherits: nothing of a user's own start-up files and styles, and no warnings of the debugger."""
+    import matplotlib.font_manager  # builds the font cache here: the message about it stays out of outputs
+
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ.pop("PYTHONWARNINGS", None)
+        os.environ |= {"IPYTHONDIR": folder, "MATPLOTLIBRC": str(Path(matplotlib.get_data_path(), "matplotlibrc")),
+                       "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+                       "PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # fmt: skip
+        try:
+            yield
+        except KeyboardInterrupt:
+            logging.getLogger("asyncio").disabled = True  # it would tell at length of the task that is dropped
+            raise
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+def _own_kernel() -> type:
+    """A kernel manager that starts this very interpreter, whatever kernels named python3 a user has installed."""
+    from jupyter_client import AsyncKernelManager
+    from jupyter_client.kernelspec import KernelSpecManager
+
+    class OwnKernel(AsyncKernelManager):
+        kernel_spec_manager = KernelSpecManager(kernel_dirs=[])
+        transport_encryption = "auto"  # else newer kernels warn on stderr
+
+    return OwnKernel
+
+
+def _fitted(value: object, kind: str) -> object:
+    """The value if it is of the type (an int also serves as a float), text read as a literal; ValueError if not."""
+    if isinstance(value, str) and kind != "str":
+        value = ast.literal_eval({"true": "True", "false": "False"}.get(value.strip(), value.strip()))
+    if kind.startswith("list") and isinstance(value, list):
+        return [_fitted(item, kind[5:-1] or "str") for item in value]
+    value = float(value) if kind == "float" and type(value) is int else value
+    if type(value) is not KINDS.get(kind):
+        raise ValueError
+    return value

@@ -1,0 +1,296 @@
+"""RQ1 matching: against the rule written down plainly and brute force, then limits and invariants, then bad input."""
+
+from itertools import combinations, product
+
+import numpy as np
+import pytest
+from scipy.optimize import linear_sum_assignment
+from scipy.special import entr
+
+from hfkd import assess
+from hfkd.assess import affinity, coverage, distributions, similarity, union_gain
+from hfkd.matching import RULES, Paths, admissible, describe, group, group_value, match
+
+SEEDS = range(6)
+KINDS = ("skewed", "few values", "permuted", "copies", "two classes")
+LIMITS = [{}, {"fan_in": 1}, {"fan_out": 2}, {"fan_out": 3, "fan_in": 2, "max_gap": 2}, {"links": 0.5, "fan_out": 2},
+          {"max_gap": 2, "links": 0.7}]
+SINGLE = {"similarity": lambda n: similarity(distributions(n)), "uniformity": union_gain,
+          "complementarity": lambda n: coverage(distributions(n))}
+# the example of Fed-CBS (Zhang et al. 2023): client 0 is the student, the others stand one level above
+FED_CBS = np.array([[5, 5, 5, 5, 5, 5], [6, 6, 6, 6, 6, 0], [0, 0, 0, 10, 10, 10], [10, 10, 10, 0, 0, 0]])
+
+
+def federation(kind, seed, n_clients=14, n_classes=8, links=None, **limits):
+    """Counts that tie in several ways, one client possibly without samples; levels 1 to 3."""
+    rng = np.random.default_rng(seed)
+    row = rng.multinomial(60, rng.dirichlet(np.full(n_classes, 0.4)))
+    counts = {
+        "skewed": lambda: rng.multinomial(200, rng.dirichlet(np.full(n_classes, 0.3), size=n_clients)),
+        "few values": lambda: rng.integers(0, 3, (n_clients, n_classes)) * 5,
+        "permuted": lambda: np.array([rng.permutation(row) for _ in range(n_clients)]),
+        "copies": lambda: rng.multinomial(60, np.full(n_classes, 1 / n_classes), size=3)[rng.integers(0, 3, n_clients)],
+        "two classes": lambda: np.array([rng.permutation([40, 60] + [0] * (n_classes - 2)) for _ in range(n_clients)]),
+    }[kind]()
+    counts[rng.integers(n_clients)] *= rng.integers(2) if kind != "skewed" else 1
+    levels = np.r_[[1, 2, 3], rng.choice([1, 2, 3], n_clients - 3, p=[0.5, 0.3, 0.2])]
+    mask = None if links is None else rng.random((n_clients, n_clients)) < links
+    return counts, Paths(levels, links=mask, **limits)
+
+
+def two_levels(seed, n_students, n_teachers, n_classes=6, **limits):
+    """Students 0.. of level 1, then teachers of level 2, every pair admissible unless limited."""
+    p = np.random.default_rng(seed).dirichlet(np.full(n_classes, 0.3), size=n_students + n_teachers)
+    return np.random.default_rng(seed).multinomial(100, p), Paths([1] * n_students + [2] * n_teachers, **limits)
+
+
+def plain_value(n, s, g, eta):
+    """Objective and 1e-6 of the trend of one group, by scipy's entropy."""
+    own, *others = (row / row.sum() if row.any() else np.full(len(row), 1 / len(row)) for row in n[[s, *g]])
+    jensen = [entr((own + q) / 2).sum() - (entr(own).sum() + entr(q).sum()) / 2 for q in others]
+    covered = np.minimum(1, n.shape[1] * np.max([own, *others], axis=0)).mean()
+    pooled = n[[s, *g]].sum(axis=0)
+    trend = entr(pooled / pooled.sum()).sum() / np.log(n.shape[1]) if pooled.any() else 1
+    return eta * (1 - np.mean(jensen) / np.log(2) if g else 0) + (1 - eta) * covered, 1e-6 * trend
+
+
+def plain_gain(n, s, g, others, eta):
+    """What student s wins by the group g in place of `others`, rounded."""
+    return round(float(np.sum(plain_value(n, s, g, eta)) - np.sum(plain_value(n, s, others, eta))), 12)
+
+
+def plain_rule(n, paths, eta, students=None):
+    """The rule "coverage", group by group: rounds of one assignment over all students, then one pass of swaps."""
+    count, allowed = len(n), admissible(paths)
+    students = range(count) if students is None else students
+    groups = {s: [] for s in students}
+    early = 1 - np.arange(count) / count
+
+    def left(t):
+        return (np.inf if paths.fan_out is None else paths.fan_out) - sum(t in g for g in groups.values())
+
+    def best(s):
+        swaps = [(plain_gain(n, s, [t for t in groups[s] if t != old] + [new], groups[s], eta), -old, -new)
+                 for old in groups[s] for new in np.flatnonzero(allowed[s]) if new not in groups[s] and left(new) > 0]
+        return max(swaps, default=(-np.inf, 0, 0))
+
+    for _ in range(min(paths.fan_in, count)):
+        free = {s: [t for t in np.flatnonzero(allowed[s]) if t not in groups[s] and left(t) > 0] for s in students}
+        gains = {s: {t: plain_gain(n, s, [*groups[s], t], groups[s], eta) for t in free[s]}
+                 for s in students if free[s]}
+        if paths.fan_out is None:
+            chosen = {s: max(gain, key=gain.get) for s, gain in gains.items()}
+        elif gains:
+            rows, columns = list(gains), [t for t in range(count) for _ in range(int(left(t)))]
+            value = [[gains[s][t] + 1e-10 * early[s] * early[t] if t in gains[s] else -4 * count for t in columns]
+                     for s in rows]
+            pairs = zip(*linear_sum_assignment(value, maximize=True), strict=True)
+            chosen = {rows[i]: columns[j] for i, j in pairs if columns[j] in gains[rows[i]]}
+        for s, t in chosen.items() if gains else ():
+            groups[s].append(t)
+    for s in sorted(students, key=lambda s: -best(s)[0]):
+        gain, old, new = best(s)
+        if gain > 0:
+            groups[s] = [t for t in groups[s] if t != -old] + [-new]
+    return {s: sorted(g) for s, g in groups.items()}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("limits", LIMITS, ids=str)
+def test_coverage_is_the_plain_rule(kind, limits):
+    for seed in SEEDS:
+        counts, paths = federation(kind, seed, 9, 5, **{"fan_in": 3} | limits)
+        eta = (0.25, 0.0, 1.0)[seed % 3]
+        found = match(counts, paths, personality=eta)
+        assert {s: np.flatnonzero(row).tolist() for s, row in enumerate(found.edges)} == plain_rule(counts, paths, eta)
+        value = [plain_value(counts, s, list(np.flatnonzero(row)), eta)[0] for s, row in enumerate(found.edges)]
+        np.testing.assert_allclose(group_value(counts, found.edges, eta), value, rtol=0, atol=1e-12)
+        if admissible(paths).any():
+            assert found.score == pytest.approx(np.mean(np.array(value)[admissible(paths).any(axis=1)]), abs=1e-12)
+
+
+def test_a_large_federation_is_the_plain_rule_student_by_student_whatever_the_blocks(monkeypatch):
+    rng = np.random.default_rng(0)
+    counts = rng.multinomial(200, rng.dirichlet([0.1] * 20, size=1500))
+    paths = Paths(rng.choice([1, 2, 3], 1500, p=[0.5, 0.47, 0.03]), fan_in=3)
+    edges = match(counts, paths).edges
+    some = [int(s) for s in np.flatnonzero(paths.levels == 2)[::90]]
+    assert {s: np.flatnonzero(edges[s]).tolist() for s in some} == plain_rule(counts, paths, 0.25, some)
+    monkeypatch.setattr(assess, "_BLOCK", 1000)
+    np.testing.assert_array_equal(match(counts, paths).edges, edges)
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("fan_out", [1, 2, None])
+def test_assignment_is_brute_force(seed, fan_out):
+    rng = np.random.default_rng(seed)
+    n_students, n = (k := int(rng.integers(1, 5))), k + int(rng.integers(1, 4))
+    counts, _ = two_levels(seed, n_students, n - n_students)
+    links = rng.random((n, n)) < 0.8
+    fit, best = affinity(counts), (0, 0.0)
+    choices = [[None] + [t for t in range(n_students, n) if links[s, t]] for s in range(n_students)]
+    for teachers in product(*choices):  # most students first, then the largest total
+        edges = [(s, t) for s, t in enumerate(teachers) if t is not None]
+        if all(teachers.count(t) <= (fan_out or n) for t in range(n)):
+            best = max(best, (len(edges), sum(fit[e] for e in edges)))
+    found = match(counts, Paths([1] * n_students + [2] * (n - n_students), links=links, fan_out=fan_out), "assignment")
+    assert (found.edges.sum(), fit[found.edges].sum()) == pytest.approx(best, abs=1e-8)
+
+
+@pytest.mark.parametrize("rule", SINGLE)
+@pytest.mark.parametrize("kind", KINDS)
+def test_single_criteria_are_the_fan_in_teachers_of_largest_value_ties_by_id(rule, kind):
+    for seed in SEEDS:
+        counts, paths = federation(kind, seed, fan_in=3, max_gap=2)
+        score, allowed = SINGLE[rule](counts).round(12), admissible(paths)
+        for s, row in enumerate(match(counts, paths, rule).edges):
+            ranked = sorted(np.flatnonzero(allowed[s]), key=lambda t: (-score[s, t], t))
+            assert np.flatnonzero(row).tolist() == sorted(ranked[:3])
+
+
+def test_fed_cbs_uniform_triple_is_reached_by_the_swap_pass_only():
+    # The student is uniform, so every class is covered and only the trend to uniformity decides. Greedy takes client 1
+    # (union 11,11,11,11,11,5), then 2 or 3, and ends at {0,1,2}; swapping 1 for 3 gives 15 of each class: {0,2,3}.
+    first = match(FED_CBS, Paths([1, 2, 2, 2], fan_in=1), personality=0).edges[0]
+    assert np.flatnonzero(first).tolist() == [1]
+    assert np.flatnonzero(match(FED_CBS, Paths([1, 2, 2, 2], fan_in=2), personality=0).edges[0]).tolist() == [2, 3]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_coverage_keeps_the_greedy_bound_of_the_exact_optimum(seed):
+    # Nemhauser, Wolsey and Fisher 1978: greedy on a monotone submodular set function keeps (1 - 1/e) of the best gain
+    counts, paths = two_levels(seed, 3, 6, n_classes=10, fan_in=3)
+    edges = match(counts, paths, personality=0).edges
+    for s in range(3):
+        def value(g, s=s):
+            return plain_value(counts, s, list(g), 0)[0]
+
+        best = max(value(g) for g in combinations(range(3, 9), 3))
+        assert value(np.flatnonzero(edges[s])) - value(()) >= (1 - np.exp(-1)) * (best - value(())) - 1e-9
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_coverage_of_a_group_is_monotone_and_submodular(seed):
+    counts, rng = federation("skewed", seed)[0], np.random.default_rng(seed)
+    small = rng.random((14, 14)) < 0.2
+    large = small | (rng.random((14, 14)) < 0.3)
+    for new in range(14):
+        plus = np.arange(14)[None, :] == new
+        on_small, on_large = (group_value(counts, g | plus, 0) - group_value(counts, g, 0) for g in (small, large))
+        assert (on_large >= -1e-12).all() and (on_small >= on_large - 1e-12).all()
+
+
+@pytest.mark.parametrize("limits", LIMITS, ids=str)
+@pytest.mark.parametrize("rule", RULES)
+def test_no_limit_is_broken_and_students_are_filled_while_limits_allow(rule, limits):
+    for seed in SEEDS:
+        counts, paths = federation(KINDS[seed % 2], seed, **limits)
+        found, allowed, n = match(counts, paths, rule, rng=np.random.default_rng(seed)), admissible(paths), len(counts)
+        edges, fan_in = found.edges, {"assignment": 1, "all": n, "none": 0}.get(rule, paths.fan_in)
+        load = edges.sum(axis=0) < (paths.fan_out or n)
+        assert not (edges & ~allowed).any() and not edges[paths.levels == 3].any()
+        assert edges.sum(axis=1).max() <= fan_in and edges.sum(axis=0).max() <= (paths.fan_out or n)
+        assert not (allowed & ~edges & (edges.sum(axis=1) < fan_in)[:, None] & load).any()
+        assert sorted(found.alone) == np.flatnonzero(~edges.any(axis=1)).tolist()
+
+
+@pytest.mark.parametrize("limits", LIMITS, ids=str)
+@pytest.mark.parametrize("rule", [r for r in RULES if r != "random"])
+def test_relabelled_classes_change_nothing_and_permuted_clients_permute_the_result(rule, limits):
+    for seed in SEEDS:
+        counts, paths = federation("skewed", seed, **limits)
+        rng = np.random.default_rng(seed + 50)
+        edges, order = match(counts, paths, rule).edges, rng.permutation(14)
+        square = np.ix_(order, order)
+        moved = Paths(paths.levels[order], paths.max_gap, paths.fan_in, paths.fan_out,
+                      None if paths.links is None else paths.links[square])
+        np.testing.assert_array_equal(match(counts[:, rng.permutation(8)], paths, rule).edges, edges)
+        if rule != "complementarity":  # it ties where a teacher covers all or nothing, and ties go by client id
+            np.testing.assert_array_equal(match(counts[order], moved, rule).edges, edges[square])
+
+
+@pytest.mark.parametrize("rule", ["coverage", "assignment", "similarity"])
+@pytest.mark.parametrize("fan_out", [None, 1, 2])
+def test_ties_go_to_the_lowest_client_ids(rule, fan_out):
+    edges = match(np.full((6, 4), 5), Paths([1, 1, 2, 2, 2, 1], fan_in=1, fan_out=fan_out), rule).edges
+    expected = {None: [[0, 2], [1, 2], [5, 2]], 1: [[0, 2], [1, 3], [5, 4]], 2: [[0, 2], [1, 2], [5, 3]]}
+    assert np.argwhere(edges).tolist() == expected[fan_out]
+    # either student may have either teacher: both permutations have the same total, so the lower id gets the lower id
+    edges = match([[8, 2], [8, 2], [8, 2], [2, 8]], Paths([1, 1, 2, 2], fan_in=1, fan_out=1), rule, 0).edges
+    assert np.argwhere(edges).tolist() == [[0, 2], [1, 3]]
+
+
+def test_random_follows_its_generator_and_the_same_call_gives_the_same():
+    counts, paths = federation("skewed", 0, 20, fan_in=2, fan_out=4)
+    one, again, other = (match(counts, paths, "random", rng=np.random.default_rng(s)).edges for s in (1, 1, 2))
+    assert (one == again).all() and (one != other).any()
+    assert (match(counts, paths).edges == match(counts, paths).edges).all()
+
+
+@pytest.mark.parametrize("limits", LIMITS, ids=str)
+def test_admissible_is_its_definition_and_without_cycles(limits):
+    for seed in SEEDS:
+        _, paths = federation("skewed", seed, **limits)
+        allowed = admissible(paths)
+        for s, t in product(range(14), repeat=2):
+            linked = paths.links is None or paths.links[s, t]
+            assert allowed[s, t] == (0 < paths.levels[t] - paths.levels[s] <= paths.max_gap and linked)
+        # a graph without a cycle has no walk of length N: its adjacency matrix is nilpotent
+        assert not np.linalg.matrix_power(allowed.astype(np.int64), 14).any()
+
+
+def test_every_lonely_client_has_its_reason_and_its_line():
+    def lines(rule="coverage", levels=(1, 1, 2, 2, 3), **limits):
+        paths = Paths(levels, **limits)
+        return describe(match(np.full((5, 3), 4), paths, rule), paths)
+
+    assert lines(levels=(1, 1, 2, 2, 4)) == [
+        "rule coverage: 4 edges, 2 of 5 clients have a teacher, no teacher more than 2 students, score 1.0000",
+        "level 2 -> level 1: 4 edges", "alone, no client above within max_gap 1: clients 2, 3, 4"]
+    assert lines(fan_out=1, levels=(1, 1, 1, 2, 2))[2] == "alone, no teacher had load left (fan_out): client 2"
+    assert lines(links=np.eye(5, dtype=bool))[1] == "alone, links allow no admissible teacher: clients 0, 1, 2, 3"
+    assert lines("none")[1] == 'alone, rule "none" asks for no teacher: clients 0, 1, 2, 3'
+    assert lines(levels=[1] * 5) == [
+        "rule coverage: 0 edges, 0 of 5 clients have a teacher, no teacher more than 0 students",
+        "alone, no client above within max_gap 1: clients 0, 1, 2, 3, 4"]
+
+
+def test_group_members():
+    # 0 and 1 learn from 3, 2 from 4 and 5, 3 from 5; 0 and 1 are peers; 2 and 3 share a teacher but not a level
+    edges, levels = np.zeros((6, 6), dtype=bool), np.array([1, 1, 1, 2, 2, 3])
+    edges[[0, 1, 2, 2, 3], [3, 3, 4, 5, 5]] = True
+    assert [np.flatnonzero(row).tolist() for row in group(edges, levels)] == [
+        [0, 1, 3], [0, 1, 3], [2, 4, 5], [0, 1, 3, 5], [2, 4], [2, 3, 5]]
+    np.testing.assert_array_equal(group(edges, levels, feedback=False, peers=False, self_=False), edges)
+    np.testing.assert_array_equal(group(edges, levels, peers=False, self_=False), edges | edges.T)
+    np.testing.assert_array_equal(group(edges, levels, feedback=False, peers=False), edges | np.eye(6, dtype=bool))
+
+
+@pytest.mark.parametrize("arguments, sentence", [
+    ({"fan_in": 0}, "fan_in is 0; expected an integer >= 1"),
+    ({"fan_in": 2.5}, "fan_in is 2.5; expected an integer >= 1"),
+    ({"fan_in": None}, "fan_in is None; expected an integer >= 1"),
+    ({"fan_out": 0}, "fan_out is 0; expected an integer >= 1"),
+    ({"max_gap": True}, "max_gap is True; expected an integer >= 1"),
+    ({"links": np.ones((2, 2), bool)}, r"links is bool of shape \(2, 2\); expected bool \(3, 3\)"),
+    ({"links": np.full((3, 3), 0.5)}, r"links is float64 of shape \(3, 3\); expected bool"),
+    ({"levels": [1, 0, 2]}, "level of client 1 is 0; expected an integer >= 1"),
+    ({"levels": [1.0, 2.0]}, "levels is float64 .*; expected an integer for each client"),
+    ({"levels": [[1, 2]]}, r"levels is int64 of shape \(1, 2\)"),
+    ({"levels": []}, r"of shape \(0,\)"),
+])
+def test_impossible_paths_are_named(arguments, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Paths(**({"levels": [1, 2, 3]} | arguments))
+
+
+@pytest.mark.parametrize("counts, arguments, sentence", [
+    ([[1, 2], [3, 4]], {"rule": "greedy"}, "rule is 'greedy'; expected one of coverage, similarity"),
+    ([[1, 2], [3, 4]], {"rule": "random"}, "rule 'random' got rng None; expected a numpy Generator"),
+    ([[1, 2], [3, 4]], {"personality": 2}, "personality is 2"),
+    ([[1, 2]], {}, "counts has 1 clients, levels has 2"),
+    ([[1, 2], [3, -4]], {}, "counts of client 1, class 1 is -4"),
+])
+def test_bad_calls_are_named(counts, arguments, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        match(counts, Paths([1, 2]), **arguments)
