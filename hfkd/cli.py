@@ -47,16 +47,17 @@ def main(arguments: list[str] | None = None) -> int:
         say(f"hfkd: {' '.join(str(error).split()) or type(error).__name__}", "stderr")
         return 2
     except KeyboardInterrupt:
-        say(f"\nhfkd: stopped; what is done is kept, and the same command goes on from there", "stderr")
+        say("\nhfkd: stopped; what is done is kept, and the same command goes on from there", "stderr")
         return 130
 
 
 def say(text: str, stream: str = "stdout") -> None:
     """Print a line. That nobody listens any more (a closed pipe, a full disk) must end no work."""
-    try:
-        print(text, file=getattr(sys, stream), flush=True)
-    except (OSError, ValueError):
-        setattr(sys, stream, None)  # print says nothing from here on, and nothing is flushed at the end
+    if (out := getattr(sys, stream)) is not None:
+        try:
+            print(text, file=out, flush=True)
+        except (OSError, ValueError):
+            setattr(sys, stream, None)  # so that Python does not flush it at the end
 
 
 def _experiment(options):
@@ -65,8 +66,8 @@ def _experiment(options):
 
     given = config.parse_set(options.set)
     named = {name: value for name in ("method", "dataset") if (value := getattr(options, name, None)) is not None}
-    if strange := (named.keys() & given.keys()) | (given.keys() - config.settings().keys()):
-        raise ValueError(f"--set {min(strange)} is no setting, or has an option of its own; see `hfkd list settings`")
+    if twice := given.keys() & vars(options).keys() - ({"method", "dataset"} - named.keys()):
+        raise ValueError(f"--set {min(twice)} has an option of its own, --{min(twice)}; expected one of the two")
     how = {name: getattr(options, name) for name in ("profile", "out", "jobs", "fresh")} | given | named
     seeds = None if options.seeds is None else config.parse_seeds(options.seeds)
     run = partial(experiments.run_grid, options.name) if "name" in options else experiments.run_one
@@ -104,16 +105,6 @@ def _reproduce(options):
         say(f"[{at}/{len(plan)}] {book.stem}: {seconds:.0f} s, see {folder / book.name}")
     own = options.profile == "lite"  # the size of the claims; others are no evidence
     say("\n".join(claims.closing_lines(claims.verdicts(folder if own else paths.RESULTS))))
-
-
-def _fetch(options):
-    """`hfkd fetch`."""
-    say(str(_of("data").fetch(options.name)))
-
-
-def _bench(options):
-    """`hfkd bench`."""
-    _of("study.bench").show(options.only, options.device, options.threads, options.repeats, options.json, say)
 
 
 def _refresh(options):
@@ -196,7 +187,8 @@ COMMANDS = {
     "grid": (_experiment, "run what is missing of a grid, cells side by side", [
         ("name", "see `hfkd list grids`", {}), *EXPERIMENT]),
     "list": (_list, "what there is, a line each", [("what", "one of these", {"choices": sorted(LISTS)})]),
-    "fetch": (_fetch, "download a data set into the data folder", [("name", "see `hfkd list datasets`", {})]),
+    "fetch": (lambda o: say(str(_of("data").fetch(o.name))), "download a data set into the data folder", [
+        ("name", "see `hfkd list datasets`", {})]),
     "reproduce": (_reproduce, "run the notebooks into runs/PROFILE/, then say what the claims say", [
         ("--profile", "committed (reads data/results; the default), smoke, lite or paper", {"default": "committed"}),
         ONLY, ("-p", "a parameter of the notebooks that have it", PAIRS)]),
@@ -205,7 +197,8 @@ COMMANDS = {
         ("--check", "write nothing; exit 1 if the tables are stale", {"action": "store_true"})]),
     "verify": (_verify, "one verdict per claim; exit 1 if one does not hold", [
         ("--results", "folder of result files (default: data/results)", {"type": Path, "default": paths.RESULTS})]),
-    "bench": (_bench, "time rounds beside their arithmetic, and beside one client after the other", [
+    "bench": (lambda o: _of("study.bench").show(o.only, o.device, o.threads, o.repeats, o.json, say), 
+              "time rounds beside their arithmetic, and beside one client after the other", [
         ("--only", "fml, fedavg, hfkd or hfkd_cnn (default: all, 2 minutes)", {}),
         ("--json", "write the figures there as well, for programs", {"type": Path, "metavar": "FILE"}),
         ("--device", "cpu or cuda (default: cpu)", {"default": "cpu"}),

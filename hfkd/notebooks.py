@@ -30,11 +30,7 @@ def chosen(only: str | None) -> list[Path]:
 
 
 def plan(books: Sequence[Path], given: Mapping[str, str]) -> dict[Path, dict]:
-    """Notebook -> those of the given parameters that it has, all checked.
-
-    Raises:
-        ValueError: a name that no notebook has, or what `checked` refuses.
-    """
+    """Notebook -> those of the given parameters that it has, checked. Raises ValueError for a name that none has."""
     names = {book: parameters(book).keys() for book in books}
     known = set().union(*names.values())
     if unknown := given.keys() - known - {"profile"}:
@@ -45,8 +41,7 @@ def plan(books: Sequence[Path], given: Mapping[str, str]) -> dict[Path, dict]:
 def parameters(path: Path) -> dict[str, dict]:
     """The parameters of a notebook as papermill reads them: name -> inferred_type_name, default, help.
 
-    Raises:
-        FileNotFoundError: no such notebook. ValueError: another file.
+    Raises FileNotFoundError, or ValueError for a file that is no notebook.
     """
     import papermill
 
@@ -59,10 +54,9 @@ def parameters(path: Path) -> dict[str, dict]:
 
 
 def checked(path: Path, given: Mapping[str, object]) -> dict[str, object]:
-    """Parameter values in the types of the notebook; text is read as a literal: papermill only warns, or passes text.
+    """Parameter values in the types of the notebook, text read as a literal: papermill only warns, or passes text on.
 
-    Raises:
-        ValueError: a name that the notebook does not have, or a value of another type.
+    Raises ValueError for a name that the notebook does not have, or a value of another type.
     """
     known, values = parameters(path), {}
     for name, value in given.items():
@@ -78,14 +72,10 @@ def checked(path: Path, given: Mapping[str, object]) -> dict[str, object]:
 
 
 def execute(path: Path, out: Path, given: Mapping[str, object] | None = None) -> float:
-    """Run a copy of a notebook with papermill; returns the seconds that it took.
+    """Run a copy of a notebook with papermill, given as for `checked`; returns the seconds that it took.
 
-    Args:
-        out: the executed copy; while it runs, and when it fails, `<name>.partial.ipynb` beside it.
-        given: as for `checked`.
-
-    Raises:
-        ValueError: a wrong parameter (nothing is written), or a notebook that fails: names it, the cell and the error.
+    `out` is whole or not there; what runs, or has failed, is `<name>.partial.ipynb` beside it.
+    Raises ValueError: a wrong parameter (nothing is written), or a notebook that fails: it, the cell and the error.
     """
     import papermill
     from papermill.exceptions import PapermillExecutionError
@@ -110,10 +100,9 @@ def execute(path: Path, out: Path, given: Mapping[str, object] | None = None) ->
 
 
 def refresh(path: Path) -> float:
-    """Run a notebook in place with its own defaults; returns the seconds that it took.
+    """Run a notebook in place with its defaults; returns the seconds that it took. One that fails is left as it was.
 
-    A second refresh changes no byte: metadata are cut to kernel, language and tags, and cells are numbered. A notebook
-    that fails (ValueError) is left as it was.
+    A second refresh changes no byte: metadata are cut to kernel, language and tags, and cells are numbered.
     """
     import nbformat
 

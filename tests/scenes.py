@@ -51,7 +51,8 @@ def weights_of(fed):
 
 def same(one, other):
     """Whether clients, as `weights_of` has them, agree to the last bit, as far as both have a weight."""
-    return all(own[name].equal(other[i][1][name]) for i, (_, own) in one.items() for name in own.keys() & other[i][1].keys())
+    pairs = ((own, other[i][1]) for i, (_, own) in one.items())
+    return all(own[name].equal(theirs[name]) for own, theirs in pairs for name in own.keys() & theirs.keys())
 
 
 def doubled(fed):

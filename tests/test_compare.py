@@ -42,7 +42,7 @@ def test_differences_are_paired_by_seed_in_points_at_the_last_round():
     (lambda f: compare.paired(f[(f["skew"] > .1) | (f["method"] == "local")], "hfkd", "local", "personality", skew=.1),
      "no rows of hfkd, skew 0.1"),
     (lambda f: compare.paired(f[(f["skew"] > .1) == (f["method"] == "local")], "hfkd", "local", "personality"),
-     "expected one scene for all"),
+     "several values of skew"),
     (lambda f: compare.paired(f, "hfkd", "local", "personality", skew=.5), r"seeds \[1\] have no partner in local"),
     (lambda f: compare.values(f, "hfkd", "accuracy", skew=.1), "metric is 'accuracy'"),
     (lambda f: compare.values(f, "hfkd", "worst20", skew=.1), "worst20 of hfkd is missing for seed 0"),
@@ -88,21 +88,11 @@ def test_edges_of_the_statistics():
     assert compare.interval([0.0, 0.0]) == (0.0, 0.0, 0.0, 2)
     assert compare.student([1.0, 1.0]) == 0.0 and compare.student([1.0, 1.0], 1.0) == 1.0
     assert compare.tost([.2, .2]) == 0.0 and compare.tost([.7, .7]) == 1.0 and compare.tost([.1]) >= .5
-    assert compare.wilcoxon([0, 0, 0]) == compare.wilcoxon([3.0]) == 1.0 and compare.wilcoxon(range(6)) == 2 / 2**5
     for bad in ([], [1, math.nan], [[1, 2]]):
         with pytest.raises(ValueError, match="expected a list of at least one finite number"):
             compare.interval(bad)
     with pytest.raises(ValueError, match=r"expected numbers in \[0, 1\]"):
         compare.holm([.5, 1.5])
-
-
-def test_wilcoxon_against_all_sign_flips():
-    # under the null every sign is a fair coin: 2^n equally likely rank sums
-    sample = np.array([1.2, -.4, 2.2, .9, 3.1, -1.5, 2.7])
-    ranks = stats.rankdata(np.abs(sample))
-    sums = [np.dot(ranks, signs) for signs in itertools.product([0, 1], repeat=7)]
-    extreme = np.mean(np.abs(np.array(sums) - ranks.sum() / 2) >= abs(ranks[sample > 0].sum() - ranks.sum() / 2))
-    assert compare.wilcoxon(sample) == pytest.approx(extreme) == compare.wilcoxon(-sample)
 
 
 def test_holm_against_closed_testing():

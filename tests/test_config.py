@@ -23,6 +23,8 @@ def test_overrides_replace_and_nothing_else():
     assert config == replace(configure("lite"), alpha=1.0, clients=7, level_share=(0.2, 0.3, 0.5))
     assert type(config.alpha) is float and type(config.level_share) is tuple and configure() == configure("smoke")
     assert {f.name for f in fields(Config) if f.type in (int, float, int | None, float | None)} == set(RANGES)
+    listed = {name: ast.literal_eval(text.split("  ")[0]) for name, text in settings().items()}
+    assert listed == {field.name: field.default for field in fields(Config)}
 
 
     for name, value in dict(clients=True, rounds=None, skew="0.1", feedback=1, pool_size=1e3, rule=3).items():
@@ -68,11 +70,6 @@ def test_words_are_those_of_the_modules_that_read_them(name, words):
 def test_settings_that_do_not_go_together(given, sentence):
     with pytest.raises(ValueError, match=f"^{sentence}"):
         configure(**given)
-
-
-def test_settings_are_listed_with_their_defaults():
-    found = {name: ast.literal_eval(text.split("  ")[0]) for name, text in settings().items()}
-    assert found == {field.name: field.default for field in fields(Config)}
 
 
 def test_seeds_and_assignments_from_text():

@@ -37,7 +37,6 @@ def wanted(fed, flat, balanced):
 @pytest.mark.parametrize("balanced", [True, False])
 @pytest.mark.parametrize("missing", [False, True])
 def test_against_scikit_learn(balanced, missing):
-    # first weights: what random networks say differs enough from client to client
     config, method, fed = begun(hard_loss="balanced" if balanced else "plain")
     doubled(fed)  # or an image could tip where two classes are equal to rounding
     if missing:  # a class without validation samples is left out of the mean

@@ -23,8 +23,8 @@ def test_sizes_by_hand(family):
             by_hand = {
                 "mlp": d * k + k + k * 32 + 32,  # d -> k -> 32
                 "depth": d * 32 + 32 + (k - 1) * (32 * 32 + 32),  # d -> 32, then k - 1 layers 32 -> 32
-                # 3x3 kernels 1 -> k -> 2k with biases, 2k channels -> 32; in colour a stem and its norm, two blocks k -> 2k
-                # of 9 k 2k + 9 (2k)^2 + k 2k = 56 k^2 and two norms, then 4k channels -> 32
+                # 3x3 kernels 1 -> k -> 2k with biases, 2k channels -> 32; in colour a stem and its norm, two blocks
+                # of 9 k 2k + 9 (2k)^2 + k 2k = 56 k^2 numbers and two norms, 4k channels -> 32
                 "cnn": 9 * k + k + 18 * k * k + 2 * k + 2 * k * left * 32 + 32 if ch == 1
                 else 27 * k + 2 * k + 56 * k**2 + 8 * k + 56 * (2 * k) ** 2 + 16 * k + 4 * k * 32 + 32,
             }  # fmt: skip

@@ -85,8 +85,7 @@ def floor(x, y, at, test):
     return model.fit(x[at], y[at]).score(x[test], y[test])
 
 
-# An image of the own test splits is .2 points here. Seen: Local is behind by .2 points (skew .1) and 3.7 (skew .5),
-# nearly all of it at level 1, whose first layer has 8 units.
+# Seen: Local is behind by .2 points (skew .1) and 3.7 (skew .5), the latter nearly all at level 1 with its 8 units.
 @pytest.mark.parametrize("skew", [0.1, 0.5])
 def test_local_is_not_far_below_scikit_learn_on_the_same_samples(skew):
     config = configure("smoke", method="local", skew=skew, rounds=40, eval_every=40)

@@ -24,27 +24,23 @@ def figures():
     return plots.committed()
 
 
-def parted(run):
-    return run.removesuffix("]").partition("[")[::2]  # method, variant
-
-
 def made(runs, seeds=range(4)):
     """Summary rows with random shares, the same for a run however many others there are."""
     found = []
     for (k, run), skew, seed, r in itertools.product(enumerate(runs), SKEWS, seeds, (2, 4)):
+        method, _, variant = run.removesuffix("]").partition("[")
         shares = np.random.default_rng([sum(map(ord, run)), int(10 * skew), seed, r]).uniform(.4, .6, 16)
-        found.append(dict(zip(COLUMNS, (parted(run)[0], "digits", "same", "dirichlet", skew, parted(run)[1], seed, r,
-                                        *shares, 1, 1, 4000 * k, 400 * k), strict=True)))
-    return pd.DataFrame(found)
+        scene = ("digits", "same", "dirichlet", skew)
+        found.append((method, *scene, variant, seed, r, *shares, 1, 1, 4000 * k, 400 * k, run))
+    return pd.DataFrame(found, columns=[*COLUMNS, "run"])
 
 
 def expected(frame, run, metric, skew, base="local"):
     """Mean difference at round 4 and its two limits, from the rows themselves and scipy."""
-    own, other = (100 * frame[(frame["method"] == method) & (frame["variant"] == variant) & (frame["skew"] == skew)
-                              & (frame["round"] == 4)].sort_values("seed")[metric].to_numpy()
-                  for method, variant in map(parted, (run, base)))
-    reach = stats.t.ppf(.975, len(own) - 1) * stats.sem(own - other)
-    return np.mean(own - other) + np.array([0, -reach, reach])
+    rows = frame[(frame["skew"] == skew) & (frame["round"] == 4)]
+    table = 100 * rows.pivot(index="seed", columns="run", values=metric)
+    reach = stats.t.ppf(.975, len(table) - 1) * stats.sem(table[run] - table[base])
+    return np.mean(table[run] - table[base]) + np.array([0, -reach, reach])
 
 
 def points(axes):
@@ -112,7 +108,7 @@ def test_lines_are_in_order_and_are_means_with_their_band():
         assert all(np.isclose(band, [r, low]).all(axis=1).any() for r, low in ends.items())
     frame = made(RUNS[:3])
     for run, axes in itertools.product(RUNS[:3], plots.fig_rounds(frame).axes[2:3]):
-        own = frame[(frame["method"] == run) & (frame["skew"] == .1)].groupby("round")["consistency"]
+        own = frame[(frame["run"] == run) & (frame["skew"] == .1)].groupby("round")["consistency"]
         assert has(axes, own.mean().mul(100).reset_index())
 
 
@@ -196,14 +192,15 @@ def test_bad_input_is_one_sentence(draw, words):
     assert "\n" not in str(caught.value) and plt.get_fignums() == []
 
 
-def test_nothing_is_clipped_and_files_are_small(figures, tmp_path):
+def test_nothing_is_clipped_and_files_are_small(figures):
     for name, figure in figures.items():
         with style.theme():
             names = [text.get_window_extent() for axes in figure.axes for text in axes.texts]  # not part of the layout
             for box in (figure.get_tightbbox().transformed(figure.dpi_scale_trans), *names):
                 assert (box.min > -1).all() and (box.max < figure.bbox.max + 1).all(), name
-        assert max(path.stat().st_size for path in plots.save(figure, tmp_path / name)) < 150_000
-    assert len(list(tmp_path.iterdir())) == 2 * len(figures)  # no temporary file is left
+    files = {path.name: path.stat().st_size for path in paths.FIGURES.iterdir()}
+    assert set(files) == {f"fig{name}.{kind}" for name in figures for kind in ("png", "pdf")}
+    assert max(files.values()) < 150_000
 
 
 def test_bytes_are_the_same_in_any_process_and_under_any_style(figures, tmp_path):
@@ -215,7 +212,7 @@ def test_bytes_are_the_same_in_any_process_and_under_any_style(figures, tmp_path
         for figure in (figures["40_depth"], again):
             for path in plots.save(figure, tmp_path / "here"):
                 assert path.read_bytes() == path.with_stem("there").read_bytes()
-        assert dict(plt.rcParams) == before
+        assert dict(plt.rcParams) == before and len(list(tmp_path.iterdir())) == 4  # no temporary file is left
 
 
 def test_every_method_has_a_family_and_each_family_a_look_of_its_own():

@@ -86,7 +86,6 @@ def test_fedtgp_one_step_is_torchs_on_its_own_modules(monkeypatch):
     sgd.step()
     made = fedtgp.trained(generator, each, there)
     torch.testing.assert_close(made[0], net(torch.arange(10)).detach(), rtol=0, atol=1e-5)
-    assert not any(w.requires_grad for w in generator.values())
 
 
 def test_fedgh_head_is_torchs_trained_on_the_prototypes_and_one_for_everybody_of_a_seed():

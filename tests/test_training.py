@@ -74,7 +74,7 @@ def same(one, other, rows=slice(None)):
 
 @pytest.mark.parametrize("how", [
     dict(lesson=None), {}, dict(optimiser=training.Optimiser(0.05, 0.0, 3.0, DIRECTIONS[1])),
-], ids=["alone", "joint", "student_first"])  # fmt: skip
+])  # fmt: skip
 @pytest.mark.parametrize(("family", "level", "shape"), SHAPES)
 def test_the_engine_is_one_client_after_the_other(family, level, shape, how):
     given = rehearsed(family, level, shape)

@@ -68,8 +68,9 @@ def mean(fed, cohorts, values) -> torch.Tensor:
 
     values: (b, ...) for each of the cohorts.
     """
-    ids, values, found = torch.cat([cohort.members for cohort in cohorts]), torch.cat(values), []
+    ids, values = torch.cat([cohort.members for cohort in cohorts]), torch.cat(values)
     held = torch.as_tensor(fed.counts.sum(-1), dtype=torch.float64).clamp_min(1).flatten()[ids]
+    found = []
     for z in range(fed.seeds):
         own = ids // fed.clients == z
         share = (held[own] / held[own].sum()).to(values.device)
@@ -102,7 +103,7 @@ def class_means(fed, look) -> torch.Tensor:
         values = look(cohort, fed.images, at)
         member = torch.nn.functional.one_hot(fed.labels[at], fed.prior.shape[-1]).to(values) * there.unsqueeze(-1)
         count = member.sum(1).unsqueeze(-1)
-        sums = torch.einsum("bny,bnk->byk", member.double(), values.double())  # in float32 padding would show
+        sums = torch.einsum("bny,bnk->byk", member.double(), values.double())  # else padding shows in the last bit
         found.append(torch.where(count > 0, sums / count.clamp_min(1), 0.0).to(values))
     order = torch.cat([cohort.members for cohort in fed.cohorts]).argsort()
     return torch.cat(found)[order].unflatten(0, (fed.seeds, fed.clients))

@@ -44,7 +44,7 @@ GROUPS = {  # figure -> heading -> words of a row -> variant, as differences to 
 
 
 def committed() -> dict[str, Figure]:
-    """Name -> figure, all drawn from data/results. Raises: FileNotFoundError, if a result file is missing."""
+    """Name -> figure from data/results, figures/figNAME.png. Raises: FileNotFoundError, if a result file is missing."""
     weighting, groups, comparison, depth, ablations, noisy, struck = (load(paths.RESULTS / f"{name}.csv") for name in (
         "20_weighting", "30_group_distillation", "40_comparison", "40_comparison_depth", "50_ablations", "70_privacy",
         "70_faults"))  # fmt: skip

@@ -103,6 +103,7 @@ def fig_matching(counts: np.ndarray, levels: Sequence[int], edges: np.ndarray) -
         axes.text(x[i], y[i] + HEIGHT / 2 + .02, str(i) if taught else f"({i})", ha="center", fontsize=6.5)
     axes.set(xticks=[], xlim=(0, 1), ylim=(-.3, y.max() + .4))
     axes.set_yticks(range(len(groups)), [name for name, _, _ in groups])
+    axes.tick_params(length=0)
     axes.grid(visible=False)
     sns.despine(ax=axes, left=True, bottom=True)
     figure.legend(title="class", loc="outside right center")

@@ -116,7 +116,7 @@ def _view(table: pd.DataFrame, name: str, held: float = np.nan, right: float = .
     low, high = table[name].quantile([.25, .75])
     reach = FAR * max(high - low, 1)
     kept = table[table[name].between(low - reach, high + reach)].filter(regex=f"^{name}(_low|_high)?$")
-    ends = np.append(kept.to_numpy(), held)
+    ends = np.append(np.clip(kept.to_numpy(), low - reach, high + reach), held)  # few seeds have endless intervals
     low, high = float(np.nanmin(ends)), float(np.nanmax(ends))
     return low - .06 * (high - low or 1), high + right * (high - low or 1)
 

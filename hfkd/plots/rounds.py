@@ -28,8 +28,7 @@ def fig_rounds(frame: pd.DataFrame, baseline: str = "local") -> Figure:
     for column, where, part in parts:
         for axes, metric in zip(column, PRIMARY, strict=True):
             for run in (run for run in runs if run not in shown):
-                sns.lineplot(select(part, run, **where), x="round", y=metric, errorbar=None, color=PALE, linewidth=.7,
-                             ax=axes)
+                axes.plot(select(part, run, **where).groupby("round")[metric].mean(), color=PALE, linewidth=.7)
             for run in shown:
                 line(axes, select(part, run, **where), metric, *look(run)[1:])
             axes.set_ylabel(f"{metric} (points)")

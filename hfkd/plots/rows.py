@@ -1,6 +1,7 @@
 """What summary rows hold, sorted for drawing: a panel per scene, the runs to show, differences seed by seed (ours)."""
 
 import itertools
+import itertools
 import re
 from collections.abc import Iterator, Sequence
 
@@ -73,12 +74,12 @@ def rules(frame: pd.DataFrame, method: str) -> dict[str, str]:
 
 
 def by_seed(frame: pd.DataFrame, runs: Sequence[str], baseline: str, metrics: Sequence[str]) -> pd.DataFrame:
-    """Differences to the baseline as `compare.paired` has them: columns scene, run, metric, points."""
+    """Differences to the baseline as `compare.paired` has them: columns scene, run, metric, seed, points."""
     tables = []
-    for (title, where, rows), metric in itertools.product(scenes(compare.last(frame)), metrics):
+    for (title, where, rows), metric in itertools.product(scenes(frame), metrics):
         found = compare.by_seed(rows, [*runs, baseline], metric, **where)
-        points = found[list(runs)].sub(found[baseline], axis=0).round(9).melt(var_name="run", value_name="points")
-        tables.append(points.assign(scene=title, metric=metric))
+        gain = found[list(runs)].sub(found[baseline], axis=0).round(9).rename_axis(columns="run")
+        tables.append(gain.T.stack().rename("points").reset_index().assign(scene=title, metric=metric))
     return pd.concat(tables, ignore_index=True)
 
 

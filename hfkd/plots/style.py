@@ -99,7 +99,8 @@ def save(figure: Figure, path: str | Path) -> list[Path]:
         raise ValueError(f"figure path {path} ends in {path.suffix}; expected it without, both kinds are written")
     drawn, png, pdf = io.BytesIO(), io.BytesIO(), io.BytesIO()
     figure.savefig(drawn, format="png")
-    Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE).save(png, format="png", optimize=True)
+    few = Image.open(drawn).convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+    few.save(png, format="png", optimize=True)
     figure.savefig(pdf, format="pdf", metadata=dict.fromkeys(("CreationDate", "Creator", "Producer")))
     return [paths.write(path.with_name(f"{path.name}.{kind}"), content.getvalue())
             for kind, content in (("png", png), ("pdf", pdf))]

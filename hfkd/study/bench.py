@@ -5,10 +5,9 @@
     hfkd       a whole round of HFKD at the size of `lite`: speaking, pooling, two-sided training; 4 seeds
     hfkd_cnn   the same with convolutional levels, one seed
 
-CNN and client sizes, of which a quarter, are HtFLlib's (2506.03954) for MNIST in 20 parts; images are made up: time does
-not depend on what they show. The floor is the count of floating point operations at the rate of one large matrix product
-in the same run. One client after the other is `engine.client`: plain modules, autograd, torch's SGD; for FML, whose loss
-it does not know, the engine with one member at a time.
+CNN and client sizes (a quarter of them) are HtFLlib's for MNIST in 20 parts (2506.03954); images are made up. The floor
+is the floating point operations at the rate of one large matrix product in the same run. One client after the other is
+`engine.client`, plain modules and torch's SGD; FML, whose loss it does not know, is the engine with a member at a time.
 """
 
 import copy
@@ -36,7 +35,6 @@ from hfkd.streams import stream
 from hfkd.study.experiments import machine
 
 SIZES = (1160, 1144, 1074, 1060, 1022, 987, 751, 707, 680, 677, 675, 584, 493, 476, 400, 359, 306, 238, 236, 94)
-SIDE = 2048  # of the square matrices
 HEAD = f"{'':36}{'seconds':>9}{'floor':>9}{'ratio':>7}{'one by one':>12}{'faster':>8}{'GFLOP':>10}"
 
 
@@ -50,11 +48,10 @@ class Work(NamedTuple):
 
 
 def show(only: str | None, device: str, threads: int | None, repeats: int, out: Path | None, say: Callable) -> None:
-    """Time one piece of work or all, say each figure as it is there, and write the record at the end.
+    """Time one of WORKS or all (None), say each figure as it is there, and write them to a new JSON if `out` is one.
 
     Args:
-        only: a name of WORKS, or None. threads: None: as many as this process may use processors.
-        repeats: rounds of the engine, of which the best counts. out: a new JSON, or None.
+        threads: None: as many as this process may use processors. repeats: of which the engine's best counts.
 
     Raises:
         ValueError: a device that is not there, a number out of range, a file that is there or cannot be written.
@@ -83,8 +80,8 @@ def show(only: str | None, device: str, threads: int | None, repeats: int, out: 
 
 def measured(work: Work, device: str = "cpu", repeats: int = 1) -> dict:
     """Seconds of a round, of its arithmetic and of one client after the other; operations, and the product's rate."""
-    a, b = torch.randn(2, SIDE, SIDE, device=device)
-    rate = 2 * SIDE**3 / min(_seconds(partial(torch.mm, a, b), device) for _ in range(5))
+    a, b = torch.randn(2, 2048, 2048, device=device)
+    rate = 2 * 2048**3 / min(_seconds(partial(torch.mm, a, b), device) for _ in range(5))
     seconds, sequential = min(_seconds(work.batched, device) for _ in range(repeats)), _seconds(work.alone, device)
     floor = work.flops / rate
     return {"what": work.what, "seconds": seconds, "floor": floor, "ratio": seconds / floor, "sequential": sequential,
@@ -152,29 +149,20 @@ def hfkd(device: str = "cpu", levels: str = "mlp", seeds=range(4), **smaller) ->
     images = rng.integers(0, 256, (len(at), 1, 28, 28), dtype=np.uint8)
     going = rounds(config, method, Dataset("made up", images, at % 10, 10, at >= 14_000, ""), tuple(seeds))
     seen = next(going)  # libraries choose their kernels
-    fed, count = seen.fed, 0
-    for own in fed.cohorts:  # every step of a level costs the same
-        one, two = (flops(partial(one_by_one, seen, config, [(own, 0)], most)) for most in (1, 2))
-        sizes = [len(fed.splits[i // fed.clients].train[i % fed.clients]) for i in own.members.tolist()]
-        count += len(sizes) * (2 * one - two) + (two - one) * sum(-(-size // config.batch) for size in sizes)
+    alone = partial(one_by_one, seen, config)
     what = f"HFKD, {levels}, batch {config.batch}, {config.clients} clients x {len(seeds)}"
-    return Work(what, lambda: next(going), partial(one_by_one, seen, config), count)
+    return Work(what, lambda: next(going), alone, flops(alone))
 
 
-def one_by_one(seen, config, who=None, most: int | None = None) -> None:
-    """What clients do in a round that was seen: each speaks about the public images, then learns.
-
-    Args:
-        who: pairs of a cohort and a place in it; None: everybody. most: steps of each; None: all.
-    """
+def one_by_one(seen, config) -> None:
+    """What every client does in a round that was seen: it speaks about the public images, then it learns."""
     fed, rng = seen.fed, stream(0, "bench")
-    for own, b in who or [(own, b) for own in fed.cohorts for b in range(len(own.members))]:
+    for own, b in ((own, b) for own in fed.cohorts for b in range(len(own.members))):
         z, s = divmod(int(own.members[b]), fed.clients)
         network, mine, public = single(own, b), fed.splits[z].train[s], fed.splits[z].public
         client.speak(network, fed.images[public])
         steps = -(-len(mine) // config.batch)
-        private = training.batches(rng, len(mine), steps, config.batch)[:most]
-        heard = training.batches(rng, len(public), steps, config.batch)
+        private, heard = (training.batches(rng, len(each), steps, config.batch) for each in (mine, public))
         client.train(
             network, torch.optim.SGD(network.parameters(), config.lr, config.momentum),
             ((fed.images[mine[k]], fed.labels[mine[k]]) for k in private), fed.prior[own.members[b]],

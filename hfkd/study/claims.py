@@ -8,8 +8,7 @@
     hfkd | below_local                                  one run's own value
 
 Kinds: "above" / "below" (the 95 % interval is above / below `expected`), "within" (equivalence: the 90 % interval is
-within `tolerance` of `expected`, which is TOST at .05), "about" (the mean is; for a re-run elsewhere). A claim that no
-longer holds is an error.
+within `tolerance` of `expected`, which is TOST at .05). A claim that no longer holds is an error.
 """
 
 import csv
@@ -25,7 +24,7 @@ from hfkd.study import compare
 from hfkd.study.results import METRICS, load, load_record
 
 COLUMNS = ["id", "headline", "statement", "notebook", "result_file", "how", "scenes", "kind", "expected", "tolerance"]
-KINDS = ("above", "below", "within", "about")
+KINDS = ("above", "below", "within")
 
 
 class Claim(NamedTuple):
@@ -48,7 +47,7 @@ class Verdict(NamedTuple):
 
     claim: Claim
     found: dict[str, tuple[compare.Interval, float]]
-    p: float  # the largest of all comparisons; NaN where nothing is tested
+    p: float  # the largest of all comparisons; NaN if it is open
     open: str = ""  # why nothing can be said: the rows to judge it are not there
 
     @property
@@ -118,8 +117,6 @@ def judge(claim: Claim, sample) -> tuple[compare.Interval, float, float]:
         room = found.low - claim.expected if claim.kind == "above" else claim.expected - found.high
         right = (found.mean > claim.expected) == (claim.kind == "above")
         return found, room, compare.student(sample, claim.expected) if right else 1.0
-    if claim.kind == "about":
-        return found, claim.tolerance - abs(found.mean - claim.expected), math.nan
     room = claim.tolerance - max(claim.expected - wide.low, wide.high - claim.expected)
     return found, room, compare.tost(sample - claim.expected, claim.tolerance)
 
@@ -137,7 +134,7 @@ def check(claim: Claim, folder: str | Path = paths.RESULTS) -> Verdict:
             p += [one[2] for one in every]
     except ValueError as error:
         return Verdict(claim, {}, math.nan, str(error))
-    if claim.kind != "about" and any(e.n < 2 for e, _ in found.values()):
+    if any(e.n < 2 for e, _ in found.values()):
         return Verdict(claim, found, math.nan, "one seed has no interval")
     return Verdict(claim, found, max(p))
 
@@ -175,10 +172,10 @@ def rendered(text: str) -> str:
 
 def between(text: str, mark: str, content: str) -> str:
     """`text` with `content` between the lines <!-- mark --> and <!-- /mark -->, which it must have once each."""
-    begin, end = f"<!-- {mark} -->", f"<!-- /{mark} -->"
-    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
-        raise ValueError(f"the document lacks the marks {begin} and {end}; expected each once, in this order")
-    return f"{text[:text.index(begin)]}{begin}\n\n{content}\n\n{text[text.index(end):]}"
+    parts = re.split(f"(<!-- /?{mark} -->)", text)
+    if parts[1::2] != [f"<!-- {mark} -->", f"<!-- /{mark} -->"]:
+        raise ValueError(f"the document needs the marks <!-- {mark} --> and <!-- /{mark} -->, each once, in this order")
+    return "".join([*parts[:2], "\n\n", content, "\n\n", *parts[3:]])
 
 
 def claims_table(found: Sequence[Verdict]) -> str:
@@ -217,7 +214,7 @@ def _claim(row: dict) -> Claim:
         scenes = re.split("; *", row["scenes"])
         if not all(re.fullmatch(r"\w+ [0-9.]+", scene) for scene in scenes):
             raise ValueError(f"scenes are {row['scenes']!r}; expected such as 'dirichlet 0.1; dirichlet 0.5'")
-        if row["kind"] not in KINDS or not math.isfinite(expected) or row["kind"] in KINDS[2:] and not tolerance > 0:
+        if row["kind"] not in KINDS or not math.isfinite(expected) or row["kind"] == "within" and not tolerance > 0:
             raise ValueError(f"kind is {row['kind']!r}; expected one of {', '.join(KINDS)}, each with its numbers")
     except (ValueError, KeyError) as error:
         raise ValueError(f"claim {row.get('id')}: {error}") from error

@@ -28,48 +28,51 @@ def last(frame: pd.DataFrame) -> pd.DataFrame:
 
 def runs(frame: pd.DataFrame) -> list[str]:
     """The names of all runs, in the order of the rows."""
-    pairs = frame[["method", "variant"]].drop_duplicates().itertuples(index=False)
-    return [f"{method}[{variant}]" if variant else method for method, variant in pairs]
+    return _names(frame[["method", "variant"]].drop_duplicates()).tolist()
 
 
-def select(frame: pd.DataFrame, run: str, **scene) -> pd.DataFrame:
-    """The rows of one run in one scene, all rounds and seeds; of dataset, public, partition, skew say what is needed.
+def _names(rows: pd.DataFrame) -> pd.Series:
+    """The run of each row by name."""
+    return rows["method"].where(rows["variant"] == "", rows["method"] + "[" + rows["variant"] + "]")
 
-    Raises ValueError for another word, no such rows, or several scenes left.
+
+def select(frame: pd.DataFrame, *names: str, **scene) -> pd.DataFrame:
+    """The rows of some runs in one scene, all rounds and seeds; of dataset, public, partition, skew say what is needed.
+
+    Raises ValueError for another word, a run without rows, or several scenes left.
     """
     if unknown := sorted(scene.keys() - {*SCENE}):
         raise ValueError(f"unknown condition {unknown[0]!r}; expected some of {', '.join(SCENE)}")
-    method, _, variant = run.removesuffix("]").partition("[")
-    rows = frame[(frame["method"] == method) & (frame["variant"] == variant)]
+    rows = frame
     for name, value in scene.items():
         rows = rows[np.isclose(rows[name], value, rtol=1e-9) if name == "skew" else rows[name] == value]
+    found = _names(rows)
     where = "".join(f", {name} {value}" for name, value in scene.items())
-    if rows.empty:
-        raise ValueError(f"no rows of {run}{where}; the file has {', '.join(runs(frame)) or 'none'}")
+    if absent := [name for name in names if not (found == name).any()]:
+        raise ValueError(f"no rows of {absent[0]}{where}; the file has {', '.join(runs(frame)) or 'none'}")
+    rows = rows[found.isin(names)]
     for name in SCENE:
         if len(several := sorted(rows[name].unique())) > 1:
-            raise ValueError(f"rows of {run}{where} have several values of {name}, {several}; say which")
+            raise ValueError(f"rows of {', '.join(names)}{where} have several values of {name}, {several}; say which")
     return rows
 
 
 def by_seed(frame: pd.DataFrame, names: Sequence[str], metric: str, **scene) -> pd.DataFrame:
     """`metric` of some runs of one scene at their last round, a row per seed, a column per run.
 
-    Accuracies and shares in points, all else in its own unit. Raises ValueError for an unknown metric, runs of two scenes
-    or without rows, seeds that some of the runs lack, or a missing value.
+    Accuracies and shares in points, all else in its own unit. Raises ValueError for an unknown metric, seeds that some of
+    the runs lack, a missing value, or what `select` raises.
     """
     if metric not in METRICS:
         raise ValueError(f"metric is {metric!r}; expected one of {', '.join(METRICS)}")
-    parts = {name: last(select(frame, name, **scene)) for name in dict.fromkeys(names)}
-    ran = {name: tuple(part.iloc[0][SCENE]) for name, part in parts.items()}
-    if len(set(ran.values())) > 1:
-        raise ValueError(f"runs have several scenes, {ran}; expected one scene for all")
-    found = pd.DataFrame({name: part.set_index("seed")[metric] for name, part in parts.items()}).sort_index()
-    for name, part in parts.items():
-        if alone := sorted({*found.index} - {*part["seed"]}):
+    rows = last(select(frame, *names, **scene))
+    rows = rows.assign(run=_names(rows))
+    there = rows.pivot(index="seed", columns="run", values="round").notna()
+    found = rows.pivot(index="seed", columns="run", values=metric)[[*dict.fromkeys(names)]]
+    for name in found.columns[found.isna().any()]:
+        if alone := there.index[~there[name]].tolist():
             raise ValueError(f"seeds {alone} have no partner in {name}; run all with the same seeds")
-        if found[name].isna().any():
-            raise ValueError(f"{metric} of {name} is missing for seed {found.index[found[name].isna()][0]}")
+        raise ValueError(f"{metric} of {name} is missing for seed {found.index[found[name].isna()][0]}")
     return found * 100 if metric in POINTS else found
 
 
@@ -95,14 +98,13 @@ def gains(frame: pd.DataFrame, names: Sequence[str], baseline: str, metrics: Seq
           **scene) -> pd.DataFrame:
     """Each run against the baseline on each metric, paired by seed in one scene, a row each.
 
-    Columns: run, metric, seeds, difference, low, high (95 %), p_holm (Wilcoxon, Holm over the whole table).
+    Columns: run, metric, seeds, difference, low, high (95 %).
     """
     tables = {metric: by_seed(frame, [*names, baseline], metric, **scene) for metric in metrics}
     pairs = list(itertools.product(names, metrics))
     samples = [(tables[metric][run] - tables[metric][baseline]).round(9) for run, metric in pairs]
     rows = [(*pair, found.n, *found[:3]) for pair, found in zip(pairs, map(interval, samples))]
-    table = pd.DataFrame(rows, columns=["run", "metric", "seeds", "difference", "low", "high"])
-    return table.assign(p_holm=holm([wilcoxon(sample) for sample in samples]))
+    return pd.DataFrame(rows, columns=["run", "metric", "seeds", "difference", "low", "high"])
 
 
 def interval(sample: Sequence[float], level: float = .95) -> Interval:
@@ -134,13 +136,6 @@ def tost(sample: Sequence[float], margin: float = .5) -> float:
     return p if abs(mean) < margin and len(sample) > 1 else 1 - p
 
 
-def wilcoxon(sample: Sequence[float]) -> float:
-    """Two-sided p of the signed-rank test, zeros left out; at least 2 / 2^n (Wilcoxon 1945, through scipy)."""
-    x = _sample(sample)
-    x = x[x != 0]
-    return float(stats.wilcoxon(x).pvalue) if len(x) > 1 else 1.0  # one value has two equally likely signs
-
-
 def holm(p: Sequence[float]) -> np.ndarray:
     """Adjusted p values, in the order given: the k-th smallest of m times m - k + 1, made monotone (Holm 1979)."""
     p = np.asarray(p, float)
@@ -154,8 +149,7 @@ def holm(p: Sequence[float]) -> np.ndarray:
 def chosen(frame: pd.DataFrame) -> pd.Series:
     """The best value of each run on validation data: "fedmd[hard_loss=balanced]" -> "alpha=0.2".
 
-    The last part of a variant is what is tuned. The score is the mean over scenes and seeds of val_personality +
-    val_consistency at the last round; the first of tied values wins.
+    The last part of a variant is what is tuned. Score: mean over scenes and seeds of val_personality + val_consistency.
     """
     found = _best(frame, lambda variant: variant.rpartition(",")[0])
     return pd.Series({run: name.removesuffix("]").rpartition(",")[2].rpartition("[")[2] for run, name in found.items()})

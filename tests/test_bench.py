@@ -1,0 +1,54 @@
+"""The bench: operations counted by torch against a formula by hand, small rounds run, the JSON is what was said."""
+
+import json
+
+import pytest
+import torch
+
+from hfkd.cli import main
+from hfkd.study import bench
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """torch counts operations in the thread that asks."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+# Multiplications of one image: places x channels out x kernel x channels in; nobody needs the gradient by the image.
+FIRST, REST = 24 * 24 * 32 * 25, 8 * 8 * 64 * 25 * 32 + 1024 * 512 + 512 * 10
+
+
+@pytest.mark.parametrize(("pair", "batch", "sizes"), [(False, 32, (70, 20)), (True, 10, (20, 8, 8))])
+def test_operations_of_the_published_rounds_by_hand(pair, batch, sizes):
+    work = bench.published(pair=pair, batch=batch, sizes=sizes)
+    steps = sum(-(-size // batch) for size in sizes)
+    assert work.flops == (1 + pair) * steps * batch * 2 * (2 * FIRST + 3 * REST) == bench.flops(work.alone)
+    work.batched()
+
+
+def test_operations_of_a_round_of_ours_by_hand():
+    work = bench.hfkd(seeds=range(2), clients=5, pool_size=400, public_size=50, balanced_size=100)
+    (seen, config), count = work.alone.args, 0
+    for split, levels in zip(seen.fed.splits, seen.fed.levels):
+        for mine, width in zip(split.train, (8, 32, 128) @ (levels == [[1], [2], [3]])):
+            first, rest = 784 * width, width * 32 + 32 * 10
+            count += 2 * 50 * (first + rest)  # it speaks; then two batches a step, forward and twice backward
+            count += -(-len(mine) // config.batch) * 2 * config.batch * 2 * (2 * first + 3 * rest)
+    assert work.flops == count
+    found = bench.measured(work)
+    assert found["what"] == "HFKD, mlp, batch 32, 5 clients x 2" and min(found["seconds"], found["sequential"]) > 0
+    assert found["floor"] * found["rate"] == pytest.approx(count) and found["ratio"] > 0
+
+
+def test_the_record_is_what_was_said(tmp_path, monkeypatch, capsys):
+    for name in bench.WORKS:
+        monkeypatch.setitem(bench.WORKS, name, lambda device, n=name: bench.Work(n, lambda: None, lambda: None, 10**9))
+    assert main(["bench", "--threads", "1", "--json", str(tmp_path / "b.json")]) == 0
+    record, lines = json.loads((tmp_path / "b.json").read_text()), capsys.readouterr().out.splitlines()
+    assert record["threads"] == 1 and record["device"] and record["torch"] == torch.__version__
+    assert [row["what"] for row in record["rounds"]] == [line.split()[0] for line in lines[2:]] == [*bench.WORKS]
+    assert all(f"{row['floor']:.3f}" == line.split()[2] for row, line in zip(record["rounds"], lines[2:]))
