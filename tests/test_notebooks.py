@@ -91,7 +91,8 @@ def test_lint_sees(done, said, tmp_path):
     assert [text for text in lint(make(tmp_path / "a.ipynb", *cells, "print(1)", **more)) if said in text]
 
 
-KNOBS = "n: int = 3  # n\nr: float = 0.5  # r\nname: str = 'x'  # x\nseeds: list[int] = [0, 1]  # s\non: bool = True  # on"
+KNOBS = "n: int = 3  # n\nr: float = 0.5  # r\nname: str = 'x'  # x\nseeds: list[int] = [0, 1]  # s"
+KNOBS += "\non: bool = True  # on"
 
 
 @pytest.mark.parametrize(("given", "value"), [

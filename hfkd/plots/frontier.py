@@ -132,7 +132,7 @@ def _point(axes: Axes, row: pd.Series, x: str, hue: str, mark: str) -> None:
                         edgecolor="white", zorder=3)
     else:
         edge = np.clip(at, box.min, box.max)
-        mark = "<" if at[0] < box.x0 else ">" if at[0] > box.x1 else "^v"[at[1] < box.y0]
+        mark = "<" if at[0] < box.x0 else ">" if at[0] > box.x1 else "v" if at[1] < box.y0 else "^"
         axes.plot(*edge, mark, color=hue, clip_on=False, markersize=5, markeredgewidth=0)
         axes.annotate(f"({at[0]:.1f}, {at[1]:.1f})".replace("-", "−"), edge, (6, 2 if at[1] < box.y0 else -8),
                       textcoords="offset points", fontsize=6.5)
