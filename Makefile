@@ -2,7 +2,6 @@
 PYTHON ?= python3
 PROFILE ?= committed
 ONLY ?=
-FRESH ?=
 BIN := .venv/bin
 READY := .venv/.ready
 
@@ -12,7 +11,7 @@ READY := .venv/.ready
 help:
 	@echo "make reproduce                      every figure, table and verdict from the committed rows: a minute or two"
 	@echo "make reproduce PROFILE=smoke        run every experiment on embedded digits: five minutes on 2 cores"
-	@echo "make reproduce PROFILE=lite ONLY=40 the comparison at the size the claims rest on (FRESH=1 starts it over)"
+	@echo "make reproduce PROFILE=lite ONLY=40 the comparison at the size the claims rest on"
 	@echo "make reproduce PROFILE=paper        full size, on a GPU"
 	@echo "make test                           unit tests, then the notebooks against their stored outputs"
 	@echo "make lab                            JupyterLab on the notebooks"
@@ -34,7 +33,7 @@ $(READY): requirements.lock pyproject.toml
 	@touch $@
 
 reproduce: $(READY)
-	@$(BIN)/hfkd reproduce --profile $(PROFILE) $(if $(ONLY),--only $(ONLY)) $(if $(filter 1 yes true,$(FRESH)),--fresh)
+	@$(BIN)/hfkd reproduce --profile $(PROFILE) $(if $(ONLY),--only $(ONLY))
 
 # --nbval-current-env: a kernel of .venv, not whatever the user has installed under the name python3.
 test: $(READY)

@@ -8,7 +8,7 @@ from scipy.optimize import minimize
 from scipy.special import softmax
 
 from hfkd.config import configure
-from hfkd.engine import federation, wire
+from hfkd.engine import federation, state
 from hfkd.engine.method import NEEDS, check
 from hfkd.matching import Paths, admissible, match
 from hfkd.methods import ktpfl, rhfl
@@ -21,7 +21,7 @@ LEVELS = np.array([1, 1, 2, 2, 2, 3])
 def pooled(method, said=None, **more):
     """(targets (z, s, u, c), answers (z, t, u, c) as probabilities in float64) before the first round."""
     config, named, fed = begun(method, **more)
-    graph, said = federation.decide(fed, config, named, SEEDS), wire.speak(fed, config, 2) if said is None else said
+    graph, said = federation.decide(fed, config, named, SEEDS), state.speak(fed, config, 2) if said is None else said
     return named.pool(said, graph, fed, config).numpy(), said.double().exp().numpy(), fed
 
 
@@ -67,7 +67,7 @@ def test_ktpfl_coefficients_are_those_that_slsqp_finds_on_the_simplex(scale):
 
 def test_rhfl_listens_to_those_whose_loss_has_dropped(monkeypatch):
     config, method, fed = begun("rhfl")
-    said = wire.speak(fed, config, 2)
+    said = state.speak(fed, config, 2)
     before, after = [[2.0, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1]], [[1.0, 1, 0.5, 2, 1, 1], [1, 1, 2, 1, 3, 1]]
     asked, p = iter((np.array(before), np.array(after))), said.double().exp().numpy()
     monkeypatch.setattr(rhfl, "own_losses", lambda *given: next(asked))

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from scenes import METHODS, N, SEEDS, begun, doubled, last, network, same, weights_of
 from torch.func import functional_call
 
-from hfkd.engine import training, wire
+from hfkd.engine import state, training
 from hfkd.methods import fedkd
 from hfkd.streams import stream
 
@@ -105,7 +105,7 @@ def test_inclusivefl_layers_and_the_push_of_the_last_one():
 
 def test_feddf_is_a_pass_of_torchs_sgd_from_the_mean_network_to_the_mean_of_all_logits():
     (config, named, fed), (_, _, twin) = (begun("feddf", strength=0.05) for _ in "12")
-    said = wire.speak(fed, config, 1)
+    said = state.speak(fed, config, 1)
     fed.labels[:] = 0  # labels of public images, or of any others, are not read
     sent = named.exchange(fed, config, 1)
     assert [each[1:] for each in sent] == [each[1:] for each in METHODS["fedavg"].exchange(twin, config, 1)]

@@ -8,7 +8,7 @@ import torch
 from scenes import N, SEEDS, begun, last, run, same, settings, weights_of
 
 from hfkd.config import configure
-from hfkd.engine import faults, federation, wire
+from hfkd.engine import faults, federation, state
 from hfkd.knowledge import pool, without
 
 
@@ -72,7 +72,7 @@ def test_what_arrives_and_who_is_there_round_by_round():
 
 def test_targets_are_pooled_from_what_arrives_and_from_what_one_thinks_oneself():
     config, method, fed = begun()
-    said, graph = wire.speak(fed, config, 2), federation.decide(fed, config, method, SEEDS)
+    said, graph = state.speak(fed, config, 2), federation.decide(fed, config, method, SEEDS)
     arrived, none = said.clone(), np.zeros((2, N), bool)
     arrived[0, 2], arrived[1, 3], gone = said[0, 2].roll(1, -1), said[1, 3].roll(2, -1), none.copy()
     gone[1, 4] = True

@@ -8,7 +8,7 @@ import torch
 from scenes import DIGITS, METHODS, N, begun, doubled, network, weights_of
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from hfkd.engine.measure import COLUMNS, measure
+from hfkd.engine.record import COLUMNS, measure
 
 
 def wanted(fed, flat, balanced):

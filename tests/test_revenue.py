@@ -9,7 +9,7 @@ from scenes import N, begun
 from scipy.special import log_softmax
 from sklearn.metrics import log_loss
 
-from hfkd.engine import faults, signals, wire
+from hfkd.engine import faults, signals, state
 from hfkd.revenue import KEEP, class_losses, labelled, running, weighed
 
 S, T, M, C = 3, 4, 30, 5
@@ -70,7 +70,7 @@ def test_labelled_by_hand_clipped_and_without_a_scale():
 def test_what_everybody_would_have_saved_everybody_by_scikit_learn(dial):
     more = dict(revenue="labelled", refresh=2, public_labels=True, public_size=100, revenue_personality=dial)
     config, _, fed = begun(**more)
-    said = wire.speak(fed, config, 1)
+    said = state.speak(fed, config, 1)
     arrived, none = said.roll(1, -1), np.zeros((2, N), bool)  # others hear something else than what is thought
     absent, links = none.copy(), np.ones((2, N, N), bool)
     absent[0, 3], links[:, :, 5], fed.revenue[:] = True, False, 0.5

@@ -10,7 +10,7 @@ from scipy.special import rel_entr
 
 from hfkd import weighting
 from hfkd.config import configure
-from hfkd.engine import federation, signals, wire
+from hfkd.engine import federation, signals, state
 from hfkd.weighting import LOWEST, by_role, controller, fixed, gradient_cosine, head_gradient, loss_ratio, ramp
 
 
@@ -100,7 +100,7 @@ def test_what_a_rule_reads_against_plain_networks(monkeypatch, temperature, prob
     monkeypatch.setattr(signals, "PROBE", probe)
     more = dict(temperature=temperature, hard_loss="balanced" if balanced else "plain", weighting="gradient")
     config, method, fed = begun(**more)
-    said = wire.speak(fed, config, 2)
+    said = state.speak(fed, config, 2)
     q = federation.targets(fed, config, method, federation.decide(fed, config, method, (0, 1)), said, said)
     cosine = signals.signals(fed, config, said, q, 2).cosine
     assert np.isnan(fed.loss).all()  # only what a rule reads is computed

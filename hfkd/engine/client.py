@@ -1,7 +1,6 @@
-"""One client by itself, in plain torch: any `nn.Module`, its own optimiser, nothing of a federation around it.
+"""One client by itself, in plain torch: any `nn.Module`, its own optimiser, nothing of a federation around it (ours).
 
-What a client process of a real federation calls, and the independent reference that the batched engine is held
-against: `training.train` does the same for all members of a cohort at once (ours).
+What a client process would call, and what the batched engine is held against: `training.train` does it for a cohort.
 """
 
 import torch
@@ -24,11 +23,9 @@ def train(network, sgd, own, prior, public=None, weight=0.0, temperature=1.0, di
           hard_weight=None) -> None:  # fmt: skip
     """One joint epoch of one client, in place: a step per private batch, L = (1-a) CE(f(x) + prior, y) + a T^2 KL.
 
-    Args:
-        network: any nn.Module. sgd: a torch optimiser of its parameters, which keeps the momentum.
-        own: iterable of private batches (images (i, ...), labels (i,)). prior: (C,) log prior; zeros: plain loss.
-        public: iterable of public batches (images, targets q (i, C)), one per private batch; None: alone.
-        weight: a, alpha or beta. hard_weight: in place of 1 - a.
+    sgd: a torch optimiser, which keeps the momentum. own: private batches (images (i, ...), labels (i,)). prior: (C,)
+    log prior; zeros: plain loss. public: a batch (images, targets q (i, C)) for each private one; None: alone.
+    weight: a, alpha or beta. hard_weight: in place of 1 - a.
     """
     public = iter(public) if public is not None else None
     for x, y in own:

@@ -1,15 +1,13 @@
 """Faults as a channel between what clients say and what arrives (ours).
 
     dropout     a client neither trains, speaks nor listens in this round; its network waits
-    straggling  what others hear of a client is what it thought in the round before
+    straggling  what others hear of a client is what it thought in the round before; if nobody was asked then, nothing
     liars       the same clients in every round send something else than they think (LIES)
     exploding   from a round of its own on a client breaks: what it sends is not finite, its network stays as it was
 
-All draws come from (seed, "faults ...", client), never from the method: runs stay paired, and the clients that a share
-picks are among those that a larger share picks. A client's own view of its own answers is always fresh and true.
-Nothing here imports torch, so that whoever reads results can ask who lied.
-
-Axes: z seed, t who speaks, u public image, c class.
+All draws come from (seed, "faults ...", client), never from the method: runs stay paired, and whom a share picks a
+larger share picks, too. A client's own view of its own answers is always fresh and true. Nothing here imports torch:
+whoever reads results can ask who lied. Axes: z seed, t who speaks, u public image, c class.
 """
 
 import math
@@ -19,12 +17,7 @@ import numpy as np
 
 from hfkd.streams import stream
 
-LIES = {
-    "flip": "posteriors with the classes shifted by one",
-    "random": "posteriors of other images, dealt anew each round",
-    "constant": "one posterior of its own for all images, drawn once",
-    "collude": "nearly all mass on one class, the same for all liars of a seed",
-}
+LIES = ("flip", "random", "constant", "collude")
 NEARLY_ALL = 0.99  # mass on the class of those who collude
 
 
@@ -50,33 +43,30 @@ def drawn(seed: int, clients: int, share: float, purpose: str) -> np.ndarray:
 
 
 def channel(config, seeds):
-    """What a round's answers go through: (said (z, t, u, c) or None, round) -> (what arrives, Presence).
-
-    The identity without faults. Who is late says what it thought in the round before; if nobody was asked then,
-    nothing. Answers that are not finite are replaced by uniform ones, and nobody hears them.
+    """What a round's answers go through: (said (z, t, u, c) or None, round) -> (what arrives, Presence); the identity
+    without faults. Answers that are not finite are replaced by uniform ones, and nobody hears them.
     """
     n, before = config.clients, None
-    exploding, lying = (np.stack([drawn(seed, n, getattr(config, name), name) for seed in seeds])
-                        for name in ("exploding", "liars"))  # fmt: skip
+
+    def struck(name, purpose):
+        return np.stack([drawn(seed, n, getattr(config, name), purpose) for seed in seeds])
+
+    exploding, lying = struck("exploding", "exploding"), struck("liars", "liars")
     begins = np.array([[stream(seed, "faults exploding from", i).random() for i in range(n)] for seed in seeds])
 
     def carry(said, round):
         nonlocal before
-        absent, late = (np.stack([drawn(seed, n, getattr(config, name), f"{name} {round}") for seed in seeds])
-                        for name in ("dropout", "straggling"))  # fmt: skip
+        absent, late = (struck(name, f"{name} {round}") for name in ("dropout", "straggling"))
         broken = exploding & (round > np.floor(begins * config.rounds))
         if said is None or not (absent | late | lying | broken).any():
             before = said
             return said, Presence(absent, broken, ~absent, ~(absent | broken))
-        arrived, sent = said.clone(), ~absent
-        for z, t in np.argwhere(late):
-            if before is not None:
-                arrived[z, t] = before[z, t]
-        sent &= ~late | (before is not None)
+        arrived, sent = said.clone(), ~absent & (~late | (before is not None))
+        if before is not None:
+            arrived[late] = before[late]
         for z, t in np.argwhere(lying):
             arrived[z, t] = lie(arrived[z, t], config.lie, seeds[z], int(t), round)
-        for z, t in np.argwhere(broken):
-            arrived[z, t] = math.nan
+        arrived[broken] = math.nan
         whole = arrived.isfinite().flatten(2).all(2)
         arrived[~whole] = -math.log(said.shape[-1])
         before = said
@@ -86,20 +76,20 @@ def channel(config, seeds):
 
 
 def lie(log_p, kind: str, seed: int, client: int, round: int):
-    """(u, c) log-posteriors that a liar sends in place of its own, a kind of LIES; log_p (u, c) is what it thinks.
+    """(u, c) log-posteriors that a liar sends in place of its own log_p (u, c); kind: of LIES, or a ValueError.
 
     >>> import torch
     >>> lie(torch.tensor([[.7, .2, .1]]).log(), "flip", 0, 0, 1).exp().round(decimals=4).tolist()
     [[0.10000000149011612, 0.699999988079071, 0.20000000298023224]]
     """
     classes = log_p.shape[1]
-    if kind == "flip":
+    if kind == "flip":  # the classes shifted by one
         return log_p.roll(1, -1)
-    if kind == "random":
+    if kind == "random":  # about other images, dealt anew each round
         return log_p[stream(seed, f"faults lies {round}", client).permutation(len(log_p))]
-    if kind == "constant":
+    if kind == "constant":  # one posterior of its own for all images, drawn once
         spoken = stream(seed, "faults constant", client).dirichlet(np.ones(classes)).clip(1e-6)
-    elif kind == "collude":
+    elif kind == "collude":  # nearly all mass on one class, the same for all liars of a seed
         spoken = np.full(classes, (1 - NEARLY_ALL) / (classes - 1))
         spoken[stream(seed, "faults collusion").integers(classes)] = NEARLY_ALL
     else:

@@ -13,11 +13,11 @@ import torch
 
 from hfkd import weighting
 from hfkd.config import Config, settled
-from hfkd.engine import faults, training, wire
+from hfkd.engine import faults, training
 from hfkd.engine.cohort import part, put_back
 from hfkd.engine.method import Graph, Method
 from hfkd.engine.signals import earned, signals
-from hfkd.engine.state import Federation, begin, public_images, stack
+from hfkd.engine.state import Federation, asked_about, begin, public_images, speak, stack
 from hfkd.knowledge import without
 from hfkd.streams import stream
 
@@ -44,11 +44,10 @@ def configured(config: Config, method: Method) -> Config:
 
 
 def rounds(config: Config, method: Method, dataset, seeds, public=None) -> Iterator[Round]:
-    """All rounds of a federation, all seeds as one program. Axes: z seed, s who listens, t who speaks, u image, c class.
+    """All rounds, of all seeds as one program. Axes: z seed, s who listens, t who speaks, u public image, c class.
 
     config: as `configured` returns it. dataset, public: a Dataset, and one to take the public images from, or None.
     Raises ValueError: what `state.begin` refuses, or training that diverges.
-
     Source: poster (two-sided distillation over levels); the round as written here is ours.
     """
     fed = begin(config, dataset, seeds, public)  # splits, networks, label counts as released
@@ -58,7 +57,7 @@ def rounds(config: Config, method: Method, dataset, seeds, public=None) -> Itera
     last = np.full(fed.loss.shape, np.nan)
     for r in range(1, config.rounds + 1):
         ears = weighting.listens(config, graph.mask, graph.edges, r)  # (z, s)
-        said = wire.speak(fed, config, r) if ears.any() else None  # log p_t(c|u): all that travels
+        said = speak(fed, config, r) if ears.any() else None  # log p_t(c|u): all that travels
         arrived, present = channel(said, r)
         ears &= among(graph, present).others().any(2) & ~present.absent
         links, q = graph.others() & present.sent[:, None] & ears[..., None], None
@@ -96,8 +95,6 @@ def among(graph, present) -> Graph:
 def targets(fed, config, method, heard, arrived, said):
     """(z, s, u, c) what the answers that arrived pool to; to oneself one's own answers are true and fresh."""
     q = method.pool(arrived, heard, fed, config)
-    if arrived is said:
-        return q
     for z, s in (arrived != said).flatten(2).any(2).nonzero().tolist():
         group = arrived[z].clone()
         group[s] = said[z, s]
@@ -107,7 +104,7 @@ def targets(fed, config, method, heard, arrived, said):
 
 
 def learn(fed, config, method, heard, said, q, weight, present, round) -> None:
-    """One joint epoch of every client, level by level; networks are changed in place, those of the struck put back.
+    """One joint epoch of every client, level by level, in place; networks of the absent and the broken are put back.
 
     simultaneous: everybody learns from what was spoken before the round. top_down (ours): the most capable level first,
     the next one hears what it has learned. bottom_up: students first, as in the authors' alternating training.
@@ -115,23 +112,20 @@ def learn(fed, config, method, heard, said, q, weight, present, round) -> None:
     turns = fed.cohorts[::-1] if config.schedule == "top_down" else fed.cohorts
     waits = (present.absent | present.broken).reshape(-1)
     for cohort in turns:
-        lesson_of = None if said is None else q.flatten(0, 1)[cohort.members]
         still = np.flatnonzero(waits[cohort.members.numpy()])
         before = part(cohort, still)
-        epoch(fed, config, method, cohort, lesson_of, weight.reshape(-1)[cohort.members.numpy()], round)
+        epoch(fed, config, method, cohort, q, weight, round)
         put_back(cohort, before, still)
         if not all(torch.isfinite(w).all() for w in cohort.weights.values()):
-            where = f"{config.method}, skew {config.skew:g}, round {round}, level {cohort.level}"
-            raise ValueError(f"training diverged ({where}): weights are not finite; try a smaller lr than {config.lr:g}")
+            at = f"{config.method}, skew {config.skew:g}, round {round}, level {cohort.level}"
+            raise ValueError(f"training diverged ({at}): weights are not finite; try a smaller lr than {config.lr:g}")
         if said is not None and config.schedule != "simultaneous" and cohort is not turns[-1]:
-            said = wire.speak(fed, config, round, said, [cohort])
+            said = speak(fed, config, round, said, [cohort])
             q = targets(fed, config, method, heard, said, said)
 
 
 def epoch(fed, config, method, cohort, q, weight, round) -> None:
-    """One joint epoch of a cohort: its own data, and public batches of the soft targets q (b, u, c), if there are any,
-    with weight (b,) alpha or beta.
-    """
+    """One joint epoch of a cohort: on its own data, and by weight (z, N) on the soft targets q (z, s, u, c), if any."""
     ids, device = cohort.members.tolist(), fed.images.device
     own = [fed.splits[i // fed.clients].train[i % fed.clients] for i in ids]
     steps = [-(-config.epochs * len(mine) // config.batch) for mine in own]
@@ -139,13 +133,12 @@ def epoch(fed, config, method, cohort, q, weight, round) -> None:
                      for i, mine, k in zip(ids, own, steps)]).to(device)  # fmt: skip
     lesson = None
     if q is not None:
-        asked = public_images(fed, ids)[:, wire.asked_about(config, round)]
+        asked = public_images(fed, ids)[:, asked_about(config, round)]
         rows = stack([training.batches(fed.public_streams[i], asked.shape[1], k, config.batch)
                       for i, k in zip(ids, steps)]).to(device)  # fmt: skip
-        lesson = training.Lesson(asked, q, rows, torch.as_tensor(weight, dtype=fed.images.dtype, device=device))
-    prior = fed.prior[cohort.members]
-    prior = prior if config.hard_loss == "balanced" else torch.zeros_like(prior)
-    loss = method.local_loss or training.plain
-    term = training.Term(loss, method.given(fed, config, cohort))
+        a = torch.as_tensor(weight.reshape(-1)[ids], dtype=fed.images.dtype, device=device)
+        lesson = training.Lesson(asked, q.flatten(0, 1)[ids], rows, a)
+    prior = fed.prior[cohort.members] * (config.hard_loss == "balanced")
+    term = training.Term(method.local_loss, method.given(fed, config, cohort))
     optimiser = training.Optimiser(config.lr, config.momentum, config.temperature, config.kl_direction)
     training.train(cohort, fed.images, fed.labels, private, steps, prior, optimiser, lesson, term)

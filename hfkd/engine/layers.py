@@ -1,10 +1,11 @@
 """The layers of `networks` on stacked weights: what every member of a block computes, in one operation per layer.
 
 Linear layers are batched matrix products, convolutions are grouped with a group per member (PERFORMANCE.md says what
-else was tried). What `nn.Module.forward` computes for one member is what the tests hold this against.
-
-Axes: b member, n image, c channel or feature; weights carry b in front, as in `cohort.Cohort`.
+else was tried). Axes: b member, n image, c channel or feature; weights carry b in front, as in `cohort.Cohort`.
 """
+
+from functools import partial
+from types import SimpleNamespace
 
 import torch
 import torch.nn.functional as F
@@ -14,11 +15,8 @@ from hfkd.engine.networks import Block
 
 
 def forward(layer: nn.Module, weights: dict, x: torch.Tensor) -> torch.Tensor:
-    """(b, n, ...): the layer of every member on its own images x (b, n, ...).
-
-    Args:
-        layer: a part of a network from `networks.build`; only its kind and its shapes are read.
-        weights: name -> (b, ...), names as in layer.named_parameters().
+    """(b, n, ...): the layer of every member on its own images x (b, n, ...); weights: name -> (b, ...), names as in
+    layer.named_parameters(). Of the layer only its kind and its shapes are read.
 
     >>> layer = nn.Sequential(nn.Linear(2, 1), nn.ReLU())
     >>> weights = {"0.weight": torch.tensor([[[1.0, 1.0]], [[-1.0, 0.0]]]), "0.bias": torch.zeros(2, 1)}
@@ -50,11 +48,18 @@ def seen(module: nn.Module, weights: dict, x: torch.Tensor) -> tuple[torch.Tenso
     return features, forward(module.head, inside(weights, "head"), features)
 
 
-class _Affine(torch.autograd.Function):
-    """x W' + bias, whose gradient by W has the memory layout of W.
+def pick(images: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
+    """images[at], a row at a time, which is faster than indexing: that walks number by number.
 
-    torch's own comes transposed, and what is then added to momentum and weights jumps through memory: the same numbers
-    at twice the time. The bias is a sum apart from the product, so that a member does not depend on who is beside it.
+    >>> pick(torch.tensor([[1.0], [2.0]]), torch.tensor([[1, 1, 0]])).tolist()
+    [[[2.0], [2.0], [1.0]]]
+    """
+    return images.index_select(0, at.flatten()).unflatten(0, at.shape)
+
+
+class _Affine(torch.autograd.Function):
+    """x W' + bias, whose gradient by W has the memory layout of W: torch's own is transposed, and momentum and weights
+    take twice the time to add it. The bias is a sum apart, so that a member does not depend on who is beside it.
     """
 
     @staticmethod
@@ -68,23 +73,13 @@ class _Affine(torch.autograd.Function):
         return torch.bmm(g, w) if ctx.needs_input_grad[0] else None, torch.bmm(g.mT, x), g.sum(1)
 
 
-def pick(images: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
-    """images[at], a row at a time, which is faster than indexing: that walks number by number.
-
-    >>> pick(torch.tensor([[1.0], [2.0]]), torch.tensor([[1, 1, 0]])).tolist()
-    [[[2.0], [2.0], [1.0]]]
-    """
-    return images.index_select(0, at.flatten()).unflatten(0, at.shape)
-
-
 def _convolution(layer, weights, x):
     """Every member's kernels on its own images."""
     w, bias = weights["weight"], weights.get("bias")
     if len(x) == 1:
         own, w, bias = (None if each is None else each.squeeze(0) for each in (x, w, bias))
         return F.conv2d(own, w, bias, layer.stride, layer.padding)[None]
-    side_by_side = x.transpose(0, 1).flatten(1, 2)
-    bias = None if bias is None else bias.flatten()
+    side_by_side, bias = x.transpose(0, 1).flatten(1, 2), None if bias is None else bias.flatten()
     y = F.conv2d(side_by_side, w.flatten(0, 1), bias, layer.stride, layer.padding, groups=len(x))
     return y.unflatten(1, w.shape[:2]).transpose(0, 1)
 
@@ -96,13 +91,9 @@ def _group_norm(layer, weights, x):
 
 
 def _block(layer, weights, x):
-    """`networks.Block`: two convolutions with GroupNorm and a shortcut."""
-
-    def at(name, x):
-        return forward(getattr(layer, name), inside(weights, name), x)
-
-    y = at("norm_one", at("one", x)).relu()
-    return (at("skip", x) + at("norm_two", at("two", y))).relu()
+    """What a `Block` does, with stacked layers in place of its own."""
+    parts = {name: partial(forward, each, inside(weights, name)) for name, each in layer.named_children()}
+    return Block.forward(SimpleNamespace(**parts), x)
 
 
 RULES = {

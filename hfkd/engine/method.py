@@ -9,14 +9,14 @@ import torch
 
 from hfkd import knowledge
 from hfkd.config import FAULTS
-from hfkd.engine import cohort as cohorts
 from hfkd.engine import networks
+from hfkd.engine.training import plain
 
 NEEDS = {
     "public": "images that everybody may speak about",
     "simultaneous": "targets that are made once a round",
     "everybody": "every client in every round: faults are modelled for answers that are pooled by a W",
-    "features": "the same number of features before the head at every level",
+    "features": "the same number of features before the head at every level",  # which all families have
     "widths": "levels that differ in width only",
     "depths": "levels that differ in depth only",
 }
@@ -51,28 +51,9 @@ def by_graph(arrived, graph: Graph, fed, config):
     return torch.stack([knowledge.pool(log_p, w, config.pooling) for log_p, w in zip(arrived, graph.weights)])
 
 
-def nothing(fed, config, cohort) -> tuple:
-    """A local loss that reads nothing beside its batch."""
-    return ()
-
-
-def no_start(fed, config, seeds) -> None:
-    """Everybody starts from weights of its own."""
-
-
-def no_exchange(fed, config, round) -> list:
-    """Nothing but answers travels."""
-    return []
-
-
-def by_head(fed, cohort, images, at):
-    """(b, n, c) what the heads of the members say."""
-    return cohorts.logits(cohort, images, at)
-
-
 @dataclass(frozen=True)
 class Method:
-    """One method; the defaults are those of Local."""
+    """One method; the defaults are those of Local: weights of one's own, and nothing travels."""
 
     name: str
     summary: str  # one line for `hfkd list methods`
@@ -83,31 +64,29 @@ class Method:
     decide: Callable = nobody  # (counts, levels, revenue, config, rng) -> Graph of one seed
     earns: bool = False  # whether `decide` reads revenue
     pool: Callable = by_graph  # (arrived, graph, fed, config) -> (z, s, u, c) soft targets
-    begin: Callable = no_start  # (fed, config, seeds), before the first round
-    local_loss: Callable | None = None  # (module, weights, x, y, prior, *given) -> (b,), of every member
-    given: Callable = nothing  # (fed, config, cohort) -> what local_loss reads beside the batch, members first
-    exchange: Callable = no_exchange  # (fed, config, round) -> [(cohort, numbers up, numbers down)], after a round
+    begin: Callable = lambda fed, config, seeds: None  # before the first round
+    local_loss: Callable = plain  # (module, weights, x, y, prior, *given) -> (b,), of every member
+    given: Callable = lambda fed, config, cohort: ()  # what local_loss reads beside the batch, members first
+    exchange: Callable = lambda fed, config, round: []  # after a round -> [(cohort, numbers up, numbers down)]
     answers: Callable | None = None  # (fed, cohort, images, at) -> (b, n, c) scores, where it predicts by prototypes
 
 
 def check(config, method: Method, methods: Mapping[str, Method]) -> None:
     """Return if the configuration has what its method needs; else a ValueError that names the setting to change."""
-    name, needs = f"method {method.name!r}", method.needs
+    name = f"method {method.name!r}"
+    needs = {need: f"{name} needs {NEEDS[need]}" for need in method.needs}
     if "public" in needs and config.public == "none":
         free = ", ".join(other.name for other in methods.values() if "public" not in other.needs)
-        raise ValueError(f"{name} needs {NEEDS['public']} and public is 'none'; set public=same, or take a data-free "
-                         f"method: {free}")
-    for need in {"features", "widths", "depths"} & set(needs):
-        fits = [family for family, has in networks.HAS.items() if need in has]
-        if config.levels not in fits:
-            raise ValueError(f"{name} needs {NEEDS[need]}, which levels {config.levels!r} are not; "
-                             f"set levels={' or levels='.join(fits)}")
+        raise ValueError(f"{needs['public']} and public is 'none'; set public=same, or take a data-free method: {free}")
+    for need, fits in networks.HAS.items():
+        if need in needs and config.levels not in fits:
+            fit = " or levels=".join(fits)
+            raise ValueError(f"{needs[need]}, which levels {config.levels!r} are not; set levels={fit}")
     if "simultaneous" in needs and config.schedule != "simultaneous":
-        raise ValueError(f"{name} needs {NEEDS['simultaneous']}; schedule is {config.schedule!r}, expected "
-                         "simultaneous")
+        raise ValueError(f"{needs['simultaneous']}; schedule is {config.schedule!r}, expected simultaneous")
     struck = [fault for fault in FAULTS if getattr(config, fault)]
     if struck and "everybody" in needs:
-        raise ValueError(f"{name} needs {NEEDS['everybody']}; {struck[0]} is {getattr(config, struck[0])}, expected 0")
+        raise ValueError(f"{needs['everybody']}; {struck[0]} is {getattr(config, struck[0])}, expected 0")
     if config.readout == "prototype" and method.answers is None:
         keeps = ", ".join(other.name for other in methods.values() if other.answers)
         raise ValueError(f"{name} has no prototypes to predict by; set readout=head, or take one of {keeps}")

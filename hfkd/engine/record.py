@@ -1,7 +1,9 @@
 """Watching a run: tidy rows of where every client stands, and the ledger of who earned whom what.
 
-Nothing here changes a number: it is a loop over `federation.rounds`. Bytes are those of each client's link to a relay
-that pools: 4 of a number; answers go up once if anybody listens, and come down once, pooled.
+Nothing here changes a number: it is a loop over `federation.rounds`. A client is judged by its personality, on its own
+test split, and its consistency, on the balanced test set. The validation columns ask the same of validation data only:
+every choice (round, alpha, rule) is made by them. Bytes are those of each client's link to a relay that pools: 4 of a
+number; answers go up once if anybody listens, and come down once, pooled.
 """
 
 from typing import NamedTuple
@@ -9,14 +11,19 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 import torch
+from torch.nn.functional import one_hot
 
+from hfkd.engine.cohort import logits
 from hfkd.engine.federation import configured, rounds
-from hfkd.engine.measure import measure
+from hfkd.engine.state import own_images
+from hfkd.knowledge import predictions
 
 BYTES = 4  # of a float32 on the wire
+ASKED = {"personality": "test", "consistency": "balanced", "consistency_corrected": "balanced",
+         "val_personality": "val", "val_consistency": "vals"}  # column -> a part of `state.own_images`  # fmt: skip
+COLUMNS = tuple(ASKED)
 CLIENT_COLUMNS = ["method", "dataset", "public", "partition", "skew", "seed", "round", "client", "level", "samples",
-                  "personality", "consistency", "consistency_corrected", "val_personality", "val_consistency", "alpha",
-                  "teachers", "bytes_up", "bytes_down"]  # fmt: skip
+                  *COLUMNS, "alpha", "teachers", "bytes_up", "bytes_down"]  # fmt: skip
 LEDGER = ["seed", "round", "from", "to", "kind", "revenue", "weight", "bytes"]
 
 
@@ -35,43 +42,64 @@ def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
     torch.set_num_threads(config.threads)
     torch.backends.cudnn.deterministic = True  # same command, same machine, same bytes
     config, rows, ledger, period = configured(config, method), [], [], []
-    sent = np.zeros((len(seeds) * config.clients, 2), dtype=np.int64)
+    sent = np.zeros((len(seeds) * config.clients, 2), dtype=np.int64)  # bytes up and down each client's link
     for round in rounds(config, method, dataset, seeds, public):
-        sent += traffic(round)
+        end = round.number == config.rounds
         if round.answers is not None:
-            period.append((round.heard.weights.mean(-1).cpu().numpy(), answer_bytes(round) * round.links))
-        if config.refresh and round.number % config.refresh == 0 or round.number == config.rounds:
+            over = BYTES * round.answers[0, 0].numel() * round.links  # (z, s, t), if nobody relayed
+            sent += np.stack([over.max(1), over.max(2)], axis=-1).reshape(-1, 2)
+            period.append((round.heard.weights.mean(-1).cpu().numpy(), over))
+        for cohort, *numbers in round.exchanged:
+            for way, each in enumerate(numbers):
+                sent[cohort.members.numpy(), way] += BYTES * torch.as_tensor(each).cpu().numpy()
+        if config.refresh and round.number % config.refresh == 0 or end:
             ledger.append(edges(round, period, seeds))
             period = []
-        if round.number % config.eval_every == 0 or round.number == config.rounds:
+        if round.number % config.eval_every == 0 or end:
             rows.append(clients(config, round, seeds, measure(round.fed, config, method), sent))
         if report:
             report(round.number, config.rounds)
     return Outcome(pd.concat(rows, ignore_index=True), pd.concat(ledger, ignore_index=True))
 
 
-def answer_bytes(round) -> int:
-    """Bytes of the answers of one client in this round."""
-    return 0 if round.answers is None else BYTES * round.answers[0, 0].numel()
+def measure(fed, config, method) -> dict[str, np.ndarray]:
+    """Accuracies in [0, 1], column -> (z * N,) float64; NaN for a client whose split has no sample. Scores of
+    prototypes are no logits: they are taken as they are.
 
-
-def traffic(round) -> np.ndarray:
-    """(z * N, 2) bytes up and down each client's link in this round."""
-    sent = np.stack([round.links.any(1), round.links.any(2)], axis=-1).reshape(-1, 2) * answer_bytes(round)
-    for cohort, up, down in round.exchanged:
-        for way, numbers in enumerate((up, down)):
-            sent[cohort.members.numpy(), way] += BYTES * torch.as_tensor(numbers).cpu().numpy()
-    return sent
+        personality             own test split, predicted with the client's own prior
+        consistency             balanced test set, as trained: balanced loss without prior, plain with it inside
+        consistency_corrected   the same with the prior taken out of plainly trained networks as well
+        val_personality         own validation split
+        val_consistency         mean recall over classes on all clients' validation splits, predicted as consistency is
+    """
+    balanced, by_prototype = config.hard_loss == "balanced", config.readout == "prototype"
+    found = {name: np.full(len(fed.prior), np.nan) for name in COLUMNS}
+    for cohort in fed.cohorts:
+        prior = fed.prior[cohort.members] * (not by_prototype)
+        for name, part in ASKED.items():
+            at, there = own_images(fed, cohort, part)
+            if not there.any():  # no validation split at all
+                continue
+            scores = method.answers(fed, cohort, fed.images, at) if by_prototype else logits(cohort, fed.images, at)
+            own, free = predictions(scores, prior, balanced)
+            chosen = {"personality": own, "val_personality": own, "consistency_corrected": free}
+            right = (chosen.get(name, free if balanced else own) == fed.labels[at]).double()
+            weight = there.double()
+            if part == "vals":  # 1 / (samples of that class in the row): the mean becomes one over classes
+                same = one_hot(fed.labels[at], prior.shape[-1]) * weight.unsqueeze(-1)
+                weight = (same / same.sum(1, keepdim=True).clamp_min(1)).sum(-1)
+            found[name][cohort.members.numpy()] = ((right * weight).sum(1) / weight.sum(1)).cpu().numpy()
+    return found
 
 
 def clients(config, round, seeds, measured, sent) -> pd.DataFrame:
-    """One row per seed and client: where it stands, with CLIENT_COLUMNS; measured: from `measure.measure`."""
+    """One row per seed and client: where it stands, with CLIENT_COLUMNS; measured: from `measure`."""
     fed, n = round.fed, config.clients
-    scene = {name: getattr(config, name) for name in CLIENT_COLUMNS[:5]}
     return pd.DataFrame({
-        **scene, "seed": np.repeat(seeds, n), "round": round.number, "client": np.tile(np.arange(n), len(seeds)),
-        "level": fed.levels.reshape(-1), "samples": np.concatenate([own.counts.sum(1) for own in fed.splits]),
-        **measured, "alpha": round.weight.reshape(-1), "teachers": round.graph.edges.sum(2).reshape(-1),
+        **{name: getattr(config, name) for name in CLIENT_COLUMNS[:5]}, "seed": np.repeat(seeds, n),
+        "round": round.number, "client": np.tile(np.arange(n), len(seeds)), "level": fed.levels.reshape(-1),
+        "samples": np.concatenate([own.counts.sum(1) for own in fed.splits]), **measured,
+        "alpha": round.weight.reshape(-1), "teachers": round.graph.edges.sum(2).reshape(-1),
         "bytes_up": sent[:, 0], "bytes_down": sent[:, 1],
     })[CLIENT_COLUMNS]  # fmt: skip
 
@@ -80,29 +108,23 @@ def edges(round, period, seeds) -> pd.DataFrame:
     """One row per edge of a period, the rounds between two decisions who hears whom, with LEDGER.
 
     `from` speaks and `to` listens; revenue: the running mean at the end; weight: the share in the pooled target, mean
-    over classes and the rounds in which anybody was asked, those of a listener sum to 1; bytes: over the edge, if
-    nobody relayed. round: the last one; period: (say (z, s, t), bytes (z, s, t)) of each round with answers.
+    over classes and rounds, those of a listener sum to 1; bytes: over the edge, if nobody relayed. round: the last one;
+    period: (weight (z, s, t), bytes (z, s, t)) of each round with answers.
     """
     period = period or [(round.graph.weights.mean(-1).cpu().numpy(), np.zeros(round.links.shape, np.int64))]
     weight, sent = (sum(each) for each in zip(*period))
-    found = []
-    for z, seed in enumerate(seeds):
-        kind = kinds(round.graph.edges[z])
-        to, of = np.nonzero(round.graph.mask[z])
-        found.append(pd.DataFrame({
-            "seed": seed, "round": round.number, "from": of, "to": to, "kind": kind[to, of],
-            "revenue": round.fed.revenue[z, to, of], "weight": weight[z, to, of] / len(period),
-            "bytes": sent[z, to, of],
-        }))  # fmt: skip
-    return pd.concat(found, ignore_index=True)[LEDGER]
+    z, to, of = at = np.nonzero(round.graph.mask)
+    return pd.DataFrame({
+        "seed": np.array(seeds)[z], "round": round.number, "from": of, "to": to, "kind": kinds(round.graph.edges)[at],
+        "revenue": round.fed.revenue[at], "weight": weight[at] / len(period), "bytes": sent[at],
+    })[LEDGER]  # fmt: skip
 
 
 def kinds(edges) -> np.ndarray:
-    """(N, N) what the speaker is to the listener: teacher, feedback (its student), peer, or self.
+    """(..., N, N) what the speaker is to the listener: teacher, feedback (its student), peer, or self.
 
     >>> kinds(np.array([[False, True], [False, False]])).tolist()
     [['self', 'teacher'], ['feedback', 'self']]
     """
-    found = np.where(edges, "teacher", np.where(edges.T, "feedback", "peer")).astype(object)
-    np.fill_diagonal(found, "self")
-    return found
+    others = np.where(edges, "teacher", np.where(edges.swapaxes(-1, -2), "feedback", "peer"))
+    return np.where(np.eye(edges.shape[-1], dtype=bool), "self", others)

@@ -1,24 +1,19 @@
 """What a client knows when it decides how much to listen, and what others would save it; numbers without gradient.
 
-    hard    loss on its own validation split V_i, with its own training loss
-    soft    mean KL(q || p_i) on the public images
-    own     L_i(i), other L_i(q): its own and its target's loss on labelled public images, reweighted to its labels
-    cosine  between the gradients of the hard loss on V_i and of the soft loss, by the last layer
-
-Only what a rule reads is computed. V_i also chooses among methods (METHOD section 9); the test sets are never read.
-
-Axes: z seed, s who listens, t who speaks, b member of a cohort, u public image, n image, c class.
+Only what a rule reads is computed. V_i, the own validation split, also chooses among methods (METHOD section 9); the
+test sets are never read. Axes: z seed, s who listens, t who speaks, b member of a cohort, u public image, c class.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch.nn.functional import cross_entropy, one_hot
 
 from hfkd import revenue, weighting
+from hfkd.assess import distributions
 from hfkd.engine import cohort as cohorts
-from hfkd.engine.state import own_images, public_images
-from hfkd.engine.wire import asked_about, public_labels
+from hfkd.engine.state import asked_about, own_images, public_images
 
 PROBE = 256  # public images that the gradient rule looks at: bounds its cost
 DECIMALS = 6  # of a signal: what is behind them may depend on how clients of other seeds are padded
@@ -28,12 +23,12 @@ READS = {"loss_ratio": {"own"}, "controller": {"hard"}, "gradient": {"cosine"}, 
 class Signals(NamedTuple):
     """The signals of one round, (z, N) each; NaN where the rule does not read them."""
 
-    hard: np.ndarray
+    hard: np.ndarray  # loss on V_i, with the client's own training loss
     usual: np.ndarray  # running mean of `hard` before this round
-    soft: np.ndarray
-    own: np.ndarray
-    other: np.ndarray
-    cosine: np.ndarray
+    soft: np.ndarray  # mean KL(q || p_i) on the public images
+    own: np.ndarray  # L_i(i), loss on labelled public images, reweighted to the client's labels
+    other: np.ndarray  # L_i(q), the same of its target
+    cosine: np.ndarray  # between the gradients of the hard loss on V_i and of the soft loss, by the last layer
 
 
 def signals(fed, config, said, q, round) -> Signals:
@@ -41,43 +36,42 @@ def signals(fed, config, said, q, round) -> Signals:
     wanted = READS.get(config.weighting, set()) if said is not None else set()
     soft = own = other = cosine = np.full(fed.loss.shape, np.nan)
     if "hard" in wanted:
-        _take_losses(fed, own_losses(fed, config))
+        mean = revenue.KEEP * fed.usual + (1 - revenue.KEEP) * fed.loss
+        fed.usual = np.where(np.isnan(fed.usual), fed.loss, mean)
+        fed.loss = own_losses(fed, config)
     if "soft" in wanted:
-        apart = (torch.xlogy(q, q) - q * said).sum(-1).mean(-1)
-        soft = apart.clamp_min(0).cpu().numpy().astype(float)
+        soft = (torch.xlogy(q, q) - q * said).sum(-1).mean(-1).clamp_min(0).cpu().numpy().astype(float)
     if "own" in wanted:
-        own, other = (np.stack([np.diagonal(losses_of(fed, config, z, part[z], round)) for z in range(fed.seeds)])
-                      for part in (said, q.clamp_min(1e-30).log()))  # fmt: skip
+        own, other = (np.diagonal(losses_of(fed, config, each, round), axis1=1, axis2=2)
+                      for each in (said, q.clamp_min(1e-30).log()))  # fmt: skip
     if "cosine" in wanted:
         cosine = _cosines(fed, config, q, round)
     return Signals(fed.loss, fed.usual, soft, own, other, cosine)
 
 
 def earned(fed, config, said, arrived, links, present, round) -> np.ndarray:
-    """(z, s, t) running mean of what everybody that has spoken would have saved everybody, this round included.
-
-    said (z, t, u, c): what everybody thinks; arrived: what others heard of it; links (z, s, t): who has sent to whom.
+    """(z, s, t) running mean of what everybody that has spoken would have saved everybody, this round included; said:
+    what everybody thinks, arrived: what others heard of it, (z, t, u, c); links (z, s, t): who has sent to whom.
     """
     if config.revenue == "none":
         return fed.revenue
-    kept, others = fed.revenue.copy(), ~np.eye(fed.clients, dtype=bool)
-    for z in range(fed.seeds):
-        heard, own = (losses_of(fed, config, z, part[z], round) for part in (arrived, said))
-        known = others & links[z].any(0) & ~present.absent[z][:, None]
-        kept[z] = revenue.running(kept[z], revenue.labelled(heard, np.diagonal(own)) * known, known)
-    return kept
+    heard, thought = (losses_of(fed, config, each, round) for each in (arrived, said))
+    own = np.diagonal(thought, axis1=1, axis2=2)
+    known = links.any(1)[:, None] & ~present.absent[..., None] & ~np.eye(fed.clients, dtype=bool)
+    saved = np.stack([revenue.labelled(*each) for each in zip(heard, own)])
+    return revenue.running(fed.revenue, saved * known, known)
 
 
-def losses_of(fed, config, z, log_p, round) -> np.ndarray:
-    """L_s(t) (s, t) on the labelled public images of a seed: each class counts as its share of the labels that the
-    listener released, mixed with 1/C as revenue_personality says.
+def losses_of(fed, config, log_p, round) -> np.ndarray:
+    """(z, s, t) L_s(t), the loss of log_p (z, t, u, c) on the labelled public images: each class counts as its share of
+    the labels that the listener released, mixed with 1/C as revenue_personality says.
     """
-    by_class = revenue.class_losses(log_p, public_labels(fed, config, z, round))
-    counts = np.asarray(fed.counts[z], float)
-    total, even = counts.sum(1, keepdims=True), 1 / counts.shape[1]
-    own = np.where(total > 0, counts / np.maximum(total, 1), even)
-    dial = config.revenue_personality
-    return revenue.weighed(by_class.cpu(), dial * own + (1 - dial) * even)
+    found, even, dial = [], 1 / fed.counts.shape[-1], config.revenue_personality
+    for z, each in enumerate(log_p):
+        labels = fed.labels[public_images(fed, [z * fed.clients])[0, asked_about(config, round)]]
+        shares = dial * distributions(fed.counts[z]) + (1 - dial) * even
+        found.append(revenue.weighed(revenue.class_losses(each, labels).cpu(), shares))
+    return np.stack(found)
 
 
 @torch.no_grad()
@@ -86,18 +80,11 @@ def own_losses(fed, config, part="val") -> np.ndarray:
     losses = np.zeros(len(fed.prior))
     for cohort in fed.cohorts:
         at, there = own_images(fed, cohort, part)
-        prior = fed.prior[cohort.members][:, None] if config.hard_loss == "balanced" else 0
+        prior = fed.prior[cohort.members][:, None] * (config.hard_loss == "balanced")
         answers = cohorts.logits(cohort, fed.images, at) + prior
-        each = torch.nn.functional.cross_entropy(answers.transpose(1, 2), fed.labels[at], reduction="none")
+        each = cross_entropy(answers.transpose(1, 2), fed.labels[at], reduction="none")
         losses[cohort.members.numpy()] = ((each * there).double().sum(1) / there.sum(1)).cpu().numpy()
     return losses.reshape(fed.loss.shape).round(DECIMALS)
-
-
-def _take_losses(fed, now) -> None:
-    """Take in the validation losses (z, N) of this round, and move their running mean to those before it."""
-    blank, keep = np.isnan(fed.usual), revenue.KEEP
-    fed.usual = np.where(blank, fed.loss, keep * fed.usual + (1 - keep) * fed.loss)
-    fed.loss = now
 
 
 @torch.no_grad()
@@ -106,17 +93,17 @@ def _cosines(fed, config, q, round):
     cosines, asked = np.zeros(len(fed.prior)), asked_about(config, round)[:PROBE]
     for cohort in fed.cohorts:
         at, there = own_images(fed, cohort, "val")
-        prior = fed.prior[cohort.members][:, None] if config.hard_loss == "balanced" else 0
-        hard = _head_gradient(fed, cohort, at, prior, torch.nn.functional.one_hot(fed.labels[at], q.shape[-1]), 1.0,
-                              there.unsqueeze(-1))  # fmt: skip
+        prior = fed.prior[cohort.members][:, None] * (config.hard_loss == "balanced")
+        labels = one_hot(fed.labels[at], q.shape[-1])
+        hard = _head_gradient(fed, cohort, at, labels, 1.0, prior, there.unsqueeze(-1))
         public = public_images(fed, cohort.members.tolist())[:, asked]
         target = q.flatten(0, 1)[cohort.members][:, : len(asked)]
-        soft = _head_gradient(fed, cohort, public, 0, target, config.temperature, 1.0)
+        soft = _head_gradient(fed, cohort, public, target, config.temperature)
         cosines[cohort.members.numpy()] = torch.cosine_similarity(hard, soft, dim=-1).cpu().numpy()
     return cosines.round(DECIMALS).reshape(fed.loss.shape)
 
 
-def _head_gradient(fed, cohort, at, prior, target, temperature, mask):
+def _head_gradient(fed, cohort, at, target, temperature, prior=0, mask=1.0):
     """(b, C (d + 1)) gradient by the last layer of the loss against `target` on the images `at`."""
     features = cohorts.features(cohort, fed.images, at)
     weight, bias = cohort.weights["head.weight"], cohort.weights["head.bias"]

@@ -1,15 +1,18 @@
-"""What a federation is at a moment: the data split of every seed, the networks by level, and the open random streams.
+"""What a federation is at a moment: the data split of every seed, the networks by level, the open random streams; which
+images its clients look at; and what they say about the public ones, which are taken to be there already.
 
-Flat id of a client: z * N + client, z the position of its seed among the seeds of the run.
+Flat id of a client: z * N + client, z the position of its seed among the seeds of the run. Axes: z seed, s who listens,
+t who speaks, b member of a cohort, u public image, c class.
 """
 
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
+from torch.nn.utils.rnn import pad_sequence
 
 from hfkd.data import Split, split
-from hfkd.engine.cohort import Cohort, cohort
+from hfkd.engine.cohort import Cohort, cohort, logits
 from hfkd.knowledge import log_prior
 from hfkd.privacy import messages
 from hfkd.streams import stream
@@ -17,8 +20,10 @@ from hfkd.streams import stream
 
 @dataclass
 class Federation:
-    """All that a round reads and changes. Axes: z seed, s who listens, t who speaks, c class."""
+    """All that a round reads and changes."""
 
+    seeds: int  # how many repeats run side by side
+    clients: int  # N, per seed
     splits: list[Split]  # one per seed
     levels: np.ndarray  # (z, N) 1..L
     counts: np.ndarray  # (z, N, c) label counts as the clients release them: all that anybody else knows of them
@@ -33,41 +38,29 @@ class Federation:
     usual: np.ndarray  # (z, N) its running mean before this round
     memory: dict = field(default_factory=dict)  # what a method's server, or its clients, keep between rounds
 
-    @property
-    def clients(self) -> int:
-        """N, clients per seed."""
-        return self.counts.shape[1]
-
-    @property
-    def seeds(self) -> int:
-        """How many repeats run side by side."""
-        return len(self.splits)
-
 
 def begin(config, dataset, seeds, public=None) -> Federation:
     """Data split, networks with first weights, streams: a function of (seed, client) alone, never of the method.
 
     public: a Dataset to draw the public images from, or None: carved out of `dataset`. Raises ValueError: CUDA asked
-    for and absent, public images of another shape, or what `data.split` refuses.
+    for and absent, public images of another shape or of the data set itself, or what `data.split` refuses.
     """
     device = check_device(config)
-    if public is not None:
-        _check_public(dataset, public)
-    splits = [split_of(config, dataset, seed, public) for seed in seeds]
     images, labels = _tensors(dataset, public, device)
+    splits = [split_of(config, dataset, seed, public) for seed in seeds]
     n, counts = config.clients, np.stack([own.counts for own in splits])
-    levels = np.stack([own.levels for own in splits])
+    levels, shape = np.stack([own.levels for own in splits]), tuple(dataset.images.shape[1:])
     ids = np.argsort(-counts.sum(-1).reshape(-1), kind="stable")  # largest training set first, within every cohort
     cohorts = []
     for level in np.unique(levels).tolist():
         members = ids[levels.reshape(-1)[ids] == level]
         rngs = [stream(seeds[i // n], "weights", i % n) for i in members]
-        shape = tuple(dataset.images.shape[1:])
         cohorts.append(cohort(level, config.levels, shape, dataset.n_classes, members, rngs, device))
     blank, flat = np.full((len(seeds), n), np.nan), [(seed, client) for seed in seeds for client in range(n)]
+    released = np.stack([messages(own, config.epsilon, seed) for own, seed in zip(counts, seeds)])
     return Federation(
-        splits, levels, np.stack([messages(own, config.epsilon, seed) for own, seed in zip(counts, seeds)]), cohorts,
-        images, labels, log_prior(counts.reshape(len(flat), -1)).to(device, images.dtype),
+        len(seeds), n, splits, levels, released, cohorts, images, labels,
+        log_prior(counts.reshape(len(flat), -1)).to(device, images.dtype),
         [stream(seed, "batches", client) for seed, client in flat],
         [stream(seed, "public batches", client) for seed, client in flat],
         np.zeros((len(seeds), n, n)), blank, blank.copy(),
@@ -88,11 +81,34 @@ def split_of(config, dataset, seed, public=None) -> Split:
     own = split(dataset, seed=seed, **{name: getattr(config, name) for name in names})
     if public is None:
         return own
-    if config.public_size > len(public.labels):
-        held = f"the {len(public.labels)} images of {public.name}"
-        raise ValueError(f"public_size is {config.public_size}; expected at most {held}")
-    drawn = stream(seed, "foreign public").choice(len(public.labels), config.public_size, replace=False)
+    if config.public_size > (most := len(public.labels)):
+        raise ValueError(f"public_size is {config.public_size}; expected at most the {most} images of {public.name}")
+    drawn = stream(seed, "foreign public").choice(most, config.public_size, replace=False)
     return replace(own, public=drawn + len(dataset.labels))
+
+
+def asked_about(config, round: int) -> np.ndarray:
+    """Positions of the public images that are answered in this round: all, or `spoken` of them in turn.
+
+    >>> from hfkd.config import configure
+    >>> asked_about(configure(public_size=5, spoken=2), 2).tolist()
+    [4, 0]
+    """
+    size = config.spoken or config.public_size
+    return (np.arange(size) + round * size * (size < config.public_size)) % config.public_size
+
+
+def speak(fed: Federation, config, round: int, said=None, among=None):
+    """(z, t, u, c) log p_t(c|u): what every client says, softened by T, without gradient. said: what was said before,
+    to be replaced in place for the members of the cohorts `among` (None: everybody).
+    """
+    asked = asked_about(config, round)
+    if said is None:
+        said = torch.zeros(fed.seeds, fed.clients, len(asked), fed.prior.shape[-1], device=fed.images.device)
+    for cohort in among or fed.cohorts:
+        at = public_images(fed, cohort.members.tolist())[:, asked]
+        said.flatten(0, 1)[cohort.members] = (logits(cohort, fed.images, at) / config.temperature).log_softmax(-1)
+    return said
 
 
 def public_images(fed: Federation, ids):
@@ -101,45 +117,42 @@ def public_images(fed: Federation, ids):
 
 
 def own_images(fed: Federation, cohort, part="train"):
-    """(b, n) indices of the members' own images, and (b, n) bool which of them are there; part: train, val or test."""
-    sets = [getattr(fed.splits[i // fed.clients], part)[i % fed.clients] for i in cohort.members.tolist()]
-    return padded(sets, fed.images.device)
-
-
-def padded(lists, device):
-    """Index lists of unequal length as (b, n) int64, zeros behind the end, and (b, n) bool which of them are there."""
+    """(b, n) indices of every member's images, zeros behind the end, and (b, n) bool which of them are there; part: its
+    own train, val or test, or what its seed has for all, balanced or vals (all validation splits together).
+    """
+    lists = []
+    for i in cohort.members.tolist():
+        own = fed.splits[i // fed.clients]
+        found = np.concatenate(own.val) if part == "vals" else getattr(own, part)
+        lists.append(found[i % fed.clients] if isinstance(found, tuple) else found)
     at = stack(lists)
     there = torch.arange(at.shape[1]) < torch.tensor([len(own) for own in lists])[:, None]
-    return at.to(device), there.to(device)
+    return at.to(fed.images.device), there.to(fed.images.device)
 
 
 def stack(parts):
-    """Index arrays of unequal length as one tensor, zeros behind the end (never read)."""
-    out = np.zeros((len(parts), max(map(len, parts)), *parts[0].shape[1:]), dtype=np.int64)
-    for row, part in zip(out, parts):
-        row[: len(part)] = part
-    return torch.from_numpy(out)
-
-
-def _check_public(dataset, public):
-    """A foreign public set has the same image shape, and is no copy of the private data under another name."""
-    here, there = dataset.images.shape[1:], public.images.shape[1:]
-    if there != here:
-        raise ValueError(f"public images of {public.name} are {there}; expected {here} as in {dataset.name}")
-    copies = {dataset.name, public.name} == {"cifar10", "cifar10_jpeg"}  # a lossy copy shares no image to the byte
-    seen = {image.tobytes() for image in dataset.images}
-    if copies or any(image.tobytes() in seen for image in public.images):
-        shared = f"which has images of the private {dataset.name}"
-        raise ValueError(f"public is {public.name!r}, {shared}; expected 'same' or other images")
+    """Index arrays of unequal length as one tensor, zeros behind the end."""
+    return pad_sequence([torch.from_numpy(part) for part in parts], batch_first=True)
 
 
 def _tensors(dataset, public, device):
-    """Images with mean 0, deviation 1 over the publisher's training part; public ones follow by the same constants."""
+    """Images with mean 0, deviation 1 over the publisher's training part, and labels; a foreign public set follows."""
     known = dataset.images[~dataset.is_test]
     mean, deviation = known.mean(dtype=np.float64), known.std(dtype=np.float64)
     if deviation == 0:
         raise ValueError(f"data set {dataset.name} has pixels of value {mean:g} only; expected images that differ")
-    parts = [dataset.images] if public is None else [dataset.images, public.images]
+    parts = [dataset.images]
+    if public is not None:  # of the same shape, and no copy of the private data under another name
+        here, there = dataset.images.shape[1:], public.images.shape[1:]
+        if there != here:
+            raise ValueError(f"public images of {public.name} are {there}; expected {here} as in {dataset.name}")
+        lossy = {dataset.name, public.name} == {"cifar10", "cifar10_jpeg"}  # these share no image to the byte
+        private = {image.tobytes() for image in dataset.images}
+        if lossy or any(image.tobytes() in private for image in public.images):
+            raise ValueError(f"public is {public.name!r}, which has images of the private {dataset.name}; "
+                             "expected 'same' or other images")
+        parts.append(public.images)
     images = torch.cat([torch.from_numpy(part).to(device, torch.float32) for part in parts])
-    labels = np.concatenate([dataset.labels] + ([np.full(len(public.labels), -1)] if public else []))
-    return images.sub_(float(mean)).div_(float(deviation)), torch.from_numpy(labels).to(device)
+    labels = torch.full((len(images),), -1)
+    labels[: len(dataset.labels)] = torch.from_numpy(dataset.labels)
+    return images.sub_(float(mean)).div_(float(deviation)), labels.to(device)

@@ -1,10 +1,8 @@
 """Training: one round of a cohort, in joint steps of one private and one public batch for every member at once.
 
 As members do not meet, the gradient of the sum of their losses is everybody's own gradient, and every layer is one
-operation for all. Members are sorted by the size of their training set, so that a client that has finished its round
-leaves the batch: the step runs on the first `live` rows. `client.train` is the same for one client, written plainly.
-
-Axes: b member (a client of one seed), k step, i sample of a batch, c class.
+operation for all. Members are sorted by the size of their training set: a step runs on the first `live` rows, those who
+have not finished their round. Axes: b member (a client of one seed), k step, i sample of a batch, c class.
 """
 
 from collections.abc import Callable
@@ -14,7 +12,7 @@ import numpy as np
 import torch
 from torch.utils._pytree import tree_map
 
-from hfkd.engine.cohort import Cohort, footprint, part, put_back, slices
+from hfkd.engine.cohort import footprint, part, put_back, slices
 from hfkd.engine.layers import pick, seen
 from hfkd.losses import distillation_loss, hard_loss, soft_loss
 
@@ -48,9 +46,6 @@ class Optimiser(NamedTuple):
 def batches(rng, n: int, steps: int, size: int) -> np.ndarray:
     """(steps, size) positions of full batches: permutations of 0..n-1 one after the other, cut into pieces of `size`.
 
-    Every sample is seen once before any is seen again. A client with fewer than `size` samples meets some of them more
-    than once in a batch.
-
     >>> batches(np.random.default_rng(0), 4, 3, 2).shape
     (3, 2)
     """
@@ -63,38 +58,30 @@ def plain(module, weights, x, y, prior):
     return hard_loss(seen(module, weights, x)[1], y, prior)
 
 
-def train(cohort: Cohort, images, labels, private, steps, prior, optimiser, lesson: Lesson | None = None,
-          term: Term = Term(plain)):  # fmt: skip
+def train(cohort, images, labels, private, steps, prior, optimiser, lesson=None, term=Term(plain)) -> None:
     """One round of a Cohort, in place: steps[b] joint steps of member b, each one private and one public batch.
 
         L_b = h_b H_b + a_b T^2 mean_u KL(q_b(u) || p_b(u)),    H_b = CE(f_b(x) + prior_b, y),    h_b = 1 - a_b
 
     The two parts are separate sums of one gradient, so a_b = 0 gives the weights of training alone to the last bit.
 
-    Args:
-        images: (n, channel, height, width) float; labels: (n,) int64.
-        private: (b, k, i) int64 indices into images, rows beyond steps[b] are never read.
-        steps: b integers, not increasing (or a ValueError).
-        prior: (b, c) log prior that the hard loss adds to the logits; zeros for the plain loss.
-        lesson: None to train alone. term: a method's own H_b.
+    private: (b, k, i) int64 indices into images (n, channel, height, width) and labels (n,), of which rows beyond
+    steps[b] are never read; steps do not increase (or a ValueError). prior: (b, c) what the hard loss adds to the
+    logits, zeros for the plain loss. lesson: a Lesson, or None to train alone. term: a method's own H_b.
     """
     if any(a < b for a, b in zip(steps, steps[1:])):
         raise ValueError("steps increase along the cohort; expected the member with the most steps first")
-    if lesson is not None and lesson.hard is None:
-        lesson = lesson._replace(hard=1 - lesson.weight)
-
     # of two batches even where there is one: blocks, and with them last bits of convolutions, do not depend on a lesson
     each = footprint(cohort.module, cohort.weights, images.shape[1:], 2 * private.shape[-1])
     for rows in slices(len(cohort.members), each, images.device):
-        some, own = part(cohort, rows), Term(term.loss, _rows(term.given, rows))
-        heard = None if lesson is None else _rows(lesson, rows)
+        some, heard, own = part(cohort, rows), _rows(lesson, rows), Term(term.loss, _rows(term.given, rows))
         _block(some, images, labels, private[rows], steps[rows], prior[rows], optimiser, heard, own)
         put_back(cohort, some, rows)
 
 
 def _rows(parts, rows):
-    """Some members of everything that has the members first."""
-    return tree_map(lambda each: each[rows], parts)
+    """Some members of everything that has the members first; of None, None."""
+    return tree_map(lambda each: each if each is None else each[rows], parts)
 
 
 def _block(cohort, images, labels, private, steps, prior, optimiser, lesson, term):
@@ -102,28 +89,18 @@ def _block(cohort, images, labels, private, steps, prior, optimiser, lesson, ter
     module, steps = cohort.module, np.array(steps)
     for k in range(steps.max(initial=0)):
         live = int((steps > k).sum())
-        own = {name: w[:live].requires_grad_() for name, w in cohort.weights.items()}
-        at = private[:live, k]
+        own, at = {name: w[:live].requires_grad_() for name, w in cohort.weights.items()}, private[:live, k]
         loss = term.loss(module, own, pick(images, at), labels[at], prior[:live], *_rows(term.given, slice(live)))
         if lesson is not None:
-            loss = _joint(module, own, images, lesson, live, k, loss, optimiser)
-        values = list(own.values())
-        gradients = torch.autograd.grad(loss.sum(), values, materialize_grads=True)
-        _step([w.detach() for w in values], [m[:live] for m in cohort.momentum.values()], gradients, optimiser)
-
-
-def _step(values, rolling, gradients, optimiser):
-    """Gradient descent, in place; without momentum the gradient is all there is to remember, and nobody reads it."""
-    if optimiser.momentum:
-        torch._foreach_mul_(rolling, optimiser.momentum)
-        torch._foreach_add_(rolling, gradients)
-    torch._foreach_add_(values, rolling if optimiser.momentum else gradients, alpha=-optimiser.lr)
-
-
-def _joint(module, weights, images, lesson, live, k, loss, optimiser):
-    """(b,) the losses on the private batch and on the public one, each with its weight."""
-    rows = lesson.rows[:live, k]
-    said = seen(module, weights, pick(images, lesson.asked[:live].gather(1, rows)))[1]
-    heard = lesson.targets[:live].gather(1, rows.unsqueeze(-1).expand(-1, -1, said.shape[-1]))
-    soft = soft_loss(said, heard, optimiser.temperature, optimiser.direction)
-    return distillation_loss(loss, soft, lesson.weight[:live], lesson.hard[:live])
+            asked, targets, rows, weight, hard = _rows(lesson, slice(live))
+            said = seen(module, own, pick(images, asked.gather(1, rows[:, k])))[1]
+            targets = torch.take_along_dim(targets, rows[:, k].unsqueeze(-1), 1)
+            soft = soft_loss(said, targets, optimiser.temperature, optimiser.direction)
+            loss = distillation_loss(loss, soft, weight, hard)
+        moves = torch.autograd.grad(loss.sum(), list(own.values()), materialize_grads=True)
+        if optimiser.momentum:  # else the gradient is all there is to remember, and nobody reads it
+            rolling = [m[:live] for m in cohort.momentum.values()]
+            torch._foreach_mul_(rolling, optimiser.momentum)
+            torch._foreach_add_(rolling, moves)
+            moves = rolling
+        torch._foreach_add_([w.detach() for w in own.values()], moves, alpha=-optimiser.lr)

@@ -11,8 +11,7 @@ import torch
 from hfkd.engine import cohort as cohorts
 from hfkd.engine import training
 from hfkd.engine.method import Method
-from hfkd.engine.state import public_images
-from hfkd.engine.wire import asked_about, speak
+from hfkd.engine.state import asked_about, public_images, speak
 from hfkd.methods import averaging, fedavg
 from hfkd.streams import stream
 
