@@ -103,8 +103,9 @@ def _reproduce(options):
     for at, (book, values) in enumerate(plan.items(), 1):
         seconds = notebooks.execute(book, folder / book.name, values)
         say(f"[{at}/{len(plan)}] {book.stem}: {seconds:.0f} s, see {folder / book.name}")
-    own = options.profile == "lite"  # the size of the claims; others are no evidence
-    say("\n".join(claims.closing_lines(claims.verdicts(folder if own else paths.RESULTS))))
+    judged = folder if options.profile == "lite" else paths.RESULTS  # the size of the claims; others are no evidence
+    say(f"claims, judged on the rows in {judged}:")
+    say("\n".join(claims.closing_lines(claims.verdicts(judged))))
 
 
 def _refresh(options):
@@ -159,7 +160,8 @@ class _Parser(argparse.ArgumentParser):
 def _parser():
     """All commands, from COMMANDS."""
     layout = argparse.RawDescriptionHelpFormatter
-    parser = _Parser(prog="hfkd", description=__doc__.partition(". ")[0], epilog=EXAMPLES, formatter_class=layout)
+    about = "Knowledge distillation between clients of several capacity levels: what the notebooks do, without Jupyter."
+    parser = _Parser(prog="hfkd", description=about, epilog=EXAMPLES, formatter_class=layout)
     parser.add_argument("--version", action="version", version=f"hfkd {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, (act, about, options) in COMMANDS.items():

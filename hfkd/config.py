@@ -1,13 +1,8 @@
-"""The configuration: one frozen, flat record. Unknown or mistyped parameters are errors.
-
-A profile is a set of values for the same experiment: `smoke` proves that everything runs, `lite` is the CPU reference
-that the claims rest on, `paper` is the full size for a GPU; `committed` is `lite`, read instead of run.
-"""
+"""The configuration: one frozen, flat record, and its profiles. Unknown or mistyped parameters are errors."""
 
 import ast
 import inspect
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from math import isclose
 from numbers import Integral
@@ -79,7 +74,7 @@ class Config:
 
 _LITE = dict(dataset="fashion_mnist", clients=20, pool_size=12_000, public_size=1_000, balanced_size=2_000, minimum=40,
              rounds=20, eval_every=5)  # fmt: skip
-PROFILES = {  # name -> (settings, seeds, what it is)
+PROFILES = {  # name -> (settings, seeds, what it is): values for the same experiment
     "committed": (_LITE, tuple(range(10)), "the committed rows of lite, read in seconds: nothing is run"),
     "smoke": (dict(rounds=6, eval_every=3, batch=16), (0, 1),
               "digits, 12 clients, 2 seeds: minutes on 2 cores, proves that everything runs, carries no claim"),
@@ -90,14 +85,14 @@ PROFILES = {  # name -> (settings, seeds, what it is)
               "Fashion-MNIST, every image, CNN levels, 20 clients, 20 seeds: a GPU"),
 }  # fmt: skip
 
+FAULTS = ("dropout", "straggling", "liars", "exploding")  # fields that are shares of struck clients
 MOST = 10**9  # no number of a configuration is larger: more is a slip of the keyboard, and float32 would not hold it
 RANGES = {  # name -> (lowest, highest) of every number, both allowed
     "skew": (1e-6, MOST), "temperature": (1e-3, MOST), "revenue_temperature": (1e-3, MOST), "ramp_power": (1e-6, MOST),
     "epsilon": (1e-3, MOST), "rounds": (1, 1_000_000), "epochs": (1, 100_000), "batch": (1, 100_000),
     "minimum": (3, MOST), "threads": (1, 1024), "warmup": (0, MOST), "test_share": (0.01, 0.9), "val_share": (0.0, 0.9),
     **{name: (0.0, MOST) for name in ("lr", "controller_rate", "strength", "power")},
-    **{name: (0.0, 1.0) for name in ("momentum", "alpha", "beta", "personality", "revenue_personality", "dropout",
-                                     "straggling", "liars", "exploding")},
+    **{name: (0.0, 1.0) for name in ("momentum", "alpha", "beta", "personality", "revenue_personality", *FAULTS)},
     **{name: (1, MOST) for name in ("classes_per_client", "clients", "pool_size", "public_size", "balanced_size",
                                     "refresh", "ramp_length", "fan_in", "fan_out", "max_gap", "spoken", "eval_every")},
 }  # fmt: skip
@@ -108,7 +103,6 @@ CHOICES = {
     "schedule": ("simultaneous", "top_down", "bottom_up"), "levels": ("mlp", "cnn", "depth"),
     "lie": ("flip", "random", "constant", "collude"), "device": ("cpu", "cuda"),
 }  # fmt: skip
-FAULTS = ("dropout", "straggling", "liars", "exploding")  # fields that are shares of struck clients
 DEFAULTS = {"lr": 0.01, "weighting": "fixed", "readout": "head", "alpha": 0.0}  # where a method says nothing
 
 
@@ -123,10 +117,8 @@ def configure(profile: str = "smoke", **overrides) -> Config:
     if profile not in PROFILES:
         raise ValueError(f"profile is {profile!r}; expected one of {', '.join(PROFILES)}")
     config = replace(Config(**PROFILES[profile][0]), **{name: _typed(name, v) for name, v in overrides.items()})
-    _check_each(config)
-    for wrong, sentence in _misfits(config):
-        if wrong:
-            raise ValueError(sentence)
+    if complaint := next(_complaints(config), None):
+        raise ValueError(complaint)
     return config
 
 
@@ -160,17 +152,17 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     >>> parse_seeds("0-2,7")
     (0, 1, 2, 7)
     """
-    spans = re.findall(r"(\d{1,9})(?:-(\d{1,9}))?(?:,|$)", str(text))
-    ends = [(int(first), int(last or first)) for first, last in spans]
-    whole = re.fullmatch(r"[\d,-]*\d", str(text)) and ",".join("-".join(filter(None, span)) for span in spans) == text
-    if whole and all(a <= b for a, b in ends) and sum(b - a + 1 for a, b in ends) <= 1000:  # counted before written out
-        seeds = tuple(seed for a, b in ends for seed in range(a, b + 1))
-        if len(set(seeds)) == len(seeds):
-            return seeds
+    if re.fullmatch(r"(\d{1,9}(-\d{1,9})?,)+", f"{text},"):
+        spans = [span.partition("-") for span in text.split(",")]
+        ends = [(int(first), int(last or first)) for first, _, last in spans]
+        if all(a <= b for a, b in ends) and sum(b - a + 1 for a, b in ends) <= 1000:  # counted before written out
+            seeds = tuple(seed for a, b in ends for seed in range(a, b + 1))
+            if len(set(seeds)) == len(seeds):
+                return seeds
     raise ValueError(f"seeds is {text!r}; expected numbers and ranges such as 0-4 or 0,3,7-9, 1000 at most, each once")
 
 
-def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
+def check_seeds(seeds) -> tuple[int, ...]:
     """The seeds as they are, or a ValueError: none at all, one twice, or one that is no integer from 0 to MOST."""
     seeds = tuple(seeds)
     if not seeds or len(set(seeds)) < len(seeds) or not all(isinstance(s, Integral) and 0 <= s <= MOST for s in seeds):
@@ -178,7 +170,7 @@ def check_seeds(seeds: Sequence[int]) -> tuple[int, ...]:
     return seeds
 
 
-def parse_set(assignments: Sequence[str]) -> dict:
+def parse_set(assignments: list[str]) -> dict:
     """`name=value` texts (the command's --set) as overrides for `configure`; values are read as Python literals.
 
     >>> parse_set(["alpha=0.5", "rule=random", "fan_out=None"])
@@ -213,45 +205,37 @@ def _typed(name, value):
     return value
 
 
-def _check_each(config):
-    """Every number in its range, every word one of its choices, level_share three shares that sum to 1."""
+def _complaints(config):
+    """What is wrong with a configuration, a sentence each: single values, then settings that do not go together."""
     for name, (low, high) in RANGES.items():
         value = getattr(config, name)
         if value is not None and not low <= value <= high:  # nan is refused as well
-            raise ValueError(f"{name} is {value!r}; expected {low} or more, at most {high}")
+            yield f"{name} is {value!r}; expected {low} or more, at most {high}"
     for name, words in CHOICES.items():
         if getattr(config, name) not in (None, *words):
-            raise ValueError(f"{name} is {getattr(config, name)!r}; expected one of {', '.join(words)}")
+            yield f"{name} is {getattr(config, name)!r}; expected one of {', '.join(words)}"
     share = config.level_share
     numbers = len(share) == 3 and all(type(each) in (int, float) and each >= 0 for each in share)
     if not numbers or not isclose(sum(share), 1, abs_tol=1e-6):
-        raise ValueError(f"level_share is {share}; expected three shares, of level 1, 2 and 3, that sum to 1")
-
-
-def _misfits(config):
-    """(whether it is so, the sentence) of every pair of settings that do not go together."""
-    rule, fault = config.weighting, next((name for name in FAULTS if getattr(config, name)), None)
-    labels = ["weighting=loss_ratio"] * (rule == "loss_ratio") + ["revenue=labelled"] * (config.revenue != "none")
-    asks = labels[0] if labels else ""
-    return [
-        (rule in ("controller", "gradient", "uncertainty") and config.val_share == 0,
-         f"weighting={rule} reads the own validation split and val_share is 0; set val_share=0.1, or another rule"),
-        (asks and not config.public_labels,
-         f"{asks} reads labels of the public images; set public_labels=True, or take another rule"),
-        (asks and config.spoken, f"{asks} needs images of every class each round; spoken is {config.spoken}, "
-         "expected None"),
-        (config.public_labels and config.public != "same",
-         f"public_labels is True with public {config.public!r}, labelled otherwise; expected 'same'"),
-        (config.revenue != "none" and config.refresh is None,
-         "revenue is 'labelled' and refresh None: nobody would read it; set refresh=5"),
-        (rule in ("gradient", "uncertainty") and config.kl_direction != "teacher_first",
-         f"weighting={rule} follows KL(q || p); kl_direction is {config.kl_direction!r}, expected teacher_first"),
-        (config.spoken and config.spoken > config.public_size,
-         f"spoken is {config.spoken}; expected at most public_size, {config.public_size}"),
-        (config.spoken and config.schedule != "simultaneous",
-         f"schedule is {config.schedule!r} with spoken {config.spoken}; expected simultaneous"),
-        (fault and config.schedule != "simultaneous",
-         f"schedule is {config.schedule!r} with {fault}; expected simultaneous"),
-        (config.straggling and config.spoken,
-         f"spoken is {config.spoken} with straggling: late answers are about other images; expected None"),
-    ]  # fmt: skip
+        yield f"level_share is {share}; expected three shares, of level 1, 2 and 3, that sum to 1"
+    rule, spoken = config.weighting, config.spoken
+    if rule in ("controller", "gradient", "uncertainty") and config.val_share == 0:
+        yield f"weighting={rule} reads the own validation split and val_share is 0; set val_share=0.1, or another rule"
+    asks = "weighting=loss_ratio" if rule == "loss_ratio" else f"revenue={config.revenue}"
+    if asks != "revenue=none" and not config.public_labels:
+        yield f"{asks} reads labels of the public images; set public_labels=True, or take another rule"
+    if asks != "revenue=none" and spoken:
+        yield f"{asks} needs images of every class each round; spoken is {spoken}, expected None"
+    if config.public_labels and config.public != "same":
+        yield f"public_labels is True with public {config.public!r}, labelled otherwise; expected 'same'"
+    if config.revenue != "none" and config.refresh is None:
+        yield "revenue is 'labelled' and refresh None: nobody would read it; set refresh=5"
+    if rule in ("gradient", "uncertainty") and config.kl_direction != "teacher_first":
+        yield f"weighting={rule} follows KL(q || p); kl_direction is {config.kl_direction!r}, expected teacher_first"
+    if spoken and spoken > config.public_size:
+        yield f"spoken is {spoken}; expected at most public_size, {config.public_size}"
+    partial = f"spoken {spoken}" if spoken else next((fault for fault in FAULTS if getattr(config, fault)), None)
+    if partial and config.schedule != "simultaneous":
+        yield f"schedule is {config.schedule!r} with {partial}; expected simultaneous"
+    if config.straggling and spoken:
+        yield f"spoken is {spoken} with straggling: late answers are about other images; expected None"

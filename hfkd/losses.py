@@ -15,12 +15,9 @@ DIRECTIONS = ("teacher_first", "student_first")
 def hard_loss(logits, labels, log_prior):
     """Mean cross-entropy over samples of `logits + log_prior` against the labels, in nats.
 
-    With log_prior = 0 the plain cross-entropy. With the log of the client's own label prior the balanced softmax:
-    the network is then free to speak without its prior (Ren et al. 2020, 2007.10740; logit adjustment, Menon et al.
-    2021, 2007.07314).
-
-    Args:
-        logits: (..., n, C). labels: (..., n) int64. log_prior: (..., C), zeros for the plain loss. Returns (...).
+    log_prior = 0: the plain cross-entropy. The log of the client's own label prior: the balanced softmax, after which
+    the network speaks without its prior (Ren et al. 2020, 2007.10740; logit adjustment, Menon et al. 2021, 2007.07314).
+    logits: (..., n, C); labels: (..., n) int64; log_prior: (..., C); returns (...).
 
     >>> z = torch.zeros(1, 2)
     >>> round(float(hard_loss(z, torch.tensor([0]), torch.tensor([0.75, 0.25]).log())), 4)  # -ln .75
@@ -33,22 +30,16 @@ def hard_loss(logits, labels, log_prior):
 def soft_loss(logits, target, temperature=1.0, direction="teacher_first"):
     """T^2 mean_u KL between the target and the student's softened prediction, in nats.
 
-    teacher_first: KL(q || p), p = softmax(logits / T); student_first: KL(p || q), as the poster prints it.
+    teacher_first: KL(q || p), p = softmax(logits / T) (authors' code); student_first: KL(p || q) (poster).
     T^2 keeps the size of the gradient when T changes (Hinton et al. 2015, 1503.02531). The mean is over samples only
     ("batchmean"): the default of `nn.KLDivLoss` also divides by C, which makes alpha ten times weaker on ten classes.
-
-    Args:
-        logits: (..., n, C) of the student. temperature: T > 0. Returns (...).
-        target: (..., n, C) probabilities, already softened with the same T; no gradient flows into them.
-
-    Source: authors' code (teacher_first, T^2), poster (student_first).
+    logits: (..., n, C); target: (..., n, C), q, already softened with the same T > 0, gets no gradient; returns (...).
 
     >>> q = torch.tensor([[0.5, 0.5]])
     >>> round(float(soft_loss(torch.tensor([[0.75, 0.25]]).log(), q)), 4)  # .5 ln(.5/.75) + .5 ln(.5/.25)
     0.1438
     """
-    log_p = F.log_softmax(logits / temperature, dim=-1)
-    target = target.detach()
+    log_p, target = F.log_softmax(logits / temperature, dim=-1), target.detach()
     if direction == "teacher_first":
         per_class = F.kl_div(log_p, target, reduction="none")
     elif direction == "student_first":
@@ -62,9 +53,8 @@ def soft_loss(logits, target, temperature=1.0, direction="teacher_first"):
 def distillation_loss(hard, soft, weight, hard_weight=None):
     """(1 - weight) hard + weight soft: the poster's L_S with weight = alpha, its L_T with weight = beta.
 
-    The weight is a number in [0, 1] without gradient. Weight 0 is the hard loss to the last bit: 1 * hard + 0 * soft.
-
-    hard_weight stands in place of 1 - weight for a step that does not see the own data (0).
+    weight: in [0, 1], without gradient; 0 is the hard loss to the last bit, 1 * hard + 0 * soft. hard_weight stands in
+    place of 1 - weight for a step that does not see the own data (0).
 
     >>> float(distillation_loss(torch.tensor(2.0), torch.tensor(4.0), torch.tensor(0.25)))
     2.5

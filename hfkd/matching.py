@@ -107,12 +107,13 @@ def match(counts: np.ndarray, paths: Paths, rule="coverage", personality=0.25, r
     if rule == "random" and not isinstance(rng, np.random.Generator):
         raise ValueError(f"rule 'random' got rng {rng!r}; expected a numpy Generator, such as np.random.default_rng(0)")
     dial(personality)
-    allowed, edges = admissible(paths), np.zeros((n, n), dtype=bool)
+    allowed, everything = admissible(paths), rule == "all" and paths.fan_out is None  # nothing to choose
+    edges = allowed.copy() if everything else np.zeros((n, n), dtype=bool)
     learns, drawn = allowed.any(axis=1), rng.random((n, n)) if rule == "random" else None
     fan_in = {"assignment": 1, "all": n}.get(rule, paths.fan_in)
     # a part: students who compete with nobody else, those of a level or, if levels share limited teachers, all
     part = paths.levels if paths.fan_out is None or paths.max_gap == 1 else np.zeros(n)
-    for each in np.unique(part[learns]) if rule != "none" else ():
+    for each in np.unique(part[learns]) if rule != "none" and not everything else ():
         students = np.flatnonzero((part == each) & learns)
         teachers = np.flatnonzero(allowed[students].any(axis=0))
         pairs, asked = np.ix_(students, teachers), (counts[students], personality, counts[teachers])
@@ -206,8 +207,6 @@ def _covering(n_s: np.ndarray, personality: float, n_t: np.ndarray):
 
 def _rounds(worth, may: np.ndarray, load: np.ndarray, fan_in: int, by_id: np.ndarray) -> list[list]:
     """Groups of up to fan_in of the teachers that each student `may` (R, T) have; takes places from `load` (T,)."""
-    if fan_in >= len(load) and load.min() >= len(may):  # nobody has to choose
-        return [list(np.flatnonzero(row)) for row in may]
     groups, free = [[] for _ in may], may.copy()
     while len(students := np.flatnonzero(free.any(axis=1))) and fan_in:
         rivals = (load[free.any(axis=0)] < len(students)).any()

@@ -1,7 +1,4 @@
-"""Every folder of the artifact, found from this file, and the one way to write a file (ours).
-
-papermill runs a notebook in the caller's folder and nbval in the notebook's own, so the working folder must not matter.
-"""
+"""Every folder of the artifact, found from this file (notebooks run in any folder), and the one way to write a file."""
 
 import os
 from itertools import count
@@ -13,8 +10,8 @@ RESULTS = ROOT / "data" / "results"  # committed result tables with their proven
 CHECKSUMS = ROOT / "data" / "checksums.sha256"  # sha256 of the raw data files, paths relative to data_home()
 FIGURES = ROOT / "figures"  # figures made from the committed results
 NOTEBOOKS = ROOT / "notebooks"
-_NUMBER = count()  # of temporary files of this process
 RUNS = ROOT / "runs"  # ignored by git: cells, results and executed notebooks of a run
+_NUMBER = count()  # of temporary files of this process
 
 
 def data_home() -> Path:
@@ -24,10 +21,7 @@ def data_home() -> Path:
 
 
 def write(path: Path, content: str | bytes) -> Path:
-    """Write a file whole or not at all: to a temporary name beside it, then renamed; its folder is made.
-
-    Raises OSError: the folder or the file cannot be written; what was there stays.
-    """
+    """Write a file, in a folder made for it, whole or not at all (an OSError): to a temporary name, then renamed."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name[:100]}.{os.getpid()}.{next(_NUMBER)}")

@@ -1,15 +1,14 @@
-"""Privacy of the label histogram: integer counts leave a client once, with two-sided geometric noise.
+"""Privacy of the label histogram: integer counts leave a client once, with two-sided geometric noise (ours).
 
 The claim, exactly: record-level differential privacy of the histogram message. Neighbours are two training sets of one
 client that differ by one record, the split into training, validation and test taken as given. That record changes one
-count by 1, so noise with P(k) ~ exp(-epsilon |k|) on every count makes the message epsilon-differentially private;
-clipping at 0 and dividing by the sum afterwards cost nothing. Of a client's records before the split nothing is
-claimed: here the split is drawn over all of them, and one record more may change many counts.
+count by 1, so noise with P(k) ~ exp(-epsilon |k|) on every count makes the message epsilon-differentially private
+(Ghosh, Roughgarden and Sundararajan 2012, 0811.2841); clipping at 0 and dividing by the sum afterwards cost nothing.
+Nothing is claimed of the records before the split: it is drawn over all of them, and one more may change many counts.
 
 Whatever else travels is outside of the claim. Answers leak too: from them an attacker guessed label distributions at a
-total variation of .2 to .5. So may levels, reports of revenue, and the presence of a class in class means. OpenDP's
-mechanism is the one for real counts; the seeded twin is a simulation: who knows the seed knows the noise.
-Source: Ghosh, Roughgarden and Sundararajan 2012 (0811.2841); its use here is ours.
+total variation of .2 to .5. So may levels, reports of revenue, and the presence of a class in class means. Real counts
+need OpenDP's mechanism; the seeded twin is a simulation: who knows the seed knows the noise.
 """
 
 import math
@@ -24,13 +23,8 @@ SMALLEST = 1e-3  # epsilon: below it the noise is beyond any count
 def release(counts: np.ndarray, epsilon: float, rng: np.random.Generator) -> np.ndarray:
     """max(0, n + K), int64, K two-sided geometric for every count: P(k) = (1 - a)/(1 + a) a^|k|, a = exp(-epsilon).
 
-    Args:
-        counts: integers >= 0 of any shape, every record counted once.
-        epsilon: >= SMALLEST; inf gives the counts.
-        rng: the stream (seed, "histogram", client); for a simulation, use `release_opendp` on real counts.
-
-    Raises:
-        ValueError: counts that are no integers >= 0, or epsilon out of range.
+    counts: integers of any shape, every record counted once; epsilon: inf gives the counts; rng: the stream (seed,
+    "histogram", client), so a simulation. Raises ValueError: counts not integers >= 0, epsilon not >= SMALLEST.
 
     >>> release([30, 0, 2], float("inf"), np.random.default_rng(0)).tolist()
     [30, 0, 2]
@@ -43,10 +37,7 @@ def release(counts: np.ndarray, epsilon: float, rng: np.random.Generator) -> np.
 def release_opendp(counts: np.ndarray, epsilon: float) -> np.ndarray:
     """The same by OpenDP's integer mechanism, from the system's entropy: not reproducible, and meant to be so.
 
-    Raises:
-        ValueError: as `release`, or OpenDP is not installed.
-
-    Source: OpenDP, make_laplace on integers, after Canonne, Kamath and Steinke 2020 (2004.00010).
+    Source: make_laplace, after Canonne et al. 2020 (2004.00010). Raises ValueError: as `release`, or without OpenDP.
     """
     counts = _checked(counts, epsilon)
     if math.isinf(epsilon):

@@ -12,10 +12,7 @@ KEEP = 0.7  # of the running mean
 def class_losses(log_p, labels):
     """(..., C): mean of -log p(c|u) over the images u of class c; NaN for a class without an image.
 
-    Means per class, so that a class that is duplicated in the public set changes nothing.
-
-    Args:
-        log_p: (..., n, C) log-posteriors. labels: (n,) classes.
+    Means per class, so that more public images of a class change nothing. log_p: (..., n, C); labels: (n,).
 
     >>> import torch
     >>> p = torch.tensor([[0.5, 0.5], [0.2, 0.8]], dtype=torch.float64)
@@ -30,10 +27,8 @@ def class_losses(log_p, labels):
 def weighed(by_class, shares) -> np.ndarray:
     """L_s(t) (S, T): the loss of t for a listener whose labels are distributed like s.
 
-    Args:
-        by_class: (T, C) from `class_losses`, or (S, T, C) where every listener has its own.
-        shares: (S, C) label shares of the listeners; classes without an image are left out of both, and a listener none
-            of whose classes has one is a ValueError.
+    by_class: (T, C) from `class_losses`, or (S, T, C) where every listener has its own; shares: (S, C) label shares of
+    the listeners. Classes without an image are left out of both; a listener with no class left is a ValueError.
 
     >>> weighed([[1.0, 3.0]], [[1.0, 0.0], [0.5, 0.5]]).tolist()
     [[1.0], [2.0]]
@@ -41,8 +36,7 @@ def weighed(by_class, shares) -> np.ndarray:
     losses, shares = np.asarray(by_class, float), np.asarray(shares, float)
     seen = ~np.isnan(losses).reshape(-1, shares.shape[1]).all(0)
     mass = shares[:, seen].sum(1, keepdims=True)
-    if (mass == 0).any():
-        lost = np.flatnonzero(mass[:, 0] == 0).tolist()
+    if lost := np.flatnonzero(mass == 0).tolist():
         raise ValueError(f"clients {lost} hold no class of the public images; expected public images of all classes")
     pattern = "sc,tc->st" if losses.ndim == 2 else "sc,stc->st"
     return np.einsum(pattern, shares[:, seen] / mass, losses[..., seen])
@@ -52,9 +46,7 @@ def labelled(losses, own) -> np.ndarray:
     """Rev[s, t] = (L_s(s) - L_s(t)) / L_s(s), clipped to [-1, 1]: 1 for a perfect partner, 0 for oneself.
 
     The answers are free of their speakers' priors and stay so: it is the classes that are weighed like the listener's.
-
-    Args:
-        losses: (S, T) L_s(t). own: (S,) L_s(s) >= 0; a listener without loss can earn nothing, only lose.
+    losses: (S, T) L_s(t); own: (S,) L_s(s) >= 0; a listener without loss can earn nothing, only lose.
 
     >>> labelled([[2.0, 1.0, 0.0, 9.0]], [2.0]).tolist()
     [[0.0, 0.5, 1.0, -1.0]]

@@ -1,7 +1,7 @@
 """Random streams: one independent generator for every (seed, purpose, client).
 
 A stream never depends on the method, so two methods run with the same seed see the same partition, the same levels, the
-same first weights and the same batches: every comparison is paired (METHOD of this artifact; ours).
+same first weights and the same batches: every comparison is paired (ours).
 """
 
 import zlib
@@ -10,10 +10,9 @@ import numpy as np
 
 
 def stream(seed: int, purpose: str, client: int = -1) -> np.random.Generator:
-    """The generator of `purpose` for one client (`client=-1`: for the whole federation).
+    """A fresh generator (PCG64) of `purpose`, such as "batches", for one client (-1: for the whole federation).
 
-    A fresh numpy Generator (PCG64); the same arguments give the same numbers on every platform. seed: the repeat, >= 0;
-    purpose: what the numbers are for, such as "partition" or "batches".
+    The same arguments give the same numbers on every platform; a seed below 0 is a ValueError.
 
     >>> bool(stream(0, "levels").integers(100) == stream(0, "levels").integers(100))
     True

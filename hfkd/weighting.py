@@ -1,12 +1,9 @@
 """RQ2: how much soft against hard knowledge, per client and round. Weights are numbers without gradient.
 
 Students learn with alpha, teachers with beta: a client that has teachers weighs its target by alpha, a client that only
-hears its students (feedback) by beta, a client that hears nobody by 0. Every rule is a function of numbers that a
-client knows before it learns; `alpha` below is the maximum of either (of the controller: where it starts), in [0, 1],
-a number or one per client.
+hears its students (feedback) by beta, a client that hears nobody by 0. Every rule reads what a client knows before it
+learns; `alpha` below is the most that either may be (of the controller: where it starts), in [0, 1].
 """
-
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -20,13 +17,10 @@ RULES = {
     "uncertainty": "inverse-loss weights, the optimum of Kendall's learned uncertainties",
 }
 LOWEST = 0.01  # the controller multiplies: from 0 no factor leads back
-TINY = 1e-12  # keeps 0/0 a number
 
 
 def fixed(alpha, round: int, warmup: int = 1):
-    """alpha after `warmup` rounds of training alone, 0 before: who has learned nothing has nothing to say.
-
-    Source: poster (alpha), ours (warmup).
+    """alpha (poster), but 0 for `warmup` rounds of training alone (ours): who has learned nothing has nothing to say.
 
     >>> [fixed(0.3, r) for r in (1, 2, 3)]
     [0.0, 0.3, 0.3]
@@ -35,11 +29,9 @@ def fixed(alpha, round: int, warmup: int = 1):
 
 
 def ramp(alpha, round: int, start: int = 1, length: int = 50, power: float = 1.0):
-    """alpha_max ((r - r0)/B)^power, held at alpha_max from round r0 + B on, 0 before r0.
+    """alpha_max ((r - r0)/B)^power, held at alpha_max from round r0 + B on, 0 before r0 (authors' code: .5 / 50 / 1).
 
     The authors' default r0 = 0 switches their ramp off, so start = r0 >= 1 here; length = B >= 1, power > 0.
-
-    Source: authors' code (defaults .5 / 50 / 1).
 
     >>> [ramp(0.5, r) for r in (1, 26, 99)]
     [0.0, 0.25, 0.5]
@@ -50,12 +42,10 @@ def ramp(alpha, round: int, start: int = 1, length: int = 50, power: float = 1.0
 
 
 def loss_ratio(alpha, own, other):
-    """alpha_max CE_own / (CE_own + CE_other): whoever is worse listens more; two losses of 0 give alpha_max/2.
+    """alpha_max CE_own / (CE_own + CE_other): whoever is worse listens more; two losses of 0 give alpha_max/2 (ours).
 
     For a student, own = CE_S and other = CE_T, its target's; for the teacher the other way round, so that
     alpha/alpha_max + beta/beta_max = 1. Both in nats, >= 0, on the same labelled samples.
-
-    Source: ours (METHOD section 6).
 
     >>> float(loss_ratio(1.0, 3.0, 1.0)), float(loss_ratio(0.5, 1.0, 3.0))
     (0.75, 0.125)
@@ -66,29 +56,24 @@ def loss_ratio(alpha, own, other):
 
 
 def controller(alpha, loss, usual, rate: float = 1.0):
-    """a exp(mu clip(d, -1, 1)), d = (usual - loss)/usual, clipped to [LOWEST, 1]: go on while the own loss falls.
+    """alpha exp(mu clip(d, -1, 1)) in [LOWEST, 1], d = (usual - loss)/usual: go on while the own loss falls (ours).
 
-    A loss that falls because the client has only begun to learn raises the weight as well.
-
-    Args:
-        alpha: the weight of the last round. rate: mu >= 0.
-        loss: the client's validation loss now. usual: its running mean before now; NaN: nothing known, no change.
-
-    Source: ours (METHOD section 6).
+    alpha: the last round's weight; loss: on the own validation data; usual: its running mean before now, NaN where
+    nothing is known (no change); mu = rate >= 0. The first steps of learning lower the loss, so they count as well.
 
     >>> round(float(controller(0.2, loss=0.5, usual=1.0)), 4)  # .2 exp(.5)
     0.3297
     """
     loss, usual = np.asarray(loss, float), np.asarray(usual, float)
     known = np.isfinite(usual) & ~np.isnan(loss)
-    drop = np.where(known, np.clip((usual - loss) / np.maximum(usual, TINY), -1, 1), 0.0)
+    drop = np.where(known, np.clip((usual - loss) / np.maximum(usual, 1e-12), -1, 1), 0.0)  # 0/0 is no change
     return np.clip(alpha * np.exp(rate * drop), LOWEST, 1.0)
 
 
 def gradient_cosine(alpha, cosine):
     """alpha_max max(0, cos): soft knowledge counts as far as it pulls where the labels pull.
 
-    Source: weighted auxiliary losses by gradient similarity, Du et al. 2018 (1812.02224); per client and round, ours.
+    Source: auxiliary losses by gradient similarity, Du et al. 2018 (1812.02224); per client and round, ours.
 
     >>> [float(gradient_cosine(0.5, c)) for c in (-1.0, 0.5, 1.0)]
     [0.0, 0.25, 0.5]
@@ -99,9 +84,8 @@ def gradient_cosine(alpha, cosine):
 def uncertainty(alpha, hard, soft):
     """alpha_max L_hard / (L_hard + L_soft): the weights 1/L of both losses, scaled to sum to 1.
 
-    Kendall et al. minimise exp(-s) L + s over s for each loss, whose optimum is s = ln L: a loss is weighed by 1/L.
-
-    Source: Kendall, Gal and Cipolla 2018 (1705.07115); at its optimum instead of learned, ours.
+    Kendall, Gal and Cipolla 2018 (1705.07115) minimise exp(-s) L + s over a learned s for each loss. At the optimum
+    s = ln L a loss is weighed by 1/L; to set it there at once is ours.
 
     >>> float(uncertainty(1.0, hard=1.5, soft=0.5))
     0.75
@@ -112,11 +96,8 @@ def uncertainty(alpha, hard, soft):
 def head_gradient(features, error):
     """(..., C (d + 1)): the gradient of a mean cross-entropy or KL by the last linear layer, mean_n e_n [h_n, 1]^T.
 
-    Args:
-        features: (..., n, d) inputs of the layer. error: (..., n, C) predicted minus wanted probabilities; rows of
-            zeros do not count towards the sum, so padding is allowed where only the direction matters.
-
-    Source: ours; cross-entropy and KL(q || p) have the same derivative by the logits (KL(p || q) has another).
+    features h: (..., n, d) inputs of the layer; error e: (..., n, C) predicted minus wanted probabilities, the same for
+    cross-entropy and KL(q || p), not for KL(p || q) (ours). Rows of zeros, as of padding, keep the direction.
 
     >>> head_gradient(torch.tensor([[2.0]]), torch.tensor([[-0.5, 0.5]])).tolist()
     [-1.0, -0.5, 1.0, 0.5]
@@ -128,9 +109,7 @@ def head_gradient(features, error):
 def by_role(mask, edges, alpha, beta) -> np.ndarray:
     """(..., N) the weight of each client by its role: alpha with teachers, beta with others to hear, else 0.
 
-    Args:
-        mask: (..., N, N) bool [listener, speaker], who is pooled for whom (with or without oneself).
-        edges: (..., N, N) bool [student, teacher], the matching; a listener with a row in it is a student.
+    mask: (..., N, N) bool [listener, speaker], who is pooled for whom; edges: [student, teacher], the matching.
 
     >>> by_role([[1, 1], [1, 1]], [[0, 1], [0, 0]], 0.5, 0.1).tolist()
     [0.5, 0.1]
@@ -140,29 +119,27 @@ def by_role(mask, edges, alpha, beta) -> np.ndarray:
     return np.where((edges & others).any(-1), alpha, np.where((mask & others).any(-1), beta, 0.0))
 
 
-def listens(config, mask, edges, round: int) -> np.ndarray:
-    """(z, N) bool: who may learn from others in this round, whatever its rule makes of what it hears; as `decide`."""
-    constant = replace(config, weighting="ramp" if config.weighting == "ramp" else "fixed")
-    return decide(constant, mask, edges, round, None, None) > 0
-
-
 def decide(config, mask, edges, round: int, signals, last) -> np.ndarray:
-    """(z, N) alpha or beta of every client in this round: the rule of the configuration, each client by its role.
+    """(z, N) alpha or beta of every client in this round: the rule of the (settled) configuration, each by its role.
 
-    Args:
-        config: settled. mask, edges: (z, N, N), see `by_role`. signals: `engine.signals.Signals`, (z, N) each.
-        last: (z, N) weights of the last round; NaN before the first.
+    mask, edges: (z, N, N), see `by_role`; signals: `engine.signals.Signals`, (z, N) each, or None: what a rule gives at
+    most; last: (z, N) weights of the last round, NaN before the first.
     """
     beta = config.alpha if config.beta is None else config.beta
     students, teachers = (_rule(config, highest, round, signals, last) for highest in (config.alpha, beta))
     return by_role(mask, edges, students, teachers)
 
 
+def listens(config, mask, edges, round: int) -> np.ndarray:
+    """(z, N) bool: who may learn from others in this round, whatever its rule makes of what it hears; as `decide`."""
+    return decide(config, mask, edges, round, None, None) > 0
+
+
 def _rule(config, alpha, round, signals, last):
     """A number or (z, N): the rule, for every client as if it had that role."""
     if config.weighting == "ramp":
         return ramp(alpha, round, max(1, config.warmup), config.ramp_length, config.ramp_power)
-    if config.weighting == "fixed" or round <= config.warmup or alpha == 0:
+    if config.weighting == "fixed" or signals is None or round <= config.warmup or alpha == 0:
         return fixed(alpha, round, config.warmup)
     if config.weighting == "loss_ratio":
         return loss_ratio(alpha, signals.own, signals.other)

@@ -12,7 +12,7 @@ from hfkd.cli import main
 from hfkd.config import PROFILES, settings
 from hfkd.engine import record
 from hfkd.methods import METHODS
-from hfkd.study import bench, claims, results
+from hfkd.study import claims, results
 from hfkd.study.grids import GRIDS
 
 TINY = [word for name in ("clients=4", "rounds=2", "pool_size=400", "public_size=40", "balanced_size=100", "batch=16")
@@ -91,8 +91,9 @@ def test_reproduce_runs_the_notebooks_and_ends_with_the_claims(few, tmp_path, mo
     notebook(tmp_path, "10_one", "print(profile, n)")
     notebook(tmp_path, "20_two", "1 / 0")
     assert main(["reproduce", "--only", "10", "-p", "n=7"]) == 0
-    first, *rest = capsys.readouterr().out.splitlines()
-    assert first.startswith("[1/1] 10_one: ") and rest == claims.closing_lines(claims.verdicts())
+    first, head, *rest = capsys.readouterr().out.splitlines()
+    assert first.startswith("[1/1] 10_one: ") and head == f"claims, judged on the rows in {paths.RESULTS}:"
+    assert rest == claims.closing_lines(claims.verdicts())
     executed = nbformat.read(tmp_path / "runs" / "committed" / "10_one.ipynb", as_version=4)
     assert executed.cells[-1].outputs[0].text == "committed 7\n"
     monkeypatch.setattr(sys, "stdout", Broken())
@@ -137,9 +138,6 @@ def test_what_a_run_may_end_in(error, status, said, monkeypatch, capsys):
         main(["run", "--method", "local", "--seeds", "0", *TINY])
 
 
-def test_refresh_and_bench_act(tmp_path, monkeypatch, capsys):
+def test_refresh_takes_the_notebooks_that_are_named(monkeypatch, capsys):
     monkeypatch.setattr(notebooks, "refresh", lambda book: 2.0)
-    monkeypatch.setitem(bench.WORKS, "fml", lambda device: bench.Work("a round", lambda: None, lambda: None, 10**9))
     assert main(["refresh", "--only", "90"]) == 0 and capsys.readouterr().out == "90_claims: 2 s\n"
-    assert main(["bench", "--only", "fml", "--threads", "1"]) == 0
-    assert capsys.readouterr().out.splitlines()[-1].startswith("a round ")

@@ -162,22 +162,6 @@ def test_a_terminal_shows_progress_and_a_notebook_nothing(monkeypatch, capsys):
     assert "0/2" in terminal.getvalue() and "rounds" in terminal.getvalue()
 
 
-@pytest.mark.parametrize(("out", "said"), [
-    ("file/rows.csv", "file cannot be written (.*); choose another --out"),
-    ("rows.txt", "expected a name that ends in .csv"),
-    ("caf\udce9.csv", "of printable characters"),
-    ("file.csv", "is there and is no summary of hfkd"),
-    ("folder.csv", "is there and is no summary of hfkd"),
-])  # fmt: skip
-def test_what_could_only_fail_at_the_save_is_tried_first(out, said, calls, tmp_path):
-    for name in ("file", "file.csv"):
-        (tmp_path / name).write_text("mine")
-    (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(ValueError, match=said):
-        pair(out=tmp_path / out)
-    assert not calls and files(tmp_path) == {"file": b"mine", "file.csv": b"mine"}
-
-
 def test_a_cell_that_was_cut_off_is_named_and_fresh_makes_it_anew(calls, tmp_path):
     frame = pair(method="local", skew=0.1)
     (cell,) = (tmp_path / "runs" / "lite" / "pair").iterdir()

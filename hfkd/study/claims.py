@@ -8,38 +8,26 @@
     hfkd | below_local                                  one run's own value
 
 Kinds: "above" / "below" (the 95 % interval is above / below `expected`), "within" (equivalence: the 90 % interval is
-within `tolerance` of `expected`, which is TOST at .05). A claim that no longer holds is an error.
+within `tolerance` of `expected`, which is TOST at .05); in points for accuracies, else in the metric's unit. What has a
+`headline` is shown at the end of `make reproduce`. A claim that no longer holds is an error.
 """
 
-import csv
 import itertools
 import math
 import re
-from collections.abc import Sequence
+from collections import namedtuple
 from pathlib import Path
 from typing import NamedTuple
+
+import pandas as pd
 
 from hfkd import paths
 from hfkd.study import compare
 from hfkd.study.results import METRICS, load, load_record
 
+
 COLUMNS = ["id", "headline", "statement", "notebook", "result_file", "how", "scenes", "kind", "expected", "tolerance"]
-KINDS = ("above", "below", "within")
-
-
-class Claim(NamedTuple):
-    """A line of claims.csv; `expected` and `tolerance` in points for accuracies, else in the metric's unit."""
-
-    id: str
-    headline: bool  # shown at the end of `make reproduce`
-    statement: str
-    notebook: str
-    result_file: str
-    how: str
-    scenes: list[str]  # such as "dirichlet 0.1"
-    kind: str
-    expected: float
-    tolerance: float  # NaN for above and below
+Claim = namedtuple("Claim", COLUMNS)  # as text, but headline is a bool, scenes a list, the last two numbers or NaN
 
 
 class Verdict(NamedTuple):
@@ -52,14 +40,14 @@ class Verdict(NamedTuple):
 
     @property
     def holds(self) -> bool | None:
-        """Whether it holds in every scene; None if it is open."""
+        """In every scene; None if it is open."""
         return None if self.open else all(room > 0 for _, room in self.found.values())
 
     @property
     def words(self) -> str:
         """Such as "holds in 3 of 3"."""
-        return f"open: {self.open}" if self.open else (
-            f"holds in {sum(room > 0 for _, room in self.found.values())} of {len(self.found)}")
+        held = sum(room > 0 for _, room in self.found.values())
+        return f"open: {self.open}" if self.open else f"holds in {held} of {len(self.found)}"
 
     @property
     def measured(self) -> str:
@@ -75,15 +63,11 @@ class Verdict(NamedTuple):
 
 
 def read(path: str | Path = paths.CLAIMS) -> list[Claim]:
-    """The claims of a CSV, in its order.
-
-    Raises FileNotFoundError, or ValueError for other columns, a repeated id, or a field that cannot be read.
-    """
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        names, *rows = csv.reader(file)
-    if names != COLUMNS or len({row[0] for row in rows}) < len(rows):
-        raise ValueError(f"{path} has the columns {names} or an id twice; expected {COLUMNS}, each id once")
-    return [_claim(dict(zip(COLUMNS, row))) for row in rows]
+    """The claims of a CSV, in its order; a ValueError for other columns, an id twice, a field that cannot be read."""
+    table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8")
+    if list(table) != COLUMNS or table["id"].duplicated().any():
+        raise ValueError(f"{path} has the columns {list(table)} or an id twice; expected {COLUMNS}, each id once")
+    return [_claim(row) for row in table.to_dict("records")]
 
 
 def parse(how: str) -> list[tuple[str, str | None, str]]:
@@ -101,7 +85,7 @@ def parse(how: str) -> list[tuple[str, str | None, str]]:
     return list(itertools.product(ours, theirs if minus else [None], metrics))
 
 
-def numbers(frame, run: str, baseline: str | None, metric: str, scene: str):
+def numbers(frame: pd.DataFrame, run: str, baseline: str | None, metric: str, scene: str) -> pd.Series:
     """One value per seed, as `compare` has it; the scene is a partition and its skew, such as "dirichlet 0.1"."""
     partition, skew = scene.split(" ")
     where = {"partition": partition, "skew": float(skew)}
@@ -110,33 +94,30 @@ def numbers(frame, run: str, baseline: str | None, metric: str, scene: str):
     return (compare.over_curve if "*" in baseline else compare.paired)(frame, run, baseline, metric, **where)
 
 
-def judge(claim: Claim, sample) -> tuple[compare.Interval, float, float]:
+def judge(claim: Claim, sample: pd.Series) -> tuple[compare.Interval, float, float]:
     """The 95 % interval, the room that is left until the claim fails (it holds while > 0), and the p of its test."""
-    found, wide = compare.interval(sample), compare.interval(sample, .90)
-    if claim.kind in ("above", "below"):  # Student's p, the same test as the interval
-        room = found.low - claim.expected if claim.kind == "above" else claim.expected - found.high
-        right = (found.mean > claim.expected) == (claim.kind == "above")
-        return found, room, compare.student(sample, claim.expected) if right else 1.0
-    room = claim.tolerance - max(claim.expected - wide.low, wide.high - claim.expected)
-    return found, room, compare.tost(sample - claim.expected, claim.tolerance)
+    found, over = compare.interval(sample), sample - claim.expected
+    if claim.kind == "within":
+        _, low, high, _ = compare.interval(over, .90)
+        return found, claim.tolerance - max(-low, high), compare.tost(over, claim.tolerance)
+    mean, room, *_ = compare.interval(over if claim.kind == "above" else -over)
+    return found, room, compare.student(over) if mean > 0 else 1.0
 
 
 def check(claim: Claim, folder: str | Path = paths.RESULTS) -> Verdict:
     """Hold one claim against the result file in `folder`; it is open if file, rows or a second seed are not there."""
-    path, found, p = Path(folder) / claim.result_file, {}, []
+    path = Path(folder, claim.result_file)
     if not path.is_file():
         return Verdict(claim, {}, math.nan, f"no result file {claim.result_file}")
-    frame = load(path)  # one that was altered is an error, not an open claim
+    frame, names = load(path), parse(claim.how)  # a file that was altered is an error, not an open claim
     try:
-        for scene in claim.scenes:
-            every = [judge(claim, numbers(frame, *names, scene)) for names in parse(claim.how)]
-            found[scene] = min(every, key=lambda one: one[1])[:2]
-            p += [one[2] for one in every]
+        judged = {scene: [judge(claim, numbers(frame, *name, scene)) for name in names] for scene in claim.scenes}
     except ValueError as error:
         return Verdict(claim, {}, math.nan, str(error))
+    found = {scene: min(every, key=lambda one: one[1])[:2] for scene, every in judged.items()}
     if any(e.n < 2 for e, _ in found.values()):
         return Verdict(claim, found, math.nan, "one seed has no interval")
-    return Verdict(claim, found, max(p))
+    return Verdict(claim, found, max(p for every in judged.values() for _, _, p in every))
 
 
 def verdicts(folder: str | Path = paths.RESULTS, path: str | Path = paths.CLAIMS) -> list[Verdict]:
@@ -144,17 +125,15 @@ def verdicts(folder: str | Path = paths.RESULTS, path: str | Path = paths.CLAIMS
     return [check(claim, folder) for claim in read(path)]
 
 
-def survivors(found: Sequence[Verdict]) -> list[str]:
+def survivors(found: list[Verdict]) -> list[str]:
     """The ids of claims that are still shown when all are tested at once: Holm's p <= .05.
-
-    A claim's p is its largest over scenes and comparisons, because all must hold; Student's, the same as the interval.
-    Wilcoxon's could not survive among 30: with five seeds it is at least 1/16.
+    Student's p, as the interval; Wilcoxon's could not survive among 30: with five seeds it is at least 1/16.
     """
     tested = [verdict for verdict in found if not math.isnan(verdict.p)]
     return [v.claim.id for v, p in zip(tested, compare.holm([v.p for v in tested])) if p <= .05]
 
 
-def closing_lines(found: Sequence[Verdict]) -> list[str]:
+def closing_lines(found: list[Verdict]) -> list[str]:
     """At most ten lines for who has just reproduced: how many claims hold, which do not, the main findings, where."""
     states = {state: [v for v in found if v.holds is state] for state in (True, False, None)}
     lines = [f"{len(states[True])} of {len(found)} claims hold, {len(states[False])} fail, {len(states[None])} are open"
@@ -178,26 +157,24 @@ def between(text: str, mark: str, content: str) -> str:
     return "".join([*parts[:2], "\n\n", content, "\n\n", *parts[3:]])
 
 
-def claims_table(found: Sequence[Verdict]) -> str:
+def claims_table(found: list[Verdict]) -> str:
     """The verdicts as a GitHub table."""
-    kept, rows = survivors(found), []
-    for verdict in found:
-        claim = verdict.claim
-        spread = "" if math.isnan(claim.tolerance) else f" ± {claim.tolerance:g}"
-        rows.append([claim.id, claim.statement, claim.notebook, f"{claim.kind} {claim.expected:g}{spread}",
-                     verdict.measured, verdict.words, "survives" if claim.id in kept else ""])
-    return _table(["claim", "what was found", "notebook", "claimed", "measured", "verdict", "Holm"], rows)
+    kept = survivors(found)
+    return _table(["claim", "what was found", "notebook", "claimed", "measured", "verdict", "Holm"], [
+        [claim.id, claim.statement, claim.notebook,
+         f"{claim.kind} {claim.expected:g}" + f" ± {claim.tolerance:g}" * (claim.kind == "within"),
+         verdict.measured, verdict.words, "survives" * (claim.id in kept)]
+        for verdict in found for claim in [verdict.claim]])
 
 
 def commands_table(folder: str | Path) -> str:
     """Every result file with a record: what made its rows, over how many seeds, on what, in how many minutes."""
-    rows = []
-    for note in sorted(Path(folder).glob("*.json")):
-        made = load_record(note)
-        rows.append([f"`{note.stem}.csv`", "<br>".join(f"`{command}`" for command in made["commands"]),
-                     f"{len(made['seeds'])}", f"{made['device']}, {made['threads']} thread a run",
-                     f"{made['seconds'] / 60:.0f}", f"`{made['commit'][:7]}`"])
-    return _table(["rows", "command", "seeds", "machine", "minutes", "commit"], rows)
+    made = {note.stem: load_record(note) for note in sorted(Path(folder).glob("*.json"))}
+    return _table(["rows", "command", "seeds", "machine", "minutes", "commit"], [
+        [f"`{name}.csv`", "<br>".join(f"`{command}`" for command in record["commands"]), f"{len(record['seeds'])}",
+         f"{record['device']}, {record['threads']} thread a run", f"{record['seconds'] / 60:.0f}",
+         f"`{record['commit'][:7]}`"]
+        for name, record in made.items()])
 
 
 def _table(names: list[str], rows: list[list[str]]) -> str:
@@ -211,12 +188,11 @@ def _claim(row: dict) -> Claim:
     try:
         parse(row["how"])
         expected, tolerance = (float(row[name] or "nan") for name in ("expected", "tolerance"))
-        scenes = re.split("; *", row["scenes"])
-        if not all(re.fullmatch(r"\w+ [0-9.]+", scene) for scene in scenes):
-            raise ValueError(f"scenes are {row['scenes']!r}; expected such as 'dirichlet 0.1; dirichlet 0.5'")
-        if row["kind"] not in KINDS or not math.isfinite(expected) or row["kind"] == "within" and not tolerance > 0:
-            raise ValueError(f"kind is {row['kind']!r}; expected one of {', '.join(KINDS)}, each with its numbers")
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"claim {row.get('id')}: {error}") from error
-    typed = {"headline": bool(row["headline"]), "scenes": scenes, "expected": expected, "tolerance": tolerance}
-    return Claim(**row | typed)
+        scenes, kind = re.split("; *", row["scenes"]), row["kind"]
+        known = kind in ("above", "below") or kind == "within" and tolerance > 0
+        if not (known and math.isfinite(expected) and all(re.fullmatch(r"\w+ [0-9.]+", scene) for scene in scenes)):
+            raise ValueError(f"scenes are {row['scenes']!r}, kind is {kind!r}; expected such as 'dirichlet 0.1;"
+                             " dirichlet 0.5', and above, below or within, each with its numbers")
+    except ValueError as error:
+        raise ValueError(f"claim {row['id']}: {error}") from error
+    return Claim(**row)._replace(headline=bool(row["headline"]), scenes=scenes, expected=expected, tolerance=tolerance)

@@ -6,9 +6,7 @@ of evidence is the seed. Test columns choose nothing: `chosen` and `chosen_runs`
 
 import fnmatch
 import itertools
-import math
 import re
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,52 +26,39 @@ def last(frame: pd.DataFrame) -> pd.DataFrame:
 
 def runs(frame: pd.DataFrame) -> list[str]:
     """The names of all runs, in the order of the rows."""
-    return _names(frame[["method", "variant"]].drop_duplicates()).tolist()
-
-
-def _names(rows: pd.DataFrame) -> pd.Series:
-    """The run of each row by name."""
-    return rows["method"].where(rows["variant"] == "", rows["method"] + "[" + rows["variant"] + "]")
+    return list(dict.fromkeys(_named(frame)["run"]))
 
 
 def select(frame: pd.DataFrame, *names: str, **scene) -> pd.DataFrame:
-    """The rows of some runs in one scene, all rounds and seeds; of dataset, public, partition, skew say what is needed.
-
-    Raises ValueError for another word, a run without rows, or several scenes left.
+    """The rows of some runs, named in a column "run", in one scene, all rounds and seeds.
+    Of SCENE say what is needed. Raises ValueError for another word, a run without rows, or several scenes left.
     """
     if unknown := sorted(scene.keys() - {*SCENE}):
         raise ValueError(f"unknown condition {unknown[0]!r}; expected some of {', '.join(SCENE)}")
-    rows = frame
+    rows = _named(frame)
     for name, value in scene.items():
-        rows = rows[np.isclose(rows[name], value, rtol=1e-9) if name == "skew" else rows[name] == value]
-    found = _names(rows)
+        rows = rows[rows[name] == value]
     where = "".join(f", {name} {value}" for name, value in scene.items())
-    if absent := [name for name in names if not (found == name).any()]:
+    if absent := [name for name in names if name not in set(rows["run"])]:
         raise ValueError(f"no rows of {absent[0]}{where}; the file has {', '.join(runs(frame)) or 'none'}")
-    rows = rows[found.isin(names)]
+    rows = rows[rows["run"].isin(names)]
     for name in SCENE:
         if len(several := sorted(rows[name].unique())) > 1:
             raise ValueError(f"rows of {', '.join(names)}{where} have several values of {name}, {several}; say which")
     return rows
 
 
-def by_seed(frame: pd.DataFrame, names: Sequence[str], metric: str, **scene) -> pd.DataFrame:
-    """`metric` of some runs of one scene at their last round, a row per seed, a column per run.
-
-    Accuracies and shares in points, all else in its own unit. Raises ValueError for an unknown metric, seeds that some of
-    the runs lack, a missing value, or what `select` raises.
+def by_seed(frame: pd.DataFrame, names: list[str], metric: str, **scene) -> pd.DataFrame:
+    """`metric` of some runs of one scene at their last round, a row per seed, a column per run; shares in points.
+    Raises ValueError for an unknown metric, a value that one run lacks for some seed, and as `select`.
     """
     if metric not in METRICS:
         raise ValueError(f"metric is {metric!r}; expected one of {', '.join(METRICS)}")
-    rows = last(select(frame, *names, **scene))
-    rows = rows.assign(run=_names(rows))
-    there = rows.pivot(index="seed", columns="run", values="round").notna()
-    found = rows.pivot(index="seed", columns="run", values=metric)[[*dict.fromkeys(names)]]
-    for name in found.columns[found.isna().any()]:
-        if alone := there.index[~there[name]].tolist():
-            raise ValueError(f"seeds {alone} have no partner in {name}; run all with the same seeds")
-        raise ValueError(f"{metric} of {name} is missing for seed {found.index[found[name].isna()][0]}")
-    return found * 100 if metric in POINTS else found
+    found = last(select(frame, *names, **scene)).pivot(index="seed", columns="run", values=metric)
+    for name in names:
+        if alone := found.index[found[name].isna()].tolist():
+            raise ValueError(f"seeds {alone} have no partner in {name}, or no {metric}; run all with the same seeds")
+    return found[[*dict.fromkeys(names)]] * (100 if metric in POINTS else 1)
 
 
 def values(frame: pd.DataFrame, run: str, metric: str, **scene) -> pd.Series:
@@ -94,70 +79,67 @@ def paired(frame: pd.DataFrame, run: str, baseline: str, metric: str, **scene) -
     return (found[run] - found[baseline]).round(9)  # noise of the last bit must not break a tie
 
 
-def gains(frame: pd.DataFrame, names: Sequence[str], baseline: str, metrics: Sequence[str] = tuple(PRIMARY),
+def gains(frame: pd.DataFrame, names: list[str], baseline: str, metrics: list[str] = PRIMARY,
           **scene) -> pd.DataFrame:
-    """Each run against the baseline on each metric, paired by seed in one scene, a row each.
-
-    Columns: run, metric, seeds, difference, low, high (95 %).
-    """
-    tables = {metric: by_seed(frame, [*names, baseline], metric, **scene) for metric in metrics}
-    pairs = list(itertools.product(names, metrics))
-    samples = [(tables[metric][run] - tables[metric][baseline]).round(9) for run, metric in pairs]
-    rows = [(*pair, found.n, *found[:3]) for pair, found in zip(pairs, map(interval, samples))]
-    return pd.DataFrame(rows, columns=["run", "metric", "seeds", "difference", "low", "high"])
+    """Each run against the baseline on each metric, a row each, as `paired` has it; low and high are 95 % limits."""
+    table = pd.DataFrame(itertools.product(names, metrics), columns=["run", "metric"])
+    found = [interval(paired(frame, run, baseline, metric, **scene)) for run, metric in table.to_numpy()]
+    return table.assign(seeds=[x.n for x in found], difference=[x.mean for x in found],
+                        low=[x.low for x in found], high=[x.high for x in found])
 
 
-def interval(sample: Sequence[float], level: float = .95) -> Interval:
+def interval(sample: list[float], level: float = .95) -> Interval:
     """Mean of n seeds with Student's limits, mean -+ t_{n-1} s / sqrt(n) (Student 1908); NaN for one seed.
 
     Not the percentile bootstrap: on normal samples of 5 its nominal 95 % limits cover the mean 83 % of the time.
+    Raises ValueError for an empty sample or a value that is not finite.
 
     >>> [round(x, 3) for x in interval([1.0, 2.0, 3.0])]            # t_2(.975) = 4.303, s / sqrt(3) = .5774
     [2.0, -0.484, 4.484, 3]
     """
-    x = _sample(sample)
-    error = math.nan if len(x) < 2 else x.std(ddof=1) / math.sqrt(len(x)) if np.ptp(x) else 0.0
+    x = np.asarray(sample, float)
+    if x.ndim != 1 or not len(x) or not np.isfinite(x).all():
+        raise ValueError(f"sample is {x.tolist()}; expected a list of at least one finite number")
+    error = np.nan if len(x) < 2 else x.std(ddof=1) / np.sqrt(len(x)) if np.ptp(x) else 0.0
     reach = stats.t.ppf((1 + level) / 2, len(x) - 1) * error
     return Interval(float(x.mean()), float(x.mean() - reach), float(x.mean() + reach), len(x))
 
 
-def student(sample: Sequence[float], expected: float = 0.0) -> float:
+def student(sample: list[float], expected: float = 0.0) -> float:
     """Two-sided p of Student's test that the mean is `expected`: below .05 where `interval` leaves it out."""
-    x = _sample(sample) - expected
-    if len(x) < 2 or np.ptp(x) == 0:  # one value says nothing; equal values say it for certain
-        return float(len(x) < 2 or x[0] == 0)
+    x, n = np.asarray(sample, float) - expected, interval(sample).n
+    if n < 2 or np.ptp(x) == 0:  # one value says nothing; equal values say it for certain
+        return float(n < 2 or x[0] == 0)
     return float(stats.ttest_1samp(x, 0).pvalue)
 
 
-def tost(sample: Sequence[float], margin: float = .5) -> float:
+def tost(sample: list[float], margin: float = .5) -> float:
     """p of the two one-sided t tests (Schuirmann 1987): small means that the mean lies within (-margin, margin)."""
-    mean = float(_sample(sample).mean())
-    p = student(sample, math.copysign(margin, mean)) / 2  # of the nearer limit: the other one-sided p is smaller
-    return p if abs(mean) < margin and len(sample) > 1 else 1 - p
+    mean, _, _, n = interval(sample)
+    p = student(sample, np.copysign(margin, mean)) / 2  # of the nearer limit: the other one-sided p is smaller
+    return p if abs(mean) < margin and n > 1 else 1 - p
 
 
-def holm(p: Sequence[float]) -> np.ndarray:
+def holm(p: list[float]) -> np.ndarray:
     """Adjusted p values, in the order given: the k-th smallest of m times m - k + 1, made monotone (Holm 1979)."""
     p = np.asarray(p, float)
     if not np.all((p >= 0) & (p <= 1)):
         raise ValueError(f"p values are {p.tolist()}; expected numbers in [0, 1]")
-    order, adjusted = np.argsort(p, kind="stable"), np.empty_like(p)
-    adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
-    return adjusted
+    order = np.argsort(p, kind="stable")
+    adjusted = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
+    return adjusted[np.argsort(order)]
 
 
 def chosen(frame: pd.DataFrame) -> pd.Series:
     """The best value of each run on validation data: "fedmd[hard_loss=balanced]" -> "alpha=0.2".
-
     The last part of a variant is what is tuned. Score: mean over scenes and seeds of val_personality + val_consistency.
     """
     found = _best(frame, lambda variant: variant.rpartition(",")[0])
-    return pd.Series({run: name.removesuffix("]").rpartition(",")[2].rpartition("[")[2] for run, name in found.items()})
+    return pd.Series({run: re.split(r"[\[,]", name.rstrip("]"))[-1] for run, name in found.items()})
 
 
-def chosen_runs(frame: pd.DataFrame, over: Sequence[str] = ("hard_loss",)) -> list[str]:
+def chosen_runs(frame: pd.DataFrame, over: tuple[str, ...] = ("hard_loss",)) -> list[str]:
     """Per method the better of its losses on validation data, by the score of `chosen`; sorted by method.
-
     `over` names the settings that are chosen; what else makes a variant stays a run of its own.
     """
     free = re.compile("|".join(rf"(?:^|,){re.escape(name)}=[^,]*" for name in over))
@@ -166,10 +148,9 @@ def chosen_runs(frame: pd.DataFrame, over: Sequence[str] = ("hard_loss",)) -> li
 
 def over_curve(frame: pd.DataFrame, run: str, pattern: str, metric: str, **scene) -> pd.Series:
     """Differences run - curve on one endpoint by seed, where the curve is at most SLACK worse on the other.
-
-    A curve is a family of runs, such as "hfkd[weighting=fixed,alpha=*]": turning its number trades one endpoint for the
-    other. The rival is the point, or the mixture of two, that is best on means over these very seeds (the curve may
-    choose on the rows that judge, the run may not); the interval over seeds takes it as given.
+    A curve is a family of runs, such as "hfkd[weighting=fixed,alpha=*]": its number trades one endpoint for the other.
+    The rival is the point, or the mixture of two, that is best on means over these very seeds (the curve may choose on
+    the rows that judge, the run may not); the interval over seeds takes it as given.
     """
     if metric not in PRIMARY:
         raise ValueError(f"metric is {metric!r}; a curve trades consistency against personality")
@@ -182,9 +163,8 @@ def over_curve(frame: pd.DataFrame, run: str, pattern: str, metric: str, **scene
     return sum(share * paired(frame, run, name, metric, **scene) for share, name in zip(shares, curve) if share)
 
 
-def mixture(x: float, curve: Sequence[tuple[float, float]]) -> np.ndarray:
+def mixture(x: float, curve: list[tuple[float, float]]) -> np.ndarray:
     """Shares (k,) of the points (x, y) of a curve whose mixture has the largest y among those with at least x.
-
     At most two points get a share. Where no point reaches x, all goes to the one that comes nearest.
     """
     points = np.asarray(curve, float)
@@ -195,6 +175,12 @@ def mixture(x: float, curve: Sequence[tuple[float, float]]) -> np.ndarray:
         mixed = share * alone[a] + (1 - share) * alone[b]
         best = mixed if mixed @ points[:, 1] > best @ points[:, 1] + 1e-12 else best
     return best
+
+
+def _named(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows with a column "run"."""
+    own = rows["method"] + "[" + rows["variant"] + "]"
+    return rows.assign(run=own.where(rows["variant"] != "", rows["method"]))
 
 
 def _best(frame: pd.DataFrame, kind) -> dict[str, str]:
@@ -208,11 +194,3 @@ def _best(frame: pd.DataFrame, kind) -> dict[str, str]:
         best = table.mean().round(9).idxmax()
         found[f"{method}[{name}]" if name else method] = f"{method}[{best}]" if best else method
     return found
-
-
-def _sample(sample: Sequence[float]) -> np.ndarray:
-    """The values as floats (n,), or a ValueError."""
-    x = np.asarray(sample, float)
-    if x.ndim != 1 or not len(x) or not np.isfinite(x).all():
-        raise ValueError(f"sample is {x.tolist()}; expected a list of at least one finite number")
-    return x
