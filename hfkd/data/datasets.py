@@ -40,7 +40,6 @@ class Dataset:
 
 def load(name: str | os.PathLike) -> Dataset:
     """One data set, by a name from `NAMES` (files in the data folder) or by the path of an npz (ours).
-
     An own npz has `images` (n,h,w) or (n,h,w,c) uint8, c = 1 or 3, `labels` (n,) 0..C-1, optionally `is_test` or
     `is_train` (n,) bool and `client` (n,) integers >= 0. A relative path counts from the working folder, else from the
     data folder. Raises FileNotFoundError (no file), ValueError (unknown name, altered file, other arrays).

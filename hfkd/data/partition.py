@@ -32,7 +32,6 @@ def split(dataset, *, seed: int, clients: int, partition: str, skew: float, leve
           pool_size: int | None = None, public_size: int, balanced_size: int, classes_per_client: int = 2,
           minimum: int = 40, test_share: float = .2, val_share: float = .1) -> Split:
     """The federation of one seed (ours). The order of carving is part of the protocol:
-
     balanced test set, of the publisher's test part, or of all where there is none; public set and pool (None: all) of
     the rest outside the test part; `partition` of the pool; each client's test and validation samples (0: none), at
     least 1 each. In "natural" with a test part a client is tested on its samples there, some of them balanced ones too.
@@ -48,20 +47,16 @@ def split(dataset, *, seed: int, clients: int, partition: str, skew: float, leve
     if not 0 < skew < np.inf:
         raise ValueError(f"skew is {skew!r}; expected a finite number > 0")
     members, rng = check_sizes(dataset, clients, balanced_size), stream(seed, "balanced")
-    given = [] if dataset.client is None else np.unique(dataset.client).tolist()
-    if partition == "natural" and given != list(range(clients)):
-        raise ValueError(f"natural needs clients 0..{clients - 1}, each used; {dataset.name} gives {len(given)}")
+    ids = [] if dataset.client is None else np.unique(dataset.client).tolist()
+    if partition == "natural" and ids != list(range(clients)):
+        raise ValueError(f"natural needs clients 0..{clients - 1}, each used; {dataset.name} gives {len(ids)}")
     balanced = np.sort([rng.choice(index, balanced_size // len(members), replace=False) for index in members], None)
-    free = ~dataset.is_test
-    free[balanced] = False
-
-    def draw(what, size):
-        left = np.flatnonzero(free)
+    left, taken = np.setdiff1d(np.flatnonzero(~dataset.is_test), balanced), []
+    for what, size in (("public", public_size), ("pool", pool_size)):
         size = len(left) if size is None else _integer(f"{what}_size", size, 1, len(left))
-        chosen = np.sort(stream(seed, what).choice(left, size, replace=False))
-        free[chosen] = False
-        return chosen
-    public, pool = draw("public", public_size), draw("pool", pool_size)
+        taken.append(np.sort(stream(seed, what).choice(left, size, replace=False)))
+        left = np.setdiff1d(left, taken[-1])
+    public, pool = taken
     levels = draw_levels(clients, level_share, stream(seed, "levels"))
     labels, rng = dataset.labels[pool], stream(seed, "partition")
     owner = {
@@ -71,8 +66,8 @@ def split(dataset, *, seed: int, clients: int, partition: str, skew: float, leve
         "level_dependent": lambda: level_dependent(labels, levels, skew, rng, minimum),
         "natural": lambda: dataset.client[pool],
     }[partition]()
-    split_given = partition == "natural" and dataset.is_test.any()
-    own = [np.flatnonzero(dataset.is_test & (dataset.client == i)) if split_given else None for i in range(clients)]
+    given = dataset.client if partition == "natural" and dataset.is_test.any() else None
+    own = [given if given is None else np.flatnonzero(dataset.is_test & (given == i)) for i in range(clients)]
     parts = [_cut(i, pool[owner == i], own[i], stream(seed, "split", i), test_share, val_share) for i in range(clients)]
     counts = np.stack([np.bincount(dataset.labels[train], minlength=dataset.n_classes) for train, _, _ in parts])
     return Split(public, *zip(*parts), balanced, counts, levels)
@@ -106,7 +101,6 @@ def _cut(client: int, index: np.ndarray, test: np.ndarray | None, rng, test_shar
 
 def dirichlet(labels: np.ndarray, n_clients: int, skew: float, rng, minimum: int = 40) -> np.ndarray:
     """Label skew: each class is dealt out in shares ~ Dirichlet(skew, ..., skew) (Hsu et al. 2019, arXiv:1909.06335).
-
     PFLlib's published recipe (arXiv:2312.04992): clients that hold >= n/N samples already get no more; everything is
     drawn again until the smallest has `minimum` samples. `rng` may be a RandomState, to repeat it exactly.
     """
@@ -114,11 +108,9 @@ def dirichlet(labels: np.ndarray, n_clients: int, skew: float, rng, minimum: int
     for _ in range(TRIES):
         owner, sizes = np.empty(n, np.int64), np.zeros(n_clients, np.int64)
         for label in np.unique(labels):
-            index, room = np.flatnonzero(labels == label), sizes < n / n_clients
+            index = np.flatnonzero(labels == label)
             rng.shuffle(index)
-            share = rng.dirichlet(np.full(n_clients, float(skew))) * room
-            if not share.sum() > 0:  # a tiny skew: its limit is one client with room that takes all (ours)
-                share = np.arange(n_clients) == rng.choice(np.flatnonzero(room))
+            share = _shares(sizes < n / n_clients, skew, rng)
             cuts = (np.cumsum(share / share.sum()) * len(index)).astype(int)[:-1]
             parts = np.diff(cuts, prepend=0, append=len(index))
             owner[index] = np.repeat(np.arange(n_clients), parts)
@@ -130,7 +122,6 @@ def dirichlet(labels: np.ndarray, n_clients: int, skew: float, rng, minimum: int
 
 def pathological(labels: np.ndarray, n_clients: int, classes_per_client: int, rng) -> np.ndarray:
     """Exactly k classes per client, equal parts of a class to its owners (after McMahan et al. 2017, arXiv:1602.05629).
-
     Ours: each client takes the k classes with the fewest owners so far, ties at random: they differ by at most 1 owner.
     """
     classes = np.unique(labels)
@@ -151,15 +142,18 @@ def pathological(labels: np.ndarray, n_clients: int, classes_per_client: int, rn
 def quantity(labels: np.ndarray, n_clients: int, skew: float, rng, minimum: int = 40) -> np.ndarray:
     """Quantity skew: `minimum` samples (ours) and a Dirichlet share of the rest (Li et al. 2022, arXiv:2102.02079)."""
     n, minimum = len(labels), _integer("minimum", minimum, 1, len(labels) // n_clients)
-    share = rng.dirichlet(np.full(n_clients, float(skew)))
-    if not share.sum() > 0:  # a tiny skew: its limit is one client that takes all
-        share = np.eye(n_clients)[rng.choice(n_clients)]
+    share = _shares(np.ones(n_clients, bool), skew, rng)
     return rng.permutation(np.repeat(np.arange(n_clients), minimum + apportion(n - n_clients * minimum, share)))
+
+
+def _shares(room: np.ndarray, skew: float, rng) -> np.ndarray:
+    """A Dirichlet draw over clients with room (N,); where a tiny skew draws zeros, its limit: one of them has all."""
+    share = rng.dirichlet(np.full(len(room), float(skew))) * room
+    return share if share.sum() > 0 else np.arange(len(room)) == rng.choice(np.flatnonzero(room))
 
 
 def level_dependent(labels, levels, skew: float, rng, minimum: int = 40, level_data=(.2, .3, .5)) -> np.ndarray:
     """More and milder data for more capable levels (authors' code LIFE: .5/.3/.2 of the clients hold .2/.3/.5 of it).
-
     Dealt at random to the levels that occur by `level_data`, within level l by `dirichlet`, skew * 2**(l-1) (ours).
     """
     present, owner = np.unique(levels), np.empty(len(labels), np.int64)
@@ -174,7 +168,6 @@ def level_dependent(labels, levels, skew: float, rng, minimum: int = 40, level_d
 
 def draw_levels(n_clients: int, level_share, rng) -> np.ndarray:
     """Capacity level 1..L of each client (N,): `apportion(N, level_share)` at random (ours; 5:3:2 authors' code).
-
     Where N >= L a level left empty takes a client from the largest. Raises ValueError for shares that are none.
     """
     if min(level_share) <= 0 or not abs(sum(level_share) - 1) <= 1e-9:

@@ -1,20 +1,15 @@
 """Figures with seaborn and matplotlib: rows or arrays in, a Figure out; nothing here imports torch (ours)."""
 
 import pandas as pd
-from matplotlib.figure import Figure
 
 from hfkd import paths
 from hfkd.matching import Paths, match
 from hfkd.plots.data import fig_assessment, fig_matching, fig_partition, fig_rules
-from hfkd.plots.effects import fig_effects, fig_epsilon, fig_levels
-from hfkd.plots.frontier import fig_bytes, fig_curve, fig_frontier
-from hfkd.plots.rounds import fig_alpha, fig_floor, fig_ledger, fig_rounds
+from hfkd.plots.effects import fig_effects, fig_epsilon, fig_floor, fig_ledger, fig_levels, fig_rounds
+from hfkd.plots.frontier import fig_alpha, fig_bytes, fig_curve, fig_frontier
 from hfkd.plots.style import save
 from hfkd.study.results import HONEST, load
 
-__all__ = ["GROUPS", "committed", "fig_alpha", "fig_assessment", "fig_bytes", "fig_curve", "fig_effects",
-           "fig_epsilon", "fig_floor", "fig_frontier", "fig_ledger", "fig_levels", "fig_matching", "fig_partition",
-           "fig_rounds", "fig_rules", "save"]
 SHARP = "revenue=labelled,revenue_temperature=0.2,revenue_personality="
 LIES = {"20 % lie: classes shifted": "liars=0.2,lie=flip", "20 % lie: other images": "liars=0.2,lie=random",
         "20 % lie: constant": "liars=0.2,lie=constant", "20 % lie: all for one class": "liars=0.2,lie=collude"}
@@ -43,7 +38,7 @@ GROUPS = {  # figure -> heading -> words of a row -> variant, as differences to 
 }  # fmt: skip
 
 
-def committed() -> dict[str, Figure]:
+def committed() -> dict:
     """Name -> figure from data/results, figures/figNAME.png. Raises: FileNotFoundError, if a result file is missing."""
     weighting, groups, comparison, depth, ablations, noisy, struck = (load(paths.RESULTS / f"{name}.csv") for name in (
         "20_weighting", "30_group_distillation", "40_comparison", "40_comparison_depth", "50_ablations", "70_privacy",

@@ -1,9 +1,6 @@
 """Figures of the data, the assessment and the matching (RQ1), from arrays and small tables (ours).
-
 counts: (N, C) label counts of N clients; levels: (N,) integers >= 1; every pair matrix is [student, teacher].
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,21 +8,18 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from hfkd.assess import affinity, coverage, distributions, similarity, union_gain
-from hfkd.plots.style import INK, LOOKS, PALE, finish, new, theme
-
-LEVELS = ("small", "medium", "large")
-HEIGHT = .3  # of a client's bar where the levels are 1 apart
+from hfkd.plots.style import INK, LEVELS, LOOKS, PALE, finish, new, theme
 
 
 @theme()
-def fig_partition(counts: np.ndarray, levels: Sequence[int]) -> Figure:
+def fig_partition(counts: np.ndarray, levels: np.ndarray) -> Figure:
     """Who holds what: training samples by client and class as a heat, above it each client's sum; clients by level.
     Raises: ValueError, if these are no counts, or levels of another number.
 
     >>> fig_partition([[3, 1], [0, 4]], [2, 1]).axes[1].collections[0].get_array().tolist()  # clients 1 and 0
     [[0, 3], [4, 1]]
     """
-    counts, order, groups = _by_level(counts, levels)
+    counts, order, names, starts, middles = _by_level(counts, levels)
     few = len(counts) <= 30  # the numbers of more cannot be read
     figure, ((top,), (axes,)) = new(2, 1, 2.1 + .1 * counts.shape[1], height_ratios=[1, 2.2])
     top.bar(np.arange(len(counts)) + .5, counts[order].sum(axis=1), .8, color=LOOKS[0][0])
@@ -35,34 +29,32 @@ def fig_partition(counts: np.ndarray, levels: Sequence[int]) -> Figure:
     top.set(ylabel="samples", xlim=(0, len(counts)), xticks=[])
     axes.set(ylabel="class", xlabel="client")
     axes.tick_params(length=0, rotation=0)
-    for name, first, end in groups:
-        top.text((first + end) / 2, 1.03, name, transform=top.get_xaxis_transform(), ha="center")
+    for name, start, middle in zip(names, starts, middles, strict=True):
+        top.text(middle, 1.03, name, transform=top.get_xaxis_transform(), ha="center")
         for each in (top, axes):
-            each.axvline(first, color=INK, linewidth=.8 * (first > 0))
+            each.axvline(start, color=INK, linewidth=.8 * (start > 0))
     return finish(figure)
 
 
 @theme()
-def fig_assessment(counts: np.ndarray, levels: Sequence[int], personality: float = .25) -> Figure:
+def fig_assessment(counts: np.ndarray, levels: np.ndarray, personality: float = .25) -> Figure:
     """The four measures of `hfkd.assess` over all pairs as heats, clients by level; personality: eta of the affinity.
     Raises: ValueError, as `fig_partition`, or if eta is outside [0, 1].
 
     >>> fig_assessment([[4, 0], [0, 4]], [1, 2]).axes[1].collections[0].get_array().tolist()  # union gain
     [[0.0, 1.0], [1.0, 0.0]]
     """
-    counts, order, groups = _by_level(counts, levels)
-    p = distributions(counts)
-    measures = {"similarity": similarity(p), "union gain": union_gain(counts), "coverage": coverage(p),
-                "affinity": affinity(counts, personality)}
+    counts, order, names, starts, middles = _by_level(counts, levels)
+    measures = {"similarity": similarity(distributions(counts)), "union gain": union_gain(counts),
+                "coverage": coverage(distributions(counts)), "affinity": affinity(counts, personality)}
     figure, (row,) = new(1, 4, 2.5, sharey=True)
     for axes, (name, matrix) in zip(row, measures.items(), strict=True):
         low = -1 if name == "union gain" else 0
         sns.heatmap(matrix[np.ix_(order, order)], vmin=low, vmax=1, cmap="RdBu" if low else "Blues", square=True,
                     ax=axes, cbar_kws={"orientation": "horizontal", "ticks": [low, 0, 1]})
-        middles, names = [(first + end) / 2 for _, first, end in groups], [name for name, _, _ in groups]
-        for _, first, _ in groups[1:]:
-            axes.axvline(first, color=INK, linewidth=.8)
-            axes.axhline(first, color=INK, linewidth=.8)
+        for start in starts[1:]:
+            axes.axvline(start, color=INK, linewidth=.8)
+            axes.axhline(start, color=INK, linewidth=.8)
         axes.set(title=name, xlabel="teacher")
         axes.set_xticks(middles, names, rotation=0)
         axes.tick_params(length=0)
@@ -72,39 +64,35 @@ def fig_assessment(counts: np.ndarray, levels: Sequence[int], personality: float
 
 
 @theme()
-def fig_matching(counts: np.ndarray, levels: Sequence[int], edges: np.ndarray) -> Figure:
+def fig_matching(counts: np.ndarray, levels: np.ndarray, edges: np.ndarray) -> Figure:
     """Who teaches whom: a bar of label shares per client, levels one above the other, lines from teachers to students.
-
-    A line has the colour of the teacher's most common class. Students stand in the order of their teachers. A number in
-    brackets is a client without a teacher below the top level. edges: (N, N) bool [student, teacher].
-    Raises: ValueError, as `fig_partition`, or if edges have another shape.
+    A line has the colour of the teacher's most common class; (2) is a client without a teacher below the top level.
+    edges: (N, N) bool. Raises: ValueError, as `fig_partition`, or if edges have another shape.
 
     >>> figure = fig_matching([[4, 0], [0, 4], [1, 1]], [1, 2, 1], [[0, 1, 0], [0, 0, 0], [0, 0, 0]])
     >>> [text.get_text() for text in figure.axes[0].texts], len(figure.axes[0].lines)
     (['0', '1', '(2)'], 1)
     """
-    counts, _, groups = _by_level(counts, levels)
+    counts, _, names, _, _ = _by_level(counts, levels)
     p, levels, edges = distributions(counts), np.asarray(levels), np.asarray(edges, bool)
     if edges.shape != 2 * counts.shape[:1]:
         raise ValueError(f"edges has shape {edges.shape}; expected {2 * counts.shape[:1]}, [student, teacher]")
     x, y = np.zeros(len(p)), np.searchsorted(np.unique(levels), levels)
-    for level in np.unique(levels)[::-1]:
-        row = np.flatnonzero(levels == level)
-        pull = edges[row] @ x / np.maximum(edges[row].sum(axis=1), 1)
+    for level in reversed(range(len(names))):
+        row = np.flatnonzero(y == level)
+        pull = edges[row] @ x / np.maximum(edges[row].sum(axis=1), 1)  # students stand in the order of their teachers
         x[row[np.argsort(pull.round(9), kind="stable")]] = (np.arange(len(row)) + .5) / len(row)
     hues = sns.color_palette("colorblind" if p.shape[1] <= 10 else "husl", p.shape[1])
-    figure, ((axes,),) = new(1, 1, .3 + .8 * len(groups))
+    figure, ((axes,),) = new(1, 1, .3 + .8 * len(names))
     for s, t in np.argwhere(edges):
-        axes.plot([x[t], x[s]], [y[t] - HEIGHT / 2, y[s] + HEIGHT / 2 + .16], color=hues[p[t].argmax()], linewidth=.9)
-    width = .75 / max(end - first for _, first, end in groups)
+        axes.plot([x[t], x[s]], [y[t] - .15, y[s] + .31], color=hues[p[t].argmax()], linewidth=.9)
+    width = .75 / np.bincount(y).max()
     for c, (left, hue) in enumerate(zip((p.cumsum(axis=1) - p).T, hues, strict=True)):
-        axes.barh(y, width * p[:, c], HEIGHT, x - width / 2 + width * left, color=hue, linewidth=0, label=c, zorder=3)
-    for i, taught in enumerate(edges.any(axis=1) | (levels == levels.max())):
-        axes.text(x[i], y[i] + HEIGHT / 2 + .02, str(i) if taught else f"({i})", ha="center", fontsize=6.5)
-    axes.set(xticks=[], xlim=(0, 1), ylim=(-.3, y.max() + .4))
-    axes.set_yticks(range(len(groups)), [name for name, _, _ in groups])
-    axes.tick_params(length=0)
-    axes.grid(visible=False)
+        axes.barh(y, width * p[:, c], .3, x - width / 2 + width * left, color=hue, linewidth=0, label=c, zorder=3)
+    for i, taught in enumerate(edges.any(axis=1) | (y == y.max())):
+        axes.text(x[i], y[i] + .17, str(i) if taught else f"({i})", ha="center", fontsize=6.5)
+    axes.set(xticks=[], xlim=(0, 1), yticks=range(len(names)), yticklabels=names, ylim=(-.3, y.max() + .4))
+    axes.tick_params(length=0, grid_linewidth=0)
     sns.despine(ax=axes, left=True, bottom=True)
     figure.legend(title="class", loc="outside right center")
     return finish(figure)
@@ -131,13 +119,13 @@ def fig_rules(table: pd.DataFrame) -> Figure:
     return finish(figure)
 
 
-def _by_level(counts: np.ndarray, levels: Sequence[int]) -> tuple[np.ndarray, np.ndarray, list]:
-    """Checked counts, the clients in the order of their levels, and (name, first, end) of each level in that order."""
+def _by_level(counts: np.ndarray, levels: np.ndarray) -> tuple:
+    """Checked counts, the clients in the order of their levels, and each level's name, start and middle among them."""
     counts, levels = np.asarray(counts), np.asarray(levels)
     distributions(counts)  # a sentence on what is no table of counts
     if levels.shape != counts.shape[:1]:
         raise ValueError(f"levels has shape {levels.shape}; expected one level for each of {len(counts)} clients")
     order = np.argsort(levels, kind="stable")
-    found, first = np.unique(levels[order], return_index=True)
+    found, starts, sizes = np.unique(levels[order], return_index=True, return_counts=True)
     names = [LEVELS[k - 1] if found[-1] <= len(LEVELS) else f"level {k}" for k in found]
-    return counts, order, list(zip(names, first.tolist(), [*first[1:].tolist(), len(levels)], strict=True))
+    return counts, order, names, starts, starts + sizes / 2

@@ -1,48 +1,47 @@
-"""What a part is worth: differences at the last round by variant, over epsilon, and by level, paired by seed (ours)."""
-
-import itertools
-from collections.abc import Mapping, Sequence
+"""What a part is worth: differences by variant, epsilon and level; accuracy, earnings and seconds by round (ours)."""
 
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter
 
-from hfkd.plots.rows import better, by_seed, limits, over_seeds
-from hfkd.plots.style import INK, LOOKS, PALE, finish, look, new, theme
+from hfkd.plots.frontier import CHOICE, better, named
+from hfkd.plots.style import BAND, INK, LEVELS, LOOKS, PALE, finish, line, look, new, over_seeds, panels, scenes, theme
+from hfkd.study import compare, results
 from hfkd.study.results import PRIMARY
 
 MARGIN = .5  # points: the difference that does not matter (METHOD section 9)
-LEVELS = {"_1": "small", "_2": "medium", "_3": "large"}
+KINDS = {"teacher": "teachers", "feedback": "students' feedback", "peer": "peers", "self": "own answers"}
+SECONDS = {"floor": ("arithmetic floor", INK, "|"), "seconds": ("one program for all clients", *LOOKS[0]),
+           "sequential": ("one client after the other", *LOOKS[1])}
 
 
 @theme()
-def fig_effects(frame: pd.DataFrame, baseline: str, groups: Mapping[str, Mapping[str, str]],
-                metrics: Sequence[str] = PRIMARY) -> Figure:
+def fig_effects(frame: pd.DataFrame, baseline: str, groups: dict[str, dict[str, str]], metrics=PRIMARY) -> Figure:
     """What each variant changes: a row each, a panel per metric, a point per scene with its 95 % interval.
-
-    Args:
-        baseline: a method, whose base configuration is 0.
-        groups: heading -> words of the row -> variant of the method, as in `plots.GROUPS`.
-        metrics: shares of the rows, such as personality_honest.
-    Raises: ValueError, if there is no variant, or one without rows in some scene.
+    The baseline is a method, whose base configuration is 0; groups: heading -> words of the row -> variant of it, as in
+    `plots.GROUPS`. Raises: ValueError, if there is no variant, or one without rows in some scene.
     """
     order = {}  # run -> words, from top to bottom; a heading is a row without a run
     for heading, part in groups.items():
         order |= {heading: heading} | {f"{baseline}[{variant}]": words for words, variant in part.items()}
     if not (runs := [run for run in order if run not in groups]):
         raise ValueError(f"groups {dict(groups)} have no variant of {baseline}; expected heading -> words -> variant")
-    table = by_seed(frame, runs, baseline, metrics)
-    looks = dict(zip(table["scene"].unique(), LOOKS, strict=False))
     figure, (row,) = new(1, len(metrics), .95 + .185 * len(order), sharey=True)
     for axes, metric in zip(row, metrics, strict=True):
+        tables, name = [], look(baseline)[0]
+        for title, where, rows in scenes(frame):
+            found = compare.by_seed(rows, [*runs, baseline], metric, **where)
+            gain = found[runs].sub(found[baseline], axis=0).round(9)
+            tables.append(gain.melt(var_name="run", value_name="points").assign(scene=title))
+        looks = dict(zip((each["scene"][0] for each in tables), LOOKS))
         axes.axvspan(-MARGIN, MARGIN, color=PALE, alpha=.35, linewidth=0, zorder=0)
         axes.axvline(0, color=INK, linewidth=.6, zorder=1)
-        sns.pointplot(table[table["metric"] == metric], x="points", y="run", hue="scene", order=list(order), ax=axes,
+        sns.pointplot(pd.concat(tables), x="points", y="run", hue="scene", order=list(order), ax=axes,
                       palette=[hue for hue, _ in looks.values()], markers=[mark for _, mark in looks.values()],
-                      dodge=.4 if len(looks) > 1 else False, linestyle="none", errorbar=limits, markersize=3.5,
+                      dodge=.4 if len(looks) > 1 else False, linestyle="none", errorbar=BAND, markersize=3.5,
                       linewidth=1.1, legend=False)
-        axes.set(title=metric.replace("_honest", " of the honest"), ylabel="",
-                 xlabel=f"difference to {look(baseline)[0]} (points)")
+        axes.set(title=metric.replace("_honest", " of the honest"), ylabel="", xlabel=f"difference to {name} (points)")
         axes.tick_params(axis="y", length=0)
     row[0].set_yticks(range(len(order)), order.values())
     for label, run in zip(row[0].get_yticklabels(), order, strict=True):
@@ -60,27 +59,87 @@ def fig_epsilon(frame: pd.DataFrame, method: str = "hfkd") -> Figure:
 
 @theme()
 def fig_levels(frame: pd.DataFrame, baseline: str = "local") -> Figure:
-    """Who gains on which level, as a heat: differences to the baseline by method, level, scene and endpoint.
-
-    Each method by the better of its losses on validation data. White: the 95 % interval holds 0, or there is one seed.
+    """Who gains on which level: differences to the baseline as a heat, white where the 95 % interval holds 0.
     Raises: ValueError, if there are no rows, no method but the baseline, or a level has no client.
     """
     rows, runs = better(frame)
     if not (runs := [run for run in runs if run != baseline]):
         raise ValueError(f"the rows hold {baseline} alone; expected other methods to compare with it")
-    table = by_seed(rows, runs, baseline, [metric + level for metric in PRIMARY for level in LEVELS])
-    found = table.groupby(["scene", "run", "metric"])["points"]
-    means, clear = found.mean(), found.agg(lambda sample: limits(sample)[0] > 0 or limits(sample)[1] < 0) == 1
-    panels = list(itertools.product(table["scene"].unique(), PRIMARY))
-    figure, (row,) = new(1, len(panels), 1 + .15 * len(runs), sharey=True)
-    for axes, (scene, metric) in zip(row, panels, strict=True):
-        names, digits = [metric + level for level in LEVELS], int(metric == "personality")
-        cells, sure = (each[scene].unstack().loc[runs, names].to_numpy() for each in (means, clear))
-        top = means.unstack()[names].abs().stack().quantile(.95) or 1
-        sns.heatmap(cells * sure, vmin=-top, vmax=top, cmap="RdBu", ax=axes, cbar=False, linewidths=.4,
-                    annot=cells.round(digits) + 0.0, fmt=f"+.{digits}f", annot_kws={"size": 6.5},
-                    xticklabels=LEVELS.values(), yticklabels=[look(run)[0] for run in runs])
+    tables = {name: compare.gains(part, runs, baseline, results.LEVELS, **where) for name, where, part in scenes(rows)}
+    table = pd.concat(tables).assign(shown=lambda t: t["difference"].where((t["low"] > 0) | (t["high"] < 0), 0))
+    figure, (row,) = new(1, len(tables) * len(PRIMARY), 1 + .15 * len(runs), sharey=True)
+    for axes, (scene, metric) in zip(row, [(scene, metric) for scene in tables for metric in PRIMARY], strict=True):
+        found, digits = table[table["metric"].str.startswith(metric)], int(metric == "personality")
+        top = found["difference"].abs().quantile(.95) or 1
+        cells = found.loc[scene].pivot(index="run", columns="metric", values=["difference", "shown"]).loc[runs]
+        sns.heatmap(cells["shown"].to_numpy(), vmin=-top, vmax=top, cmap="RdBu", ax=axes, cbar=False, linewidths=.4,
+                    annot=cells["difference"].round(digits) + 0.0, fmt=f"+.{digits}f", annot_kws={"size": 6.5},
+                    xticklabels=LEVELS, yticklabels=[look(run)[0] for run in runs])
         axes.set_title(f"{scene * (metric == PRIMARY[0])}\n{metric}")
         axes.tick_params(length=0)
     figure.suptitle(f"Differences to {look(baseline)[0]} in points. White: the 95 % interval holds 0", fontsize=7.5)
     return finish(figure)
+
+
+@theme()
+def fig_rounds(frame: pd.DataFrame, baseline: str = "local") -> Figure:
+    """Both endpoints in points, by scene. In colour: the baseline, and whom `fig_frontier` names; all others are pale.
+    Raises: ValueError, if there are no rows, or an unknown method.
+    """
+    rows, runs = better(frame)
+    shown = [run for run in runs if run in (baseline, *named(rows, runs))]
+    figure, parts = panels(rows.assign(**{metric: 100 * rows[metric] for metric in PRIMARY}), 4, 2, sharex=True)
+    for column, where, part in parts:
+        for axes, metric in zip(column, PRIMARY, strict=True):
+            for run in (run for run in runs if run not in shown):
+                axes.plot(compare.select(part, run, **where).groupby("round")[metric].mean(), color=PALE, linewidth=.7)
+            for run in shown:
+                line(axes, compare.select(part, run, **where), metric, *look(run)[1:])
+            axes.set_ylabel(f"{metric} (points)")
+    return finish(figure, map(look, shown), 6, f"{CHOICE} {over_seeds(rows, 'Bands')} Pale: all others")
+
+
+@theme()
+def fig_ledger(ledger: pd.DataFrame) -> Figure:
+    """What members of a group earn and what say they have (all weights that a client hears sum to 1): a line per kind.
+    The ledger has columns seed, round, kind, revenue, weight of one run; skew where there are several.
+    Raises: ValueError, if there are no rows, or a kind that is not in KINDS.
+    """
+    if ledger.empty or not {*ledger["kind"]} <= {*KINDS}:
+        raise ValueError(f"the ledger has the kinds {sorted({*ledger['kind']})}; expected some of {', '.join(KINDS)}")
+    rows = ledger.assign(skew=ledger.get("skew", 0)).groupby(["skew", "kind", "round", "seed"]).mean(numeric_only=True)
+    looks = {kind: each for kind, each in zip(KINDS, LOOKS, strict=False) if kind in {*ledger["kind"]}}
+    figure, grid = new(2, len(rows.index.unique("skew")), 3.6, sharex=True, sharey="row")
+    for skew, column in zip(rows.index.unique("skew"), grid.T, strict=True):
+        column[0].set_title(f"Dirichlet {skew:g}" if skew else "")
+        for axes, name in zip(column, ("revenue", "weight"), strict=True):
+            axes.axhline(0, color=INK, linewidth=.6, zorder=1)
+            for kind, each in looks.items():
+                if name == "weight" or kind != "self":  # nobody earns from itself
+                    line(axes, rows.loc[skew, kind].reset_index(), name, *each)
+            axes.set_ylabel(f"{name} of a member")
+    return finish(figure, [(KINDS[kind], *each) for kind, each in looks.items()], 4, over_seeds(ledger, "Bands"))
+
+
+@theme()
+def fig_floor(rounds: list[dict]) -> Figure:
+    """Seconds of each round on a log scale, from records of `hfkd bench --json`: what, seconds, floor, sequential.
+    At the right: seconds over the floor. Raises: ValueError, if no record has a floor.
+
+    >>> figure = fig_floor([{"what": "a round", "seconds": 6.0, "sequential": None, "floor": 2.0}])
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['3.0 x floor']
+    """
+    rows = pd.DataFrame(rounds, columns=["what", *SECONDS]).astype(dict.fromkeys(SECONDS, float)).dropna(subset="floor")
+    if rows.empty:
+        raise ValueError("no record has a floor; `hfkd bench --json FILE` measures them")
+    figure, ((axes,),) = new(1, 1, .8 + .17 * len(rows))
+    axes.hlines(rows["what"], rows["floor"], rows[list(SECONDS)].max(axis=1), color=PALE, linewidth=1, zorder=1)
+    for name, (_, hue, mark) in SECONDS.items():
+        sns.stripplot(rows, x=name, y="what", color=hue, marker=mark, jitter=False, size=9 if mark == "|" else 5.5,
+                      linewidth=1.4 * (mark == "|"), ax=axes, zorder=3)
+    for y, ratio in enumerate(rows["seconds"] / rows["floor"]):
+        axes.annotate(f"{ratio:.1f} x floor", (1.01, y), xycoords=("axes fraction", "data"), va="center")
+    axes.set(xscale="log", xlabel="seconds of a round", ylabel="")
+    axes.xaxis.set_major_formatter(EngFormatter("s"))
+    return finish(figure, SECONDS.values())

@@ -16,6 +16,7 @@ import itertools
 import math
 import re
 from collections import namedtuple
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,7 +59,7 @@ class Verdict(NamedTuple):
 
     @property
     def line(self) -> str:
-        """One sentence for the reader."""
+        """All of this in one sentence."""
         return f"{self.claim.id} {self.words}: {self.claim.statement} [{self.measured}] see {self.claim.notebook}"
 
 
@@ -109,7 +110,7 @@ def check(claim: Claim, folder: str | Path = paths.RESULTS) -> Verdict:
     path = Path(folder, claim.result_file)
     if not path.is_file():
         return Verdict(claim, {}, math.nan, f"no result file {claim.result_file}")
-    frame, names = load(path), parse(claim.how)  # a file that was altered is an error, not an open claim
+    frame, names = _once(path, path.stat().st_mtime_ns), parse(claim.how)  # an altered file is an error, not open
     try:
         judged = {scene: [judge(claim, numbers(frame, *name, scene)) for name in names] for scene in claim.scenes}
     except ValueError as error:
@@ -118,6 +119,12 @@ def check(claim: Claim, folder: str | Path = paths.RESULTS) -> Verdict:
     if any(e.n < 2 for e, _ in found.values()):
         return Verdict(claim, found, math.nan, "one seed has no interval")
     return Verdict(claim, found, max(p for every in judged.values() for _, _, p in every))
+
+
+@lru_cache(1)
+def _once(path: Path, changed: int) -> pd.DataFrame:
+    """The rows of a file, which many claims in a row ask for."""
+    return load(path)
 
 
 def verdicts(folder: str | Path = paths.RESULTS, path: str | Path = paths.CLAIMS) -> list[Verdict]:
@@ -135,12 +142,12 @@ def survivors(found: list[Verdict]) -> list[str]:
 
 def closing_lines(found: list[Verdict]) -> list[str]:
     """At most ten lines for who has just reproduced: how many claims hold, which do not, the main findings, where."""
-    states = {state: [v for v in found if v.holds is state] for state in (True, False, None)}
-    lines = [f"{len(states[True])} of {len(found)} claims hold, {len(states[False])} fail, {len(states[None])} are open"
-             f" (no rows here to judge them by); {len(survivors(found))} survive Holm's correction for their number."]
-    if states[False]:
-        lines.append(f"Failing: {', '.join(v.claim.id for v in states[False])}; `hfkd verify` says why.")
-    heads = [f"- {v.claim.statement} [{v.measured}]" for v in states[True] if v.claim.headline]
+    held, failed, unjudged = ([v for v in found if v.holds is state] for state in (True, False, None))
+    lines = [f"{len(held)} of {len(found)} claims hold, {len(failed)} fail, {len(unjudged)} are open (no rows here to"
+             f" judge them by); {len(survivors(found))} survive Holm's correction for their number."]
+    if failed:
+        lines.append(f"Failing: {', '.join(v.claim.id for v in failed)}; `hfkd verify` says why.")
+    heads = [f"- {v.claim.statement} [{v.measured}]" for v in held if v.claim.headline]
     return [*lines, *heads[:7], "All claims, points with 95 % intervals: notebooks/90_claims.ipynb and REPRODUCE.md."]
 
 

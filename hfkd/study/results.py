@@ -39,7 +39,7 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     X_honest       mean of X over clients that would not lie at the largest share liars=... of any variant: the same
                    clients in all variants; NaN if nobody lies anywhere
 
-    Rows have columns KEY, client, level, SHARES (fractions), COUNTS. A value that one client lacks is NaN for its round.
+    Rows have columns KEY, client, level, SHARES (fractions), COUNTS; what one client lacks is NaN for the whole round.
     Raises ValueError for a missing column, a client twice in a run's round, a share out of [0, 1].
 
     >>> rows = pd.DataFrame([dict.fromkeys(COLUMNS, 0) | {"method": m, "variant": "", "client": i, "level": 1 + i,
@@ -47,7 +47,7 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     >>> summarise(rows)[["personality", "worst20", "below_local", "personality_2"]].values.tolist()
     [[0.5, 0.25, 0.5, 0.25], [0.5, 0.5, 0.0, 0.5]]
     """
-    own, on = [*SHARES, *COUNTS], [*RUN[1:], "round", "client"]
+    own, on = [*SHARES, *COUNTS], [*KEY[1:], "client"]
     rows = _checked(rows, [*KEY, "client", "level", *own], [*KEY, "client"])
     local = rows.loc[rows["method"] == "local", [*on, "personality"]]
     asked = rows.assign(variant=rows["variant"].where(rows["variant"].isin(local["variant"]), ""))[on]
@@ -55,14 +55,14 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     rows["below_local"] = (mine < bar).astype(float).where(mine.notna() & bar.notna())
     own.append("below_local")
     rows[own] = rows[own].mask(rows[own].isna().groupby([rows[name] for name in KEY]).transform("any"))
-
     groups = rows.groupby(KEY)["personality"]
     worst = groups.rank(method="first") <= np.maximum(groups.transform("size") // 5, 1)
     rows["worst20"] = rows["personality"].where(worst)
     for level in (1, 2, 3):
         rows[[f"{metric}_{level}" for metric in PRIMARY]] = rows[PRIMARY].where(rows["level"] == level)
-    share = rows["variant"].str.extract(r"(?:^|,)liars=([0-9.]+)")[0].astype(float).fillna(0).max()
-    lies = {seed: drawn(int(seed), rows["client"].max() + 1, share or 1., "liars") for seed in rows["seed"].unique()}
+    # where nobody lies it is as if all did, so that no client is left
+    share = rows["variant"].str.extract(r"(?:^|,)liars=([0-9.]+)")[0].astype(float).fillna(0).max() or 1.
+    lies = {seed: drawn(int(seed), rows["client"].max() + 1, share, "liars") for seed in rows["seed"].unique()}
     rows[HONEST] = rows[PRIMARY].mask(pd.Series([lies[seed][i] for seed, i in zip(rows["seed"], rows["client"])]))
     return rows.groupby(KEY)[METRICS].mean().reset_index()[COLUMNS]
 
