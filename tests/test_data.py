@@ -112,7 +112,7 @@ def test_cifar_jpeg_is_close_and_never_taken_for_cifar(home):
     colours, lossy = write_jpegs(home), load("cifar10_jpeg")
     assert lossy.is_test.tolist() == [False] * 3 + [True] * 2 and lossy.labels.tolist() == [0, 1, 2, 0, 1]
     assert np.abs(lossy.images - colours[:, :, None, None].astype(float)).max() <= 6
-    with pytest.raises(FileNotFoundError, match="no file .*cifar10.npz; .*hfkd data fetch"):
+    with pytest.raises(FileNotFoundError, match="no file .*cifar10.npz; .*hfkd fetch"):
         load("cifar10")
 
 

@@ -12,10 +12,10 @@ from hfkd.paths import data_home
 
 NAMES = {
     "digits": "1,797 digits 8x8, 10 classes, embedded in scikit-learn, no test part",
-    "fashion_mnist": "Fashion-MNIST, 60,000 + 10,000 of 28x28, 10 classes, IDX or `hfkd data fetch fashion_mnist`",
-    "mnist": "MNIST, 60,000 + 10,000 of 28x28, IDX or `hfkd data fetch mnist`, else mnist_federated without its parts",
+    "fashion_mnist": "Fashion-MNIST, 60,000 + 10,000 of 28x28, 10 classes, IDX or `hfkd fetch fashion_mnist`",
+    "mnist": "MNIST, 60,000 + 10,000 of 28x28, IDX or `hfkd fetch mnist`, else mnist_federated without its parts",
     "mnist_federated": "MNIST in HtFLlib's 20-client Dirichlet(0.1) partition, client ids and test part given",
-    "cifar10": "CIFAR-10, 50,000 + 10,000 of 32x32 colour, 10 classes, `hfkd data fetch cifar10`",
+    "cifar10": "CIFAR-10, 50,000 + 10,000 of 32x32 colour, 10 classes, `hfkd fetch cifar10`",
     "cifar10_jpeg": "CIFAR-10 re-encoded as JPEG: lossy, do not compare its numbers with CIFAR-10's",
 }
 FEDERATED = "mnist_dirichlet01_20clients.npz"

@@ -47,7 +47,7 @@ def read(path, parse, key: str = ""):
     Raises FileNotFoundError (no file) or ValueError (altered, truncated, another file, or refused by `parse`).
     """
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"no file {path}; data/README.md lists the files, `hfkd data fetch` gets most of them")
+        raise FileNotFoundError(f"no file {path}; data/README.md lists the files, `hfkd fetch` gets most of them")
     lines = paths.CHECKSUMS.read_text(encoding="utf-8").splitlines() if key else []
     known = {line[66:]: line[:64] for line in lines if line[64:66] == "  "}
     try:

@@ -1,5 +1,7 @@
 """Figures with seaborn and matplotlib: rows or arrays in, a Figure out; nothing here imports torch (ours)."""
 
+import json
+
 import pandas as pd
 
 from hfkd import paths
@@ -61,6 +63,7 @@ def committed() -> dict:
         "40_depth": fig_frontier(depth),
         "50_knowledge": fig_effects(ablations, "hfkd_ramp", GROUPS["knowledge"]),
         "50_teaching": fig_effects(ablations, "hfkd_ramp", GROUPS["teaching"]),
+        "60_floor": fig_floor(json.loads((paths.RESULTS / "60_cost_and_scale.json").read_text("utf-8"))["rounds"]),
         "70_epsilon": fig_epsilon(noisy),
         "70_faults": fig_effects(struck, "hfkd", GROUPS["faults"], HONEST),
     }
