@@ -14,18 +14,8 @@ _BLOCK = 2**16  # numbers in a temporary array: none has (R, T, C), and these st
 
 
 def distributions(counts: np.ndarray) -> np.ndarray:
-    """Label distributions p_i = n_i / |n_i|; uniform for a client whose released counts are all zero.
-
-    Args:
-        counts: (N, C) non-negative integers (a float dtype is fine), C >= 2.
-
-    Returns:
-        (N, C) float64, rows sum to 1.
-
-    Raises:
-        ValueError: not two dimensions, or an entry that is no non-negative integer (client and class are named).
-
-    Source: ours.
+    """Label distributions p_i = n_i / |n_i| (N, C); uniform for a client whose released counts are all zero (ours).
+    Raises ValueError: not two dimensions, C < 2, or an entry that is no whole number >= 0 (client and class are named).
 
     >>> distributions([[3, 1], [0, 0]]).tolist()
     [[0.75, 0.25], [0.5, 0.5]]
@@ -37,11 +27,7 @@ def distributions(counts: np.ndarray) -> np.ndarray:
 
 def uniformity(p: np.ndarray) -> np.ndarray:
     """U(p) = H(p) / ln C (N,): 1 for the uniform distribution, 0 where one class has everything.
-
-    Raises:
-        ValueError: a row of p is no distribution.
-
-    Source: "uniformity" is the *poster*'s word; the normalised Shannon entropy is *ours*.
+    The word is the *poster*'s, the normalised Shannon entropy *ours*. Raises ValueError: a row is no distribution.
 
     >>> uniformity([[.5, .5, 0, 0], [.25, .25, .25, .25]]).round(6).tolist()
     [0.5, 1.0]
@@ -52,12 +38,8 @@ def uniformity(p: np.ndarray) -> np.ndarray:
 def similarity(p: np.ndarray, teachers: np.ndarray | None = None) -> np.ndarray:
     """S(s, t) = 1 - JS_2(p_s, p_t) in [0, 1], JS_2 = [H((p_s + p_t)/2) - (H(p_s) + H(p_t))/2] / ln 2.
 
-    Symmetric; 1 for equal distributions, 0 (to rounding) exactly where no class is shared.
-
-    Raises:
-        ValueError: a row is no distribution, or the tables differ in C.
-
-    Source: "similarity" is the *poster*'s word; the measure is *ours* (divergence: Lin 1991, doi:10.1109/18.61115).
+    Symmetric; 1 for equal distributions, 0 (to rounding) exactly where no class is shared. The word is the *poster*'s,
+    the measure *ours* (divergence: Lin 1991, doi:10.1109/18.61115). Raises ValueError: no distributions, or C differs.
 
     >>> similarity([[1, 0], [0, 1], [.5, .5]])[0].round(6).tolist()
     [1.0, 0.0, 0.688722]
@@ -75,12 +57,8 @@ def union_gain(counts: np.ndarray, teachers: np.ndarray | None = None) -> np.nda
 
     1: the union is uniform; 0: no change, or the student is uniform already; negative: the union is more skewed.
     Weighted by counts because with equal weights it is the axis of the similarity over again:
-    U((p + q)/2) = (U(p) + U(q))/2 + (ln 2/ln C)(1 - S(p, q)), exactly.
-
-    Raises:
-        ValueError: as `distributions`, or the tables differ in C.
-
-    Source: "trend toward uniformity" is the *poster*'s; the formula is *ours*.
+    U((p + q)/2) = (U(p) + U(q))/2 + (ln 2/ln C)(1 - S(p, q)), exactly. "Trend toward uniformity" is the *poster*'s, the
+    formula *ours*. Raises ValueError: as `distributions`, or the tables differ in C.
 
     >>> union_gain([[4, 0], [0, 4]])[0].tolist()
     [0.0, 1.0]
@@ -96,11 +74,7 @@ def coverage(p: np.ndarray, teachers: np.ndarray | None = None) -> np.ndarray:
     """K(s, t) = sum_c d_s(c) min(1, C p_t(c)) / sum_c d_s(c) in [0, 1], d_s(c) = max(0, 1/C - p_s(c)).
 
     What s lacks and t has. 1: t holds a fair share 1/C of every class that s lacks; 0: of none, or s lacks nothing.
-
-    Raises:
-        ValueError: a row is no distribution, or the tables differ in C.
-
-    Source: "complementarity" is the *poster*'s word; the formula is *ours*.
+    "Complementarity" is the *poster*'s, the formula *ours*. Raises ValueError: no distributions, or C differs.
 
     >>> coverage([[1, 0, 0], [0, 1, 0]])[0].round(6).tolist()
     [0.0, 0.5]
@@ -115,12 +89,8 @@ def coverage(p: np.ndarray, teachers: np.ndarray | None = None) -> np.ndarray:
 def affinity(counts: np.ndarray, personality: float = 0.25, teachers: np.ndarray | None = None) -> np.ndarray:
     """A = eta S + (1 - eta) [K/2 + (1 + G)/4] in [0, 1]: the three criteria in one number, eta = `personality`.
 
-    eta = 1 asks only for teachers like the student (personality), eta = 0 only for what it lacks (consistency).
-
-    Raises:
-        ValueError: as `union_gain`, or eta outside [0, 1].
-
-    Source: ours.
+    eta = 1 asks only for teachers like the student (personality), eta = 0 only for what it lacks (consistency); ours.
+    Raises ValueError: as `union_gain`, or eta outside [0, 1].
 
     >>> float(affinity([[4, 0], [0, 4]], personality=0.25)[0, 1])
     0.75

@@ -4,7 +4,6 @@ import argparse
 import signal
 import sys
 from contextlib import suppress
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 
@@ -17,21 +16,18 @@ EXAMPLES = """examples, with what they cost on 2 cores:
   hfkd run --method fedmd --seeds 0-2 --out x.csv  one method on the digits: seconds
   hfkd run --profile lite --dataset fashion_mnist  the same at the size of the claims: 1 minute
   hfkd grid 40 --profile lite --seeds 0-4          a whole grid at that size: half an hour; what is done is kept
-  hfkd grid 40 --profile lite --set levels=cnn --out cnn.csv
   hfkd fetch fashion_mnist                         download once, through OpenML
   hfkd list methods                                also datasets, partitions, rules, weightings, grids, settings, ..."""
 
 LISTS = {
     "methods": lambda: {name: method.summary for name, method in _of("methods").METHODS.items()},
-    "datasets": lambda: _of("data").NAMES,
-    "partitions": lambda: _of("data").PARTITIONS,
-    "rules": lambda: _of("matching").RULES,
-    "weightings": lambda: _of("weighting").RULES,
+    "datasets": lambda: _of("data").NAMES, "partitions": lambda: _of("data").PARTITIONS,
+    "rules": lambda: _of("matching").RULES, "weightings": lambda: _of("weighting").RULES,
     "profiles": lambda: {name: about for name, (_, _, about) in config.PROFILES.items()},
     "grids": lambda: {key: f"{grid.name}: {grid.about}" for key, grid in _of("study.grids").GRIDS.items()},
     "claims": lambda: {claim.id: claim.statement for claim in _of("study.claims").read()},
     "settings": config.settings,
-}
+}  # fmt: skip
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,15 +59,13 @@ def say(text: str, stream: str = "stdout") -> None:
 def _experiment(options):
     """`hfkd run` and `hfkd grid`: rows, and the means of the last round."""
     from hfkd.study import compare, experiments, results
-
     given = config.parse_set(options.set)
     named = {name: value for name in ("method", "dataset") if (value := getattr(options, name, None)) is not None}
     if twice := given.keys() & vars(options).keys() - ({"method", "dataset"} - named.keys()):
         raise ValueError(f"--set {min(twice)} has an option of its own, --{min(twice)}; expected one of the two")
     how = {name: getattr(options, name) for name in ("profile", "out", "jobs", "fresh")} | given | named
-    seeds = None if options.seeds is None else config.parse_seeds(options.seeds)
-    run = partial(experiments.run_grid, options.name) if "name" in options else experiments.run_one
-    frame = run(seeds=seeds, **how)
+    how["seeds"] = None if options.seeds is None else config.parse_seeds(options.seeds)
+    frame = experiments.run_grid(options.name, **how) if "name" in options else experiments.run_one(**how)
     groups = compare.last(frame).groupby(results.KEY[:6], sort=False)
     say((100 * groups[[*results.PRIMARY, "worst20", "below_local"]].mean()).round(2).to_string())
     if "name" in options and options.name.startswith("tuning"):
@@ -80,18 +74,16 @@ def _experiment(options):
 
 
 def _list(options):
-    """`hfkd list`."""
     lines = LISTS[options.what]()
     width = max(map(len, lines), default=0)
     say("\n".join(f"{name:{width}}  {about}" for name, about in lines.items()))
 
 
 def _reproduce(options):
-    """`hfkd reproduce`: everything is checked before the first notebook runs."""
+    """Everything is checked before the first notebook runs."""
     from hfkd import data, notebooks
     from hfkd.engine.state import check_device
     from hfkd.study import claims
-
     settings, folder = config.configure(options.profile), paths.RUNS / options.profile
     if wrong := [text for text in options.p if "=" not in text or text.startswith("profile=")]:
         raise ValueError(f"-p is {wrong[0]!r}; expected name=value, and --profile for the profile")
@@ -109,38 +101,30 @@ def _reproduce(options):
 
 
 def _refresh(options):
-    """`hfkd refresh`."""
     from hfkd import notebooks
-
     for book in notebooks.chosen(options.only):
         say(f"{book.stem}: {notebooks.refresh(book):.0f} s")
 
 
 def _render(options):
-    """`hfkd render`: what is derived from the committed results."""
-    from hfkd.study import claims
-
+    """What is derived from the committed results."""
     document = paths.ROOT / "REPRODUCE.md"
     now = document.read_text("utf-8")
-    text = claims.rendered(now)
+    text = _of("study.claims").rendered(now)
     if options.check:
         if text != now:
             say(f"hfkd: the tables of {document.name} are stale; `hfkd render` writes them anew", "stderr")
         return int(text != now)
     from hfkd import plots
-
     say(str(paths.write(document, text)))
     for name, figure in plots.committed().items():
         say("\n".join(map(str, plots.save(figure, paths.FIGURES / f"fig{name}"))))
 
 
 def _verify(options):
-    """`hfkd verify`."""
-    from hfkd.study import claims
-
     if not options.results.is_dir():
         raise ValueError(f"results is {options.results}; expected a folder with result files, such as data/results")
-    found = claims.verdicts(options.results)
+    found = _of("study.claims").verdicts(options.results)
     say("\n".join(verdict.line for verdict in found))
     return int(not all(verdict.holds for verdict in found))
 
@@ -159,9 +143,8 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser():
     """All commands, from COMMANDS."""
-    layout = argparse.RawDescriptionHelpFormatter
     about = "Knowledge distillation between clients of several capacity levels: what the notebooks do, without Jupyter."
-    parser = _Parser(prog="hfkd", description=about, epilog=EXAMPLES, formatter_class=layout)
+    parser = _Parser("hfkd", description=about, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"hfkd {__version__}")
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name, (act, about, options) in COMMANDS.items():
@@ -199,7 +182,7 @@ COMMANDS = {
         ("--check", "write nothing; exit 1 if the tables are stale", {"action": "store_true"})]),
     "verify": (_verify, "one verdict per claim; exit 1 if one does not hold", [
         ("--results", "folder of result files (default: data/results)", {"type": Path, "default": paths.RESULTS})]),
-    "bench": (lambda o: _of("study.bench").show(o.only, o.device, o.threads, o.repeats, o.json, say), 
+    "bench": (lambda o: _of("study.bench").show(o.only, o.device, o.threads, o.repeats, o.json, say),
               "time rounds beside their arithmetic, and beside one client after the other", [
         ("--only", "fml, fedavg, hfkd or hfkd_cnn (default: all, 2 minutes)", {}),
         ("--json", "write the figures there as well, for programs", {"type": Path, "metavar": "FILE"}),

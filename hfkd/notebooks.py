@@ -9,13 +9,11 @@ import logging
 import os
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hfkd import paths
 
-KINDS = {"bool": bool, "int": int, "float": float, "str": str}
 METADATA = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
             "language_info": {"name": "python"}}  # fmt: skip
 
@@ -31,77 +29,61 @@ def chosen(only: str | None) -> list[Path]:
 
 def plan(books: Sequence[Path], given: Mapping[str, str]) -> dict[Path, dict]:
     """Notebook -> those of the given parameters that it has, checked. Raises ValueError for a name that none has."""
-    names = {book: parameters(book).keys() for book in books}
+    names = {book: _parameters(book).keys() for book in books}
     known = set().union(*names.values())
     if unknown := given.keys() - known - {"profile"}:
         raise ValueError(f"parameter {min(unknown)!r} is in no notebook that runs; expected one of {sorted(known)}")
     return {book: checked(book, {name: v for name, v in given.items() if name in names[book]}) for book in books}
 
 
-def parameters(path: Path) -> dict[str, dict]:
-    """The parameters of a notebook as papermill reads them: name -> inferred_type_name, default, help.
-
-    Raises FileNotFoundError, or ValueError for a file that is no notebook.
-    """
-    import papermill
-
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"there is no notebook {path}")
-    try:
-        return papermill.inspect_notebook(str(path))
-    except Exception as error:  # whatever a file that is no notebook makes papermill raise
-        raise ValueError(f"{Path(path).name} is no notebook ({type(error).__name__}); expected .ipynb") from error
-
-
 def checked(path: Path, given: Mapping[str, object]) -> dict[str, object]:
     """Parameter values in the types of the notebook, text read as a literal: papermill only warns, or passes text on.
-
     Raises ValueError for a name that the notebook does not have, or a value of another type.
     """
-    known, values = parameters(path), {}
+    known, values = _parameters(path), {}
     for name, value in given.items():
         if name not in known:
-            raise ValueError(f"{Path(path).name} has no parameter {name!r}; it has {', '.join(known) or 'none'}")
+            raise ValueError(f"{path.name} has no parameter {name!r}; it has {', '.join(known) or 'none'}")
         kind = known[name]["inferred_type_name"]
         try:
             values[name] = _fitted(value, kind)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # all that a literal may raise
             usual = f"{kind}, such as {known[name]['default']}"
-            raise ValueError(f"{Path(path).name}: {name} is {value!r}; expected {usual}") from None
+            raise ValueError(f"{path.name}: {name} is {value!r}; expected {usual}") from None
     return values
 
 
 def execute(path: Path, out: Path, given: Mapping[str, object] | None = None) -> float:
-    """Run a copy of a notebook with papermill, given as for `checked`; returns the seconds that it took.
-
-    `out` is whole or not there; what runs, or has failed, is `<name>.partial.ipynb` beside it.
-    Raises ValueError: a wrong parameter (nothing is written), or a notebook that fails: it, the cell and the error.
+    """Run a copy of a notebook, given as for `checked`; returns its seconds. `out` is whole or not there.
+    Raises ValueError: a wrong parameter (nothing is written), or a notebook that fails: it, the cell and the error;
+    how far it came is in `<name>.partial.ipynb` beside `out`.
     """
     import papermill
-    from papermill.exceptions import PapermillExecutionError
 
     values, start = checked(path, given or {}), time.monotonic()
     partial = out.with_name(f"{out.stem}.partial.ipynb")
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with _clean_environment():
+        with tempfile.TemporaryDirectory() as folder:
             papermill.execute_notebook(
-                path, partial, values, cwd=paths.ROOT, kernel_manager_class=_own_kernel(), coalesce_streams=True,
+                path, partial, values, cwd=paths.ROOT, kernel_manager_class=_own_kernel(folder), coalesce_streams=True,
                 kernel_name="python3", language="python", progress_bar=False, log_output=False,
             )  # fmt: skip
-    except PapermillExecutionError as error:
+    except papermill.PapermillExecutionError as error:
         said = " ".join(error.evalue.split()) or "no message"
         where = f"in cell [{error.exec_count}] with {error.ename}: {said}"
         raise ValueError(f"{path.name} failed {where}; see {partial}") from None
     except RuntimeError as error:  # the kernel did not start, or died
         raise ValueError(f"{path.name}: {error}; see {partial}") from None
+    except KeyboardInterrupt:
+        logging.getLogger("asyncio").disabled = True  # it would tell at length of the task that is dropped
+        raise
     os.replace(partial, out)
     return time.monotonic() - start
 
 
 def refresh(path: Path) -> float:
-    """Run a notebook in place with its defaults; returns the seconds that it took. One that fails is left as it was.
-
+    """Run a notebook in place with its defaults; returns its seconds. One that fails is left as it was.
     A second refresh changes no byte: metadata are cut to kernel, language and tags, and cells are numbered.
     """
     import nbformat
@@ -117,35 +99,34 @@ def refresh(path: Path) -> float:
     return seconds
 
 
-@contextmanager
-def _clean_environment() -> Iterator[None]:
-    """What a kernel inherits: nothing of a user's own start-up files and styles, and no warnings of the debugger."""
+def _parameters(path: Path) -> dict[str, dict]:
+    """The parameters of a notebook as papermill reads them: name -> inferred_type_name, default, help."""
+    import papermill
+
+    try:
+        return papermill.inspect_notebook(str(path))
+    except Exception as error:  # whatever a file that is no notebook makes papermill raise
+        raise ValueError(f"{path.name} is no notebook ({type(error).__name__}); expected .ipynb") from error
+
+
+def _own_kernel(folder: str) -> type:
+    """A kernel manager that starts this very interpreter, without the start-up files, styles and kernels of a user."""
     import matplotlib.font_manager  # builds the font cache here: the message about it stays out of outputs
-
-    before = dict(os.environ)
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ.pop("PYTHONWARNINGS", None)
-        os.environ |= {"IPYTHONDIR": folder, "MATPLOTLIBRC": str(Path(matplotlib.get_data_path(), "matplotlibrc")),
-                       "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-                       "PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # fmt: skip
-        try:
-            yield
-        except KeyboardInterrupt:
-            logging.getLogger("asyncio").disabled = True  # it would tell at length of the task that is dropped
-            raise
-        finally:
-            os.environ.clear()
-            os.environ.update(before)
-
-
-def _own_kernel() -> type:
-    """A kernel manager that starts this very interpreter, whatever kernels named python3 a user has installed."""
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpecManager
+
+    environment = os.environ | {
+        "IPYTHONDIR": folder, "MATPLOTLIBRC": str(Path(matplotlib.get_data_path(), "matplotlibrc")),
+        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "PYTHONWARNINGS": "", "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # no warnings, also of the debugger
+    }  # fmt: skip
 
     class OwnKernel(AsyncKernelManager):
         kernel_spec_manager = KernelSpecManager(kernel_dirs=[])
         transport_encryption = "auto"  # else newer kernels warn on stderr
+
+        async def start_kernel(self, **more):
+            await super().start_kernel(**more, env=environment)
 
     return OwnKernel
 
@@ -157,6 +138,6 @@ def _fitted(value: object, kind: str) -> object:
     if kind.startswith("list") and isinstance(value, list):
         return [_fitted(item, kind[5:-1] or "str") for item in value]
     value = float(value) if kind == "float" and type(value) is int else value
-    if type(value) is not KINDS.get(kind):
+    if kind not in ("bool", "int", "float", "str") or type(value).__name__ != kind:
         raise ValueError
     return value

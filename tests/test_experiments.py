@@ -18,7 +18,7 @@ from hfkd import cli, data, paths
 from hfkd.config import configure, seeds_of
 from hfkd.engine import record
 from hfkd.methods import METHODS
-from hfkd.study import experiments, jobs, results
+from hfkd.study import experiments, results
 from hfkd.study.grids import GRIDS, Grid, cells, checked
 
 TINY = dict(clients=4, rounds=2, pool_size=400, public_size=40, balanced_size=100, batch=16)
@@ -131,9 +131,9 @@ class Ends:
 
 
 def test_a_process_that_dies_is_told_in_a_sentence(tmp_path):
-    job = jobs.plan(PAIR, cells(PAIR, "smoke", TINY), (0,), tmp_path)[0]
+    job = experiments.planned(PAIR, cells(PAIR, "smoke", TINY), (0,), tmp_path)[0]
     with pytest.raises(MemoryError, match="most often for want of memory; what is done is kept"):
-        list(jobs.finished([job._replace(ledger=Ends())] * 2, 2))
+        list(experiments.finished([job._replace(ledger=Ends())] * 2, 2))
 
 
 class Broken(io.StringIO):

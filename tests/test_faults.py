@@ -13,8 +13,8 @@ from hfkd.knowledge import pool, without
 
 
 def test_a_share_is_a_share_and_a_smaller_one_is_part_of_it():
-    shares = {0.0: 0, 0.01: 1, 0.1: 3, 0.3: 9, 0.32: 10, 1.0: 30}
-    nested = [faults.drawn(3, 30, share, "x") for share in shares]
+    shares = {0.0: 0, 0.001: 1, 0.07: 7, 0.14: 14, 0.29: 29, 0.291: 30, 1.0: 100}  # .07 x 100 is a little more than 7
+    nested = [faults.drawn(3, 100, share, "x") for share in shares]
     assert [each.sum() for each in nested] == [*shares.values()]
     assert all((few <= many).all() for few, many in zip(nested, nested[1:]))
     assert len({tuple(faults.drawn(seed, 40, 0.5, what)) for seed in (0, 1) for what in ("x 1", "x 2", "y 1")}) == 6

@@ -2,8 +2,7 @@
 
     fml        every client trains two published CNNs that teach each other, batch 10 (Shen et al. 2020, 2006.16765)
     fedavg     every client trains one, batch 32 (McMahan et al. 2017, 1602.05629)
-    hfkd       a whole round of HFKD at the size of `lite`: speaking, pooling, two-sided training; 4 seeds
-    hfkd_cnn   the same with convolutional levels, one seed
+    hfkd       a whole round of HFKD at the size of `lite`, 4 seeds; hfkd_cnn: with convolutional levels, one seed
 
 CNN and client sizes (a quarter of them) are HtFLlib's for MNIST in 20 parts (2506.03954); images are made up. The floor
 is the floating point operations at the rate of one large matrix product in the same run. One client after the other is
@@ -36,6 +35,7 @@ from hfkd.study.experiments import machine
 
 SIZES = (1160, 1144, 1074, 1060, 1022, 987, 751, 707, 680, 677, 675, 584, 493, 476, 400, 359, 306, 238, 236, 94)
 HEAD = f"{'':36}{'seconds':>9}{'floor':>9}{'ratio':>7}{'one by one':>12}{'faster':>8}{'GFLOP':>10}"
+LINE = "{what:36}{seconds:9.3f}{floor:9.3f}{ratio:7.1f}{sequential:12.3f}{faster:8.1f}{gflop:10.1f}"
 
 
 class Work(NamedTuple):
@@ -50,13 +50,10 @@ class Work(NamedTuple):
 def show(only: str | None, device: str, threads: int | None, repeats: int, out: Path | None, say: Callable) -> None:
     """Time one of WORKS or all (None), say each figure as it is there, and write them to a new JSON if `out` is one.
 
-    Args:
-        threads: None: as many as this process may use processors. repeats: of which the engine's best counts.
-
-    Raises:
-        ValueError: a device that is not there, a number out of range, a file that is there or cannot be written.
+    threads: None: as many as this process may use processors. repeats: of which the engine's best counts. Raises
+    ValueError: a device that is not there, a number out of range, a file that is there or cannot be written.
     """
-    threads, before, found = threads or joblib.cpu_count(), torch.get_num_threads(), []
+    threads, found = threads or joblib.cpu_count(), []
     state.check_device(configure(device=device, threads=threads))
     if repeats < 1 or only not in (None, *WORKS):
         raise ValueError(f"only is {only!r}, repeats is {repeats}; expected one of {', '.join(WORKS)}, and 1 or more")
@@ -65,14 +62,10 @@ def show(only: str | None, device: str, threads: int | None, repeats: int, out: 
             raise ValueError(f"json is {str(out)!a}; expected a new file whose name ends in .json")
         paths.write(out, "").unlink()  # tried now, not when all is measured
     torch.set_num_threads(threads)
-    try:
-        say(f"{machine(device)}, {threads} threads\n{HEAD}")
-        for name in WORKS if only is None else [only]:
-            found.append(row := measured(WORKS[name](device), device, repeats))
-            say(f"{row['what']:36}{row['seconds']:9.3f}{row['floor']:9.3f}{row['ratio']:7.1f}"
-                f"{row['sequential']:12.3f}{row['faster']:8.1f}{row['flops'] / 1e9:10.1f}")  # fmt: skip
-    finally:
-        torch.set_num_threads(before)
+    say(f"{machine(device)}, {threads} threads\n{HEAD}")
+    for name in [only] if only else WORKS:
+        found.append(row := measured(WORKS[name](device), device, repeats))
+        say(LINE.format(**row, gflop=row["flops"] / 1e9))
     if out is not None:
         record = {"device": machine(device), "threads": threads, "torch": torch.__version__, "rounds": found}
         paths.write(out, json.dumps(record, indent=1) + "\n")
@@ -90,7 +83,6 @@ def measured(work: Work, device: str = "cpu", repeats: int = 1) -> dict:
 
 def flops(act: Callable) -> int:
     """Floating point operations of act() on this thread: matrix products and convolutions, as torch counts them.
-
     >>> flops(lambda: torch.ones(2, 3) @ torch.ones(3, 4))  # 2 * 2 * 3 * 4
     48
     """
@@ -99,32 +91,17 @@ def flops(act: Callable) -> int:
     return counter.get_total_flops()
 
 
-def cnn() -> nn.Module:
-    """The published CNN, without values; pooling and ReLU change places, which is the same function.
-
-    >>> sum(w.numel() for w in cnn().parameters())
-    582026
-    """
-    with torch.device("meta"):
-        stages = [layer for before, after in ((1, 32), (32, 64))
-                  for layer in (nn.Conv2d(before, after, 5), nn.MaxPool2d(2), nn.ReLU())]  # fmt: skip
-        body = nn.Sequential(*stages, nn.Flatten(), nn.Linear(1024, 512), nn.ReLU())
-        return nn.Sequential(OrderedDict(body=body, head=nn.Linear(512, 10)))
-
-
 def published(device: str = "cpu", pair: bool = False, batch: int = 32, sizes=SIZES) -> Work:
     """One epoch of the published CNN, or of two that teach each other, by clients of these sizes, largest first."""
-    module, n = fml.Beside(cnn(), cnn()) if pair else cnn(), len(sizes)
+    module, n = fml.Beside(_cnn(), _cnn()) if pair else _cnn(), len(sizes)
     rng, steps, first = stream(0, "bench"), [-(-size // batch) for size in sizes], np.cumsum([0, *sizes])
     images = torch.from_numpy(rng.standard_normal((first[-1], 1, 28, 28), dtype=np.float32)).to(device)
     labels = torch.from_numpy(rng.integers(0, 10, first[-1])).to(device)
-    private = [at + training.batches(rng, size, k, batch) for at, size, k in zip(first, sizes, steps)]
-    private = state.stack(private).to(device)
-    each = [networks.initial(module, stream(0, "weights", i)) for i in range(n)]
-    weights = {name: torch.stack([own[name] for own in each]).to(device) for name in each[0]}
+    private = state.stack([at + training.batches(rng, *own, batch) for at, *own in zip(first, sizes, steps)]).to(device)
+    weights = {name: torch.stack([w] * n).to(device) for name, w in networks.initial(module, rng).items()}
     everybody = cohort.Cohort(1, module, torch.arange(n), weights, {k: torch.zeros_like(w) for k, w in weights.items()})
-    prior, sgd = torch.zeros(n, 10, device=device), training.Optimiser(0.01, 0.0)
-    half = torch.full((n,), 0.5, device=device)
+    prior, half = torch.zeros(n, 10, device=device), torch.full((n,), 0.5, device=device)
+    sgd = training.Optimiser(0.01, 0.0)
 
     def engine(some, most=None):
         term = training.Term(fml.loss, (half[some],)) if pair else training.Term(training.plain)
@@ -134,7 +111,7 @@ def published(device: str = "cpu", pair: bool = False, batch: int = 32, sizes=SI
     def one(b, most=None):
         if pair:
             return engine(slice(b, b + 1), most)
-        network, own = single(everybody, b), ((images[k], labels[k]) for k in private[b, : steps[b]][:most])
+        network, own = _single(everybody, b), ((images[k], labels[k]) for k in private[b, : steps[b]][:most])
         client.train(network, torch.optim.SGD(network.parameters(), sgd.lr), own, prior[b])
 
     engine(slice(None), 2)  # libraries choose their kernels at the first call
@@ -148,8 +125,7 @@ def hfkd(device: str = "cpu", levels: str = "mlp", seeds=range(4), **smaller) ->
     config = configured(configure("lite", levels=levels, warmup=0, rounds=1000, device=device, **smaller), method)
     images = rng.integers(0, 256, (len(at), 1, 28, 28), dtype=np.uint8)
     going = rounds(config, method, Dataset("made up", images, at % 10, 10, at >= 14_000, ""), tuple(seeds))
-    seen = next(going)  # libraries choose their kernels
-    alone = partial(one_by_one, seen, config)
+    alone = partial(one_by_one, next(going), config)  # the first round: libraries choose their kernels
     what = f"HFKD, {levels}, batch {config.batch}, {config.clients} clients x {len(seeds)}"
     return Work(what, lambda: next(going), alone, flops(alone))
 
@@ -159,7 +135,7 @@ def one_by_one(seen, config) -> None:
     fed, rng = seen.fed, stream(0, "bench")
     for own, b in ((own, b) for own in fed.cohorts for b in range(len(own.members))):
         z, s = divmod(int(own.members[b]), fed.clients)
-        network, mine, public = single(own, b), fed.splits[z].train[s], fed.splits[z].public
+        network, mine, public = _single(own, b), fed.splits[z].train[s], fed.splits[z].public
         client.speak(network, fed.images[public])
         steps = -(-len(mine) // config.batch)
         private, heard = (training.batches(rng, len(each), steps, config.batch) for each in (mine, public))
@@ -170,11 +146,18 @@ def one_by_one(seen, config) -> None:
         )  # fmt: skip
 
 
-def single(everybody, b: int) -> nn.Module:
+def _cnn() -> nn.Module:
+    """The published CNN, without values; pooling and ReLU change places, which is the same function."""
+    with torch.device("meta"):
+        body = nn.Sequential(nn.Conv2d(1, 32, 5), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(32, 64, 5), nn.MaxPool2d(2),
+                             nn.ReLU(), nn.Flatten(), nn.Linear(1024, 512), nn.ReLU())  # fmt: skip
+        return nn.Sequential(OrderedDict(body=body, head=nn.Linear(512, 10)))
+
+
+def _single(everybody, b: int) -> nn.Module:
     """One member of a cohort as a plain module."""
-    weights = {name: w[b].clone() for name, w in everybody.weights.items()}
     network = copy.deepcopy(everybody.module).to_empty(device=everybody.weights["head.bias"].device)
-    network.load_state_dict(weights)
+    network.load_state_dict({name: w[b] for name, w in everybody.weights.items()})  # copies them
     return network
 
 

@@ -176,7 +176,8 @@ def claims_table(found: list[Verdict]) -> str:
 
 def commands_table(folder: str | Path) -> str:
     """Every result file with a record: what made its rows, over how many seeds, on what, in how many minutes."""
-    made = {note.stem: load_record(note) for note in sorted(Path(folder).glob("*.json"))}
+    made = {path.stem: load_record(path) for path in sorted(Path(folder).glob("*.csv"))
+            if path.with_suffix(".json").is_file()}
     return _table(["rows", "command", "seeds", "machine", "minutes", "commit"], [
         [f"`{name}.csv`", "<br>".join(f"`{command}`" for command in record["commands"]), f"{len(record['seeds'])}",
          f"{record['device']}, {record['threads']} thread a run", f"{record['seconds'] / 60:.0f}",

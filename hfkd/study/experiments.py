@@ -1,44 +1,65 @@
-"""Experiments: a grid -> the summary of its cells. Behind `hfkd run`, `hfkd grid` and the notebooks (ours)."""
+"""Experiments: a grid -> the summary of its cells. Behind `hfkd run`, `hfkd grid` and the notebooks (ours).
 
+A cell's rows, one per client, are a file named by all that it was made of and written whole or not at all: what exists
+is done, a kill costs the cells in flight, and the same command gives the same rows.
+"""
+
+import itertools
+import json
+import os
 import platform
+import re
 import shlex
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import joblib
 import numpy as np
 import pandas as pd
 import torch
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+from tqdm import tqdm
 
 from hfkd import data, paths
-from hfkd.config import Config, check_seeds, configure, parse_seeds, seeds_of
-from hfkd.engine import state
+from hfkd.config import check_seeds, configure, parse_seeds, seeds_of
+from hfkd.engine import record, state
 from hfkd.methods import METHODS
-from hfkd.study import jobs as work
 from hfkd.study import results
-from hfkd.study.grids import GRIDS, OWN_COLUMNS, Cell, Grid, cells, checked
+from hfkd.study.grids import GRIDS, OWN_COLUMNS, Cell, Grid, cells, checked, scene
 
 LEDGER = ["method", "variant", "skew", "seed", "round", "kind"]  # key of X.ledger.csv; `round` ends a period
+
+
+class Job(NamedTuple):
+    """A cell and its place."""
+
+    cell: Cell
+    seeds: tuple[int, ...]
+    checksums: dict[str, str]  # of the data sets that it reads, the private one first
+    path: Path  # of its rows
+    ledger: Path | None  # of who earned whom what, edge by edge; None: not kept
 
 
 def rows(name: str, profile: str = "committed", seeds=None, **overrides) -> pd.DataFrame:
     """The summary of a grid, as notebooks show it: `committed` reads data/results, other profiles run what is missing.
 
-    Args:
-        seeds: as for `run_grid`; of committed rows those that are kept.
-
-    Returns:
-        as `results.summarise`; attrs["path"] is its file.
-
-    Raises:
-        ValueError: overrides or seeds that committed rows have not, or what `run_grid` refuses.
+    seeds: as for `run_grid`; of committed rows those that are kept. Returns as `results.summarise`. Raises ValueError:
+    overrides or seeds that committed rows have not, or what `run_grid` refuses.
     """
     if profile != "committed":
         return run_grid(name, profile, seeds, **overrides)
     if overrides:
-        raise ValueError(f"{sorted(overrides)[0]} is set and profile is 'committed', which is read, not run; "
-                         "expected smoke, lite or paper")
-    frame = _loaded(paths.RESULTS / f"{_grid(name).name}.csv")
+        raise ValueError(f"{min(overrides)} is set and profile is 'committed', which is read, not run; "
+                         "expected smoke, lite or paper")  # fmt: skip
+    frame = results.load(paths.RESULTS / f"{_grid(name).name}.csv")
     wanted = _seeds(seeds, frame["seed"].unique().tolist())
     if missing := sorted({*wanted} - {*frame["seed"]}):
         raise ValueError(f"seeds {missing} are not among the committed rows of {name}; expected some of them")
@@ -48,13 +69,12 @@ def rows(name: str, profile: str = "committed", seeds=None, **overrides) -> pd.D
 def ledger(name: str, profile: str = "committed") -> pd.DataFrame:
     """The ledger of a grid that keeps one: of all edges of a kind in a period the number, mean revenue and weight."""
     folder = paths.RESULTS if profile == "committed" else paths.RUNS / profile
-    return work.read(folder / f"{_grid(name).name}.ledger.csv")
+    return read(folder / f"{_grid(name).name}.ledger.csv")
 
 
 def holdings(profile: str = "committed", seed: int = 0, skew: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
-    """Who holds what in one split of a profile: label counts of the training images (N, C), and levels (N,).
-
-    Raises ValueError for a split that the committed counts do not have, or what `data.split` refuses.
+    """Who holds what in one split of a profile: label counts of the training images (N, C), and levels (N,). Raises
+    ValueError for a split that the committed counts do not have, or what `data.split` refuses.
     """
     if profile != "committed":
         config = configure(profile, skew=skew)
@@ -67,35 +87,24 @@ def holdings(profile: str = "committed", seed: int = 0, skew: float = 0.1) -> tu
     return table.filter(regex=r"^c\d").to_numpy(), table["level"].to_numpy()
 
 
-def run_grid(name, profile="smoke", seeds=None, out=None, jobs=None, fresh=False, **overrides) -> pd.DataFrame:
-    """Run what is missing of a grid, and save its summary and the record of it.
+def run_grid(name: str, profile="smoke", seeds=None, out=None, jobs=None, fresh=False, **overrides) -> pd.DataFrame:
+    """Run what is missing of a grid; save its summary, and the record of it. Returns the rows; attrs["path"]: the file.
 
-    Args:
-        name: a key of GRIDS. profile: smoke, lite or paper.
-        seeds: repeats, numbers or text such as "0-4"; None or "": the grid's own (but not for smoke), or the profile's.
-        out: the CSV of the summary; None: runs/PROFILE/<grid>.csv.
-        jobs: cells that run at once; None: as many as this process may use processors. It changes the time alone.
-        fresh: run cells anew that are there.
-        overrides: fields of Config; one with a column of its own narrows that axis.
-
-    Returns:
-        the rows as they were saved; attrs["path"] is their file.
-
-    Raises:
-        ValueError: bad input, said before anything runs; or a cell failed, when all others are saved.
-        OSError: something cannot be written; cells that are done are kept. MemoryError: a process died.
+    name: a key of GRIDS. profile: smoke, lite or paper. overrides: fields of Config, as for `grids.cells`.
+    seeds: repeats, numbers or text such as "0-4"; None or "": the grid's own (but not for smoke), or the profile's.
+    out: the CSV of the summary; None: runs/PROFILE/<grid>.csv. fresh: run cells anew that are there.
+    jobs: cells that run at once; None: as many as this process may use processors. It changes the time alone.
+    Raises ValueError: bad input, said before anything runs, or a cell failed, when all others are saved; OSError:
+    something cannot be written, when cells that are done are kept; MemoryError: a process died.
     """
     grid = _grid(name)
-    found = cells(grid, profile, overrides)
-    usual = grid.seeds if grid.seeds and profile != "smoke" else seeds_of(profile)
-    return _run(grid, found, f"grid {name}", profile, _seeds(seeds, usual), out, jobs, fresh, overrides)
+    return _run(grid, cells(grid, profile, overrides), f"grid {name}", profile, seeds, out, jobs, fresh, overrides)
 
 
 def run_one(profile="smoke", seeds=None, out=None, jobs=None, fresh=False, **overrides) -> pd.DataFrame:
     """Run a single configuration; all as `run_grid`. Its ledger is kept if it has revenue."""
     config = checked(profile, **overrides)
     grid = Grid("run", (), "one configuration", ledger=("",) * (config.revenue != "none"))
-    seeds = _seeds(seeds, seeds_of(profile))
     return _run(grid, [Cell("", config)], "run", profile, seeds, out, jobs, fresh, overrides)
 
 
@@ -104,21 +113,23 @@ def machine(device: str = "cpu") -> str:
     if device == "cuda":
         return torch.cuda.get_device_name()
     info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    models = re.findall(r"^model name\s*:\s*(.*\S)", info.read_text("utf-8") if info.exists() else "", re.M)
     return " ".join([*models[:1], f"{joblib.cpu_count()} cores {platform.machine()}"])
 
 
 def _run(grid, found, what, profile, seeds, out, jobs, fresh, overrides) -> pd.DataFrame:
     """`run_grid` of checked cells: first whatever may be refused, then the work, then the summary."""
+    seeds = _seeds(seeds, grid.seeds if grid.seeds and profile != "smoke" else seeds_of(profile))
     out, folder = Path(out or paths.RUNS / profile / f"{grid.name}.csv"), paths.RUNS / profile / grid.name
-    workers = _workers(jobs, found[0].config)
-    plan = work.plan(grid, found, seeds, folder)
+    if jobs is not None and (type(jobs) is not int or jobs < 1):
+        raise ValueError(f"jobs is {jobs!r}; expected an integer >= 1")
+    config = found[0].config
+    workers = jobs or (1 if config.device == "cuda" else max(1, joblib.cpu_count() // config.threads))
+    plan = planned(grid, found, seeds, folder)
     _expect_place(out, folder)
     missing = [job for job in plan if fresh or not job.path.is_file()]
-    failed = [error for error in work.finished(missing, workers) if error is not None]
-    done = [job for job in plan if job.path.is_file()]
-    if done:
+    failed = [error for error in finished(missing, workers) if error is not None]
+    if done := [job for job in plan if job.path.is_file()]:
         command = [f"hfkd {what} --profile {profile}", *(shlex.quote(f"{n}={v}") for n, v in sorted(overrides.items()))]
         shared = asdict(configure(profile, **grid.base | overrides))
         shared = {name: value for name, value in shared.items() if name not in OWN_COLUMNS}
@@ -127,12 +138,110 @@ def _run(grid, found, what, profile, seeds, out, jobs, fresh, overrides) -> pd.D
         raise ValueError(f"{failed[0]}; the other {len(done)} of {len(plan)} cells are saved in {out}") from failed[0]
     if failed:
         raise failed[0]
-    return _loaded(out)
+    frame = results.load(out)
+    frame.attrs["path"] = str(out)
+    return frame
+
+
+def planned(grid: Grid, cells: list[Cell], seeds: tuple[int, ...], folder: Path) -> list[Job]:
+    """The job of every cell. Raises ValueError or FileNotFoundError: data are not there, or a scene cannot begin."""
+    configs = [cell.config for cell in cells]
+    reads = [(own.dataset,) if own.public in ("same", "none") else (own.dataset, own.public) for own in configs]
+    datasets = {name: data.load(name) for name in sorted({*itertools.chain(*reads)})}
+    for config, names in {scene(config): (config, names) for config, names in zip(configs[::-1], reads[::-1])}.values():
+        dataset, *public = map(datasets.get, names)
+        state.begin(config, dataset, seeds[:1], *public)
+    made_by, found = [results.code_digest(), torch.__version__, np.__version__], []
+    for cell, names in zip(cells, reads):
+        checksums = {name: datasets[name].checksum for name in names}
+        everything = json.dumps([asdict(cell.config), seeds, checksums, made_by])
+        words = [cell.config.method, cell.variant, cell.config.partition, f"{cell.config.skew:g}"]
+        stem = f"{'-'.join(filter(None, words))[:120]}.{results.digest(everything.encode())[:16]}"
+        kept = folder / f"{stem}.ledger.csv" if cell.variant in grid.ledger else None
+        found.append(Job(cell, seeds, checksums, folder / f"{stem}.csv", kept))
+    return found
+
+
+def finished(jobs: list[Job], workers: int) -> Iterator[Exception | None]:
+    """What each job ended in, as it ends: None, or the error of a cell that failed. Raises OSError: a cell cannot be
+    written; MemoryError: a process died.
+    """
+    with _progress(sum(job.cell.config.rounds for job in jobs)) as tick:
+        if min(workers, len(jobs)) < 2:
+            yield from (_done(job, lambda *_: tick(1))[1] for job in jobs)
+            return
+        pool = joblib.Parallel(min(workers, len(jobs)), return_as="generator_unordered", batch_size=1, max_nbytes=None)
+        try:
+            for rounds, error in pool(joblib.delayed(_done)(job, parent=os.getpid()) for job in jobs):
+                tick(rounds)
+                yield error
+        except TerminatedWorkerError:
+            raise MemoryError("a process that ran cells died, most often for want of memory; what is done is kept, "
+                              "and the same command with --jobs 1 takes less") from None  # fmt: skip
+
+
+def read(path: Path) -> pd.DataFrame:
+    """The rows or the ledger of a cell. Raises ValueError for a file that was cut off."""
+    types = dict.fromkeys((*results.TEXT, "kind", "skew"), str)  # skew as text: some pandas read 0.1 wrong
+    blank = {name: [""] for name in results.METRICS}
+    try:
+        return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=blank).astype({"skew": float})
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read ({error}); remove it, or run with --fresh") from error
+
+
+_load = lru_cache(2)(lambda name, checksum: data.load(name))  # a data set, once per process and version
+
+
+def _done(job: Job, report=None, parent=None) -> tuple[int, Exception | None]:
+    """Run a cell, perhaps in a process of its own, and write its files: its rounds, and what it failed of."""
+    if parent is not None:
+        _follow(parent)
+    start, config = time.perf_counter(), job.cell.config
+    own = {"method": config.method, "variant": job.cell.variant, "skew": config.skew}
+    try:
+        dataset, *public = (_load(*version) for version in job.checksums.items())
+        outcome = record.run(config, METHODS[config.method], dataset, job.seeds, *public or [None], report)
+    except (ValueError, MemoryError, RuntimeError) as error:
+        return config.rounds, error
+    if job.ledger:
+        paths.write(job.ledger, outcome.ledger.assign(**own).to_csv(index=False))
+    own["seconds"] = round(time.perf_counter() - start, 2)
+    paths.write(job.path, outcome.rows.assign(**own).to_csv(index=False))
+    return config.rounds, None
+
+
+@lru_cache
+def _follow(parent: int) -> None:
+    """Leave Ctrl-C to the process that started this one, and end when it has ended; else this one stays for minutes."""
+    def watch():
+        while os.getppid() == parent:
+            time.sleep(0.5)
+        os._exit(1)
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def _progress(total: int):
+    """tick(rounds): a bar with an estimate on a terminal, nothing elsewhere. That it cannot be told ends no work."""
+    quiet, bar = suppress(OSError, ValueError, AttributeError), None
+
+    def tick(rounds):
+        with quiet:
+            bar.update(rounds)
+
+    with quiet:
+        bar = tqdm(total=total, unit=" rounds", leave=False, disable=None, file=sys.stderr)
+    yield tick
+    with quiet:
+        bar.close()
 
 
 def _save(done, out, shared, **more) -> None:
     """The summary of cells that are done, its record, and their ledger by kind where one is kept."""
-    frames, configs = [work.read(job.path) for job in done], [job.cell.config for job in done]
+    frames, configs = [read(job.path) for job in done], [job.cell.config for job in done]
     methods = {name: METHODS[name] for name in sorted({config.method for config in configs})}
     results.save(results.summarise(pd.concat(frames, ignore_index=True)), out, results.provenance(
         shared, **more, threads=configs[0].threads, device=machine(configs[0].device),
@@ -142,7 +251,7 @@ def _save(done, out, shared, **more) -> None:
     ))  # fmt: skip
     place = out.with_suffix(".ledger.csv")
     place.unlink(missing_ok=True)
-    if edges := [work.read(job.ledger) for job in done if job.ledger]:
+    if edges := [read(job.ledger) for job in done if job.ledger]:
         groups = pd.concat(edges, ignore_index=True).groupby(LEDGER)
         means = groups[["revenue", "weight"]].mean().round(8)
         means.insert(0, "edges", groups.size())
@@ -162,13 +271,6 @@ def _expect_place(out: Path, folder: Path) -> None:
         raise ValueError(f"{place.parent} cannot be written ({error.strerror}); choose another --out") from error
 
 
-def _loaded(path: Path) -> pd.DataFrame:
-    """A saved summary, with its place."""
-    frame = results.load(path)
-    frame.attrs["path"] = str(path)
-    return frame
-
-
 def _grid(name: str) -> Grid:
     """The grid of a name."""
     if name not in GRIDS:
@@ -181,10 +283,3 @@ def _seeds(seeds, usual) -> tuple[int, ...]:
     if seeds is None or isinstance(seeds, str) and not seeds:
         return tuple(usual)
     return check_seeds(parse_seeds(seeds) if isinstance(seeds, str) else seeds)
-
-
-def _workers(jobs: int | None, config: Config) -> int:
-    """Cells at once: on a processor as many as this process may use of it, one on a GPU."""
-    if jobs is not None and (type(jobs) is not int or jobs < 1):
-        raise ValueError(f"jobs is {jobs!r}; expected an integer >= 1")
-    return jobs or (1 if config.device == "cuda" else max(1, joblib.cpu_count() // config.threads))

@@ -1,7 +1,7 @@
 """The grids of the experiments, by notebook, and those of tuning: blocks of axes whose products are run (ours).
 
-Blocks are plain dicts, axis -> values. An axis with a column of its own in the rows is part of the scene or the method;
-all others make the variant, such as "feedback=False,peers=True".
+Blocks are dicts, axis -> values. An axis with a column of its own in the rows is part of the scene or the method; all
+others make the variant, such as "feedback=False,peers=True".
 """
 
 import itertools
@@ -38,22 +38,17 @@ class Cell(NamedTuple):
 def cells(grid: Grid, profile: str, overrides: dict) -> list[Cell]:
     """Every cell of a grid, each checked. `smoke` cuts all grids alike: it takes the first scene alone.
 
-    Args:
-        overrides: fields of Config; one with a column of its own narrows that axis to its value.
-
-    Raises:
-        ValueError: an override of another axis, a method that the grid has not, or what `checked` refuses.
+    overrides: fields of Config; one with a column of its own narrows that axis to its value. Raises ValueError: an
+    override of another axis, a method that the grid has not, or what `checked` refuses.
 
     >>> grid = Grid("a", ({"method": ("local", "fedmd"), "skew": (0.1, 0.5), "alpha": (0.5,)},), "two of two")
     >>> [(cell.variant, cell.config.skew) for cell in cells(grid, "lite", {"method": "fedmd"})]
     [('alpha=0.5', 0.1), ('alpha=0.5', 0.5)]
-    >>> len(cells(grid, "smoke", {}))
-    2
     """
     axes = {axis for block in grid.blocks for axis in block} - {*OWN_COLUMNS}
     for axis in sorted(axes & overrides.keys()):  # it would be in neither the rows nor the record
         raise ValueError(f"{axis} is an axis of {grid.name}; leave it to the grid, or `hfkd run --set {axis}=...`")
-    found: list[Cell] = []
+    found = []
     for block in grid.blocks:
         if overrides.get("method", block["method"][0]) not in block["method"]:
             continue
@@ -75,10 +70,8 @@ def scene(config: Config) -> tuple:
 
 
 def checked(profile: str, **overrides) -> Config:
-    """A configuration whose method, partition and rule are there, and that has what its method needs.
-
-    Raises:
-        ValueError: they are not, the profile only reads, or what `configure` refuses.
+    """A configuration whose method, partition and rule are there, and that has what its method needs; ValueError if
+    not, for a profile that only reads, and for what `configure` refuses.
     """
     if profile == "committed":
         raise ValueError("profile is 'committed', which is read, not run; expected smoke, lite or paper")
@@ -95,25 +88,23 @@ ALPHAS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 RATES = (0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05)
 ADAPTIVE = ("loss_ratio", "controller", "gradient", "uncertainty")
-RULED = (  # every rule at its best value on validation data (tuning_rules)
-    {"weighting": "ramp", "ramp_length": 10, "alpha": 0.35}, {"weighting": "ramp", "ramp_length": 20, "alpha": 0.7},
-    {"weighting": "loss_ratio", "alpha": 0.5}, {"weighting": "controller", "alpha": 0.1},
-    {"weighting": "gradient", "alpha": 1.0}, {"weighting": "uncertainty", "alpha": 0.5},
-)  # fmt: skip
-AT_BEST = [{name: (value,) for name, value in rule.items()} for rule in RULED]
-EPSILONS = (0.1, 0.3, 1.0, 3.0, 10.0)  # and None, the true counts
+AT_BEST = (  # every rule at its best value on validation data (tuning_rules)
+    {"weighting": ("ramp",), "ramp_length": (10,), "alpha": (0.35,)},
+    {"weighting": ("ramp",), "ramp_length": (20,), "alpha": (0.7,)},
+    *({"weighting": (rule,), "alpha": (best,)} for rule, best in zip(ADAPTIVE, (0.5, 0.1, 1.0, 0.5))),
+)
 BOTH = {"skew": (0.1, 0.5)}
 SCENES = (BOTH, {"partition": ("pathological",)})
+OWN = {"method": ("local", "balanced_local"), **BOTH}
+HFKD, FIXED = {"method": (BASE,), **BOTH}, {"method": ("hfkd",), **BOTH}
+BALANCED, TUNED = {"hard_loss": ("balanced",)}, {**BOTH, "hard_loss": ("own", "balanced")}
 LABELLED = {"public_labels": True, "refresh": 5}  # what rules of weight and revenue read; changes nothing by itself
 EARNING = {"revenue": ("labelled",)}
 SHARP = {**EARNING, "revenue_temperature": (0.2,)}
 LYING = {"liars": (0.2,), "lie": ("flip", "random", "constant", "collude")}
-BALANCED, LOSSES = {"hard_loss": ("balanced",)}, {"hard_loss": ("own", "balanced")}
-OWN = {"method": ("local", "balanced_local"), **BOTH}
-HFKD, FIXED = {"method": (BASE,), **BOTH}, {"method": ("hfkd",), **BOTH}
 WIDE = tuple(name for name, method in METHODS.items() if "depths" not in method.needs)  # the others: grid depth
 PLAIN = tuple(name for name in WIDE if METHODS[name].loss == "plain" and name != "local")
-DEEP = ("fedavg", "inclusivefl", "fedmd")
+DEEP, CLASSES = ("fedavg", "inclusivefl", "fedmd"), {"method": ("fedproto", "fedtgp")}
 FIVE, THREE = (100, 101, 102, 103, 104), (100, 101, 102)  # seeds of tuning, which no table uses
 
 GRIDS = {
@@ -126,10 +117,9 @@ GRIDS = {
         {**HFKD, "include_self": (False,)}, {**HFKD, **EARNING}, {**HFKD, **SHARP, "revenue_personality": (1.0, 0.0)},
     ), "RQ3: every member of a group on and off, and revenue", base=LABELLED, ledger=("revenue=labelled",)),
     "40": Grid("40_comparison", tuple({**block, **where} for where in SCENES for block in (
-        {"method": WIDE},
         # neither the loss nor the readout alone may explain a gain: the baselines with the balanced softmax too
-        {"method": PLAIN, **BALANCED}, {"method": ("fedproto", "fedtgp"), "readout": ("head",)},
-        {"method": ("fedproto", "fedtgp"), **BALANCED, "readout": ("head",)}, {"method": ("hfkd",), **AT_BEST[0]},
+        {"method": WIDE}, {"method": PLAIN, **BALANCED}, {**CLASSES, "readout": ("head",)},
+        {**CLASSES, **BALANCED, "readout": ("head",)}, {"method": ("hfkd",), **AT_BEST[0]},
     )) + (
         # is it the matching? HFKD with teachers at random, with all admissible ones, and with no groups at all
         {**FIXED, "rule": ("random", "all")}, {"method": ("expertise_mean",), **BOTH, **BALANCED, "pooling": ("log",)},
@@ -145,7 +135,7 @@ GRIDS = {
         {**HFKD, "fan_in": (1, 8)}, {**HFKD, "max_gap": (2,)}, {**HFKD, "schedule": ("top_down", "bottom_up")},
         {**HFKD, "kl_direction": ("student_first",)}, {**HFKD, "spoken": (10, 100)},
     ), "what each part is worth: knowledge, matching, paths, schedule, divergence, images spoken about"),
-    "70": Grid("70_privacy", (OWN, FIXED, {**FIXED, "epsilon": EPSILONS}),
+    "70": Grid("70_privacy", (OWN, FIXED, {**FIXED, "epsilon": (0.1, 0.3, 1.0, 3.0, 10.0)}),  # and the true counts
                "label counts released with noise: both endpoints over epsilon"),
     "faults": Grid("70_faults", (
         OWN, FIXED, {**FIXED, "dropout": (0.3,)}, {**FIXED, "straggling": (0.3,)}, {**FIXED, "exploding": (0.2,)},
@@ -156,27 +146,25 @@ GRIDS = {
         {"method": ("fedmd", "expertise_mean", "hfkd", "hfkd_ramp"), **BOTH, "alpha": ALPHAS},
         {"method": ("fedmd", "expertise_mean"), **BOTH, **BALANCED, "alpha": ALPHAS},
     ), "learning rate, then alpha of every method, the same values each; seeds that no table uses", FIVE),
-    "tuning_answers": Grid("tuning_answers", (
-        {"method": ("dsfl", "ktpfl", "rhfl", "dml"), **BOTH, **LOSSES, "alpha": ALPHAS},
-    ), "alpha of the other methods that answer about public images", THREE),
+    "tuning_answers": Grid("tuning_answers", ({"method": ("dsfl", "ktpfl", "rhfl", "dml"), **TUNED, "alpha": ALPHAS},),
+                           "alpha of the other methods that answer about public images", THREE),
     "tuning_weights": Grid("tuning_weights", (
-        {"method": ("fedavg", "heterofl"), **BOTH, **LOSSES, "lr": RATES},
-        {"method": ("lg_fedavg",), **BOTH, **LOSSES, "lr": (0.001, *RATES[:-1])},  # it diverges at the largest
-        {"method": ("feddf",), **BOTH, **LOSSES, "strength": (0.001, *RATES[1:-1], 0.1)},
-        {"method": ("fedprox",), **BOTH, **LOSSES, "strength": STRENGTHS},
+        {"method": ("fedavg", "heterofl"), **TUNED, "lr": RATES},
+        {"method": ("lg_fedavg",), **TUNED, "lr": (0.001, *RATES[:-1])},  # it diverges at the largest
+        {"method": ("feddf",), **TUNED, "strength": (0.001, *RATES[1:-1], 0.1)},
+        {"method": ("fedprox",), **TUNED, "strength": STRENGTHS},
     ), "the one setting of methods that average weights: learning rate, that of the server, or mu", THREE),
     "tuning_prototypes": Grid("tuning_prototypes", (
-        {"method": ("fd", "fedproto", "fedtgp", "fedgh"), **BOTH, **LOSSES, "strength": STRENGTHS},
+        {"method": ("fd", "fedproto", "fedtgp", "fedgh"), **TUNED, "strength": STRENGTHS},
     ), "the one setting of methods that exchange class means", THREE),
     "tuning_pairs": Grid("tuning_pairs", (
-        {"method": ("fedkd",), **BOTH, **LOSSES, "strength": STRENGTHS},
-        {"method": ("fml",), **BOTH, **LOSSES, "strength": ALPHAS},
+        {"method": ("fedkd",), **TUNED, "strength": STRENGTHS}, {"method": ("fml",), **TUNED, "strength": ALPHAS},
     ), "the one setting of methods that share a small network", THREE),
     "tuning_avg": Grid("tuning_avg", ({"method": ("hfkd_avg",), **BOTH, "alpha": ALPHAS},),
                        "alpha of HFKD whose levels average their weights", THREE),
     "tuning_rates": Grid("tuning_rates", ({"method": ("hfkd_ramp", "hfkd_avg"), **BOTH, "lr": RATES},),
                          "what a learning rate of its own would give HFKD; chooses nothing", THREE),
-    "tuning_depth": Grid("tuning_depth", ({"method": ("inclusivefl",), **BOTH, **LOSSES, "strength": ALPHAS},),
+    "tuning_depth": Grid("tuning_depth", ({"method": ("inclusivefl",), **TUNED, "strength": ALPHAS},),
                          "beta of InclusiveFL, whose levels differ in depth", THREE, base={"levels": "depth"}),
     "tuning_rules": Grid("tuning_rules", (
         {**FIXED, "weighting": ADAPTIVE, "alpha": ALPHAS},
