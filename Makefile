@@ -38,7 +38,7 @@ reproduce: $(READY)
 # --nbval-current-env: a kernel of .venv, not whatever the user has installed under the name python3.
 test: $(READY)
 	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest --nbval --nbval-current-env -p no:doctest notebooks/
+	$(BIN)/python -m pytest --nbval --nbval-current-env notebooks/
 	$(BIN)/hfkd render --check
 
 lab: $(READY)

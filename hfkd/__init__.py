@@ -9,23 +9,19 @@ The public names, by hand, loaded when they are first asked for: what judges or 
 from importlib import import_module
 
 __version__ = "0.2.0"
-
 _HOME = {
     "data": "load fetch split", "matching": "Paths match describe group", "config": "configure", "methods": "METHODS",
     "assess": "distributions uniformity similarity union_gain coverage affinity",
     "knowledge": "log_prior teaching_weights pool predictions", "privacy": "release release_opendp",
-    "engine.federation": "rounds", "engine.record": "run",
+    "engine.federation": "rounds", "engine.record": "run", "study.compare": "gains interval over_curve paired select",
     "study.grids": "GRIDS", "study.experiments": "rows run_grid run_one", "study.claims": "verdicts",
-    "study.compare": "gains interval over_curve paired select",
     "plots": "fig_partition fig_assessment fig_matching fig_rules fig_curve fig_alpha fig_effects fig_ledger "
-             "fig_frontier fig_bytes fig_levels fig_rounds fig_epsilon fig_floor",
-}  # fmt: skip
+             "fig_frontier fig_bytes fig_levels fig_rounds fig_epsilon fig_floor"}  # fmt: skip
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 __all__ = sorted(_MODULE)
 
 
 def __getattr__(name):
-    """The public name, from the module that defines it."""
     if name not in _MODULE:
         raise AttributeError(f"hfkd has no {name!r}; it has {', '.join(__all__)}")
     return getattr(import_module(f"hfkd.{_MODULE[name]}"), name)

@@ -25,9 +25,7 @@ LISTS = {
     "rules": lambda: _of("matching").RULES, "weightings": lambda: _of("weighting").RULES,
     "profiles": lambda: {name: about for name, (_, _, about) in config.PROFILES.items()},
     "grids": lambda: {key: f"{grid.name}: {grid.about}" for key, grid in _of("study.grids").GRIDS.items()},
-    "claims": lambda: {claim.id: claim.statement for claim in _of("study.claims").read()},
-    "settings": config.settings,
-}  # fmt: skip
+    "claims": lambda: {claim.id: claim.statement for claim in _of("study.claims").read()}, "settings": config.settings}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -75,8 +73,7 @@ def _experiment(options):
 
 def _list(options):
     lines = LISTS[options.what]()
-    width = max(map(len, lines), default=0)
-    say("\n".join(f"{name:{width}}  {about}" for name, about in lines.items()))
+    say("\n".join(f"{name:{max(map(len, lines))}}  {about}" for name, about in lines.items()))
 
 
 def _reproduce(options):
@@ -107,10 +104,8 @@ def _refresh(options):
 
 
 def _render(options):
-    """What is derived from the committed results."""
     document = paths.ROOT / "REPRODUCE.md"
-    now = document.read_text("utf-8")
-    text = _of("study.claims").rendered(now)
+    text = _of("study.claims").rendered(now := document.read_text("utf-8"))
     if options.check:
         if text != now:
             say(f"hfkd: the tables of {document.name} are stale; `hfkd render` writes them anew", "stderr")
@@ -130,19 +125,16 @@ def _verify(options):
 
 
 def _of(module: str):
-    """A module when it is needed: `--help` should not wait for torch."""
-    return import_module(f"hfkd.{module}")
+    return import_module(f"hfkd.{module}")  # when it is needed: `--help` should not wait for torch
 
 
 class _Parser(argparse.ArgumentParser):
     """argparse, but what it refuses is one sentence, like everything else that is refused."""
-
     def error(self, message):
         raise ValueError(f"{message}; see `{self.prog} --help`")
 
 
 def _parser():
-    """All commands, from COMMANDS."""
     about = "Knowledge distillation between clients of several capacity levels: what the notebooks do, without Jupyter."
     parser = _Parser("hfkd", description=about, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"hfkd {__version__}")
@@ -163,8 +155,7 @@ EXPERIMENT = [
     ("--out", "the CSV of the summary (default: under runs/PROFILE/)", {"type": Path}),
     ("--set", "any of `hfkd list settings`", PAIRS),
     ("--jobs", "cells at once (default: as many as there are processors)", {"type": int}),
-    ("--fresh", "run anew what is there", {"action": "store_true"}),
-]
+    ("--fresh", "run anew what is there", {"action": "store_true"})]
 COMMANDS = {
     "run": (_experiment, "run one method; its summary goes to a CSV, a record beside it", [
         ("--method", "see `hfkd list methods` (default: hfkd)", {}),
@@ -188,8 +179,7 @@ COMMANDS = {
         ("--json", "write the figures there as well, for programs", {"type": Path, "metavar": "FILE"}),
         ("--device", "cpu or cuda (default: cpu)", {"default": "cpu"}),
         ("--threads", "CPU threads (default: as many as there are processors)", {"type": int}),
-        ("--repeats", "timed rounds, of which the best counts (default: 1)", {"type": int, "default": 1})]),
-}  # fmt: skip
+        ("--repeats", "timed rounds, of which the best counts (default: 1)", {"type": int, "default": 1})])}
 
 
 if __name__ == "__main__":

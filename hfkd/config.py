@@ -11,7 +11,6 @@ from numbers import Integral
 @dataclass(frozen=True)
 class Config:
     """One run, all seeds aside. `None` means: the method's own value (lr, alpha, ...) or no limit."""
-
     method: str = "hfkd"  # who learns what from whom: `hfkd list methods`
     dataset: str = "digits"  # `hfkd list datasets`, or a path to an npz
     public: str = "same"  # public images: "same" distribution, another data set of the same shape, or "none"
@@ -82,9 +81,7 @@ PROFILES = {  # name -> (settings, seeds, what it is): values for the same exper
              "Fashion-MNIST, 12 000 images, 20 clients, 10 seeds: the CPU reference of the claims"),
     "paper": (dict(dataset="fashion_mnist", clients=20, public_size=5_000, balanced_size=10_000, minimum=40,
                    levels="cnn", rounds=50, eval_every=10, device="cuda"), tuple(range(20)),
-              "Fashion-MNIST, every image, CNN levels, 20 clients, 20 seeds: a GPU"),
-}  # fmt: skip
-
+              "Fashion-MNIST, every image, CNN levels, 20 clients, 20 seeds: a GPU")}  # fmt: skip
 FAULTS = ("dropout", "straggling", "liars", "exploding")  # fields that are shares of struck clients
 MOST = 10**9  # no number of a configuration is larger: more is a slip of the keyboard, and float32 would not hold it
 RANGES = {  # name -> (lowest, highest) of every number, both allowed
@@ -94,26 +91,19 @@ RANGES = {  # name -> (lowest, highest) of every number, both allowed
     **{name: (0.0, MOST) for name in ("lr", "controller_rate", "strength", "power")},
     **{name: (0.0, 1.0) for name in ("momentum", "alpha", "beta", "personality", "revenue_personality", *FAULTS)},
     **{name: (1, MOST) for name in ("classes_per_client", "clients", "pool_size", "public_size", "balanced_size",
-                                    "refresh", "ramp_length", "fan_in", "fan_out", "max_gap", "spoken", "eval_every")},
-}  # fmt: skip
+                                    "refresh", "ramp_length", "fan_in", "fan_out", "max_gap", "spoken", "eval_every")}}
 CHOICES = {
     "hard_loss": ("own", "plain", "balanced"), "readout": ("head", "prototype"), "pooling": ("log", "arithmetic"),
     "weighting": ("fixed", "ramp", "loss_ratio", "controller", "gradient", "uncertainty"),
     "kl_direction": ("teacher_first", "student_first"), "revenue": ("none", "labelled"),
     "schedule": ("simultaneous", "top_down", "bottom_up"), "levels": ("mlp", "cnn", "depth"),
-    "lie": ("flip", "random", "constant", "collude"), "device": ("cpu", "cuda"),
-}  # fmt: skip
+    "lie": ("flip", "random", "constant", "collude"), "device": ("cpu", "cuda")}  # fmt: skip
 DEFAULTS = {"lr": 0.01, "weighting": "fixed", "readout": "head", "alpha": 0.0}  # where a method says nothing
 
 
 def configure(profile: str = "smoke", **overrides) -> Config:
     """The configuration of a profile with some fields replaced; int passes for float, a list for a tuple.
-
-    Raises ValueError: unknown profile or field, a value of another type, out of range, or that fits no other.
-
-    >>> configure("lite", alpha=0.5).clients
-    20
-    """
+    Raises ValueError: unknown profile or field, a value of another type, out of range, or that fits no other."""
     if profile not in PROFILES:
         raise ValueError(f"profile is {profile!r}; expected one of {', '.join(PROFILES)}")
     config = replace(Config(**PROFILES[profile][0]), **{name: _typed(name, v) for name, v in overrides.items()})
@@ -124,7 +114,6 @@ def configure(profile: str = "smoke", **overrides) -> Config:
 
 def settled(config: Config, own: dict) -> Config:
     """The configuration with every `None` that is the method's to choose filled in, by its settings, then DEFAULTS.
-
     >>> settled(configure(beta=0.5), {"alpha": 0.2, "beta": 0.1}).alpha, settled(configure(lr=0.1), {}).lr
     (0.2, 0.1)
     """
@@ -137,24 +126,15 @@ def seeds_of(profile: str) -> tuple[int, ...]:
 
 
 def settings() -> dict[str, str]:
-    """Every field with its default and what it means, read from the comments of Config: one place to say it.
-
-    >>> settings()["rounds"]
-    '8  communication rounds'
-    """
+    """Every field with its default and what it means, read from the comments of Config: one place to say it."""
     found = (re.match(r"    (\w+): .+? = (.+?)  # (.+)", line) for line in inspect.getsource(Config).splitlines())
     return {match[1]: f"{match[2]}  {match[3]}" for match in found if match}
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """Seeds from text: single numbers and ranges with both ends, 1000 at most, each once, or a ValueError.
-
-    >>> parse_seeds("0-2,7")
-    (0, 1, 2, 7)
-    """
+    """Seeds from text: single numbers and ranges with both ends, 1000 at most, each once, or a ValueError."""
     if re.fullmatch(r"(\d{1,9}(-\d{1,9})?,)+", f"{text},"):
-        spans = [span.partition("-") for span in text.split(",")]
-        ends = [(int(first), int(last or first)) for first, _, last in spans]
+        ends = [(int(a), int(b or a)) for a, _, b in (span.partition("-") for span in text.split(","))]
         if all(a <= b for a, b in ends) and sum(b - a + 1 for a, b in ends) <= 1000:  # counted before written out
             seeds = tuple(seed for a, b in ends for seed in range(a, b + 1))
             if len(set(seeds)) == len(seeds):
@@ -171,11 +151,7 @@ def check_seeds(seeds) -> tuple[int, ...]:
 
 
 def parse_set(assignments: list[str]) -> dict:
-    """`name=value` texts (the command's --set) as overrides for `configure`; values are read as Python literals.
-
-    >>> parse_set(["alpha=0.5", "rule=random", "fan_out=None"])
-    {'alpha': 0.5, 'rule': 'random', 'fan_out': None}
-    """
+    """`name=value` texts (the command's --set) as overrides for `configure`; values are read as Python literals."""
     overrides = {}
     for text in assignments:
         name, equals, value = (part.strip() for part in text.partition("="))
@@ -190,17 +166,13 @@ def parse_set(assignments: list[str]) -> dict:
 
 
 def _typed(name, value):
-    """The value if it fits the field's type."""
     types = {field.name: field.type for field in fields(Config)}
     if name not in types:
         raise ValueError(f"parameter {name!r} is unknown; expected one of {', '.join(sorted(types))}")
     wanted = types[name]
-    if wanted in (float, float | None) and type(value) is int and abs(value) <= MOST:
-        return float(value)
-    if wanted is tuple and isinstance(value, list):
-        return tuple(value)
-    # bool is an int to Python, but True is no number of rounds
-    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):
+    value = tuple(value) if wanted is tuple and isinstance(value, list) else value
+    value = float(value) if wanted in (float, float | None) and type(value) is int and abs(value) <= MOST else value
+    if not isinstance(value, wanted) or (isinstance(value, bool) and wanted is not bool):  # True is no number
         raise ValueError(f"{name} is {value!r}; expected {getattr(wanted, '__name__', wanted)}")
     return value
 
@@ -214,11 +186,10 @@ def _complaints(config):
     for name, words in CHOICES.items():
         if getattr(config, name) not in (None, *words):
             yield f"{name} is {getattr(config, name)!r}; expected one of {', '.join(words)}"
-    share = config.level_share
+    share, rule, spoken = config.level_share, config.weighting, config.spoken
     numbers = len(share) == 3 and all(type(each) in (int, float) and each >= 0 for each in share)
     if not numbers or not isclose(sum(share), 1, abs_tol=1e-6):
         yield f"level_share is {share}; expected three shares, of level 1, 2 and 3, that sum to 1"
-    rule, spoken = config.weighting, config.spoken
     if rule in ("controller", "gradient", "uncertainty") and config.val_share == 0:
         yield f"weighting={rule} reads the own validation split and val_share is 0; set val_share=0.1, or another rule"
     asks = "weighting=loss_ratio" if rule == "loss_ratio" else f"revenue={config.revenue}"

@@ -4,8 +4,7 @@ The poster asks for matching and path constraints and gives no rule; the rules a
 teacher a round, up to fan_in: even where the mean similarity makes a gain slightly negative, for more voices lower the
 noise of the pool. Where teachers may run out of places (fan_out) a round is an assignment: of as many students as
 possible, then of the largest total gain. Ties go by the trend toward uniformity, then by client id. N clients, of whom
-R students and T teachers form a part of the federation; every pair matrix is [student s, teacher t].
-"""
+R students and T teachers form a part of the federation; every pair matrix is [student s, teacher t]."""
 
 from dataclasses import dataclass
 
@@ -22,29 +21,18 @@ RULES = {
     "complementarity": "the poster's complementarity alone: the fan_in teachers that best cover what the student lacks",
     "assignment": "one teacher each, the largest total affinity, exact",
     "random": "control: up to fan_in teachers at random (needs rng)",
-    "all": "control: every admissible edge; fan_in is ignored, fan_out is kept",
-    "none": "control: no edge",
-}
+    "all": "control: every admissible edge; fan_in is ignored, fan_out is kept", "none": "control: no edge"}
 _FIT = {  # counts of students, eta, counts of teachers -> (R, T): what a rule looks at; the others, at the affinity
     "similarity": lambda n, eta, m: similarity(distributions(n), distributions(m)),
     "uniformity": lambda n, eta, m: union_gain(n, m),
-    "complementarity": lambda n, eta, m: coverage(distributions(n), distributions(m)),
-}
+    "complementarity": lambda n, eta, m: coverage(distributions(n), distributions(m))}
 _TREND, _ID, _DECIMALS = 1e-6, 1e-10, 12  # weights of trend and client id; finer is only the order of a sum
 
 
 @dataclass(frozen=True, eq=False)
 class Paths:
     """Levels of the clients and the limits on who teaches whom (ours; max_gap = 1 is the authors' code).
-
-    Raises:
-        ValueError: a limit that cannot hold; the sentence names it, and the client.
-
-    >>> Paths([1, 2], fan_in=0)
-    Traceback (most recent call last):
-    ValueError: fan_in is 0; expected an integer >= 1
-    """
-
+    Raises ValueError: a limit that cannot hold; the sentence names it, and the client."""
     levels: np.ndarray  # (N,) integers >= 1, the largest the most capable
     max_gap: int = 1  # a teacher stands 1 to max_gap levels above its student
     fan_in: int = 4  # teachers per student, at most
@@ -69,7 +57,6 @@ class Paths:
 @dataclass(frozen=True, eq=False)
 class Matching:
     """Who teaches whom."""
-
     edges: np.ndarray  # (N, N) bool, read-only
     alone: dict[int, str]  # client -> why it has no teacher
     rule: str
@@ -78,7 +65,6 @@ class Matching:
 
 def admissible(paths: Paths) -> np.ndarray:
     """Edges t -> s with 1 <= l_t - l_s <= max_gap and a link: (N, N) bool.
-
     >>> admissible(Paths([1, 2, 3])).astype(int).tolist()
     [[0, 1, 0], [0, 0, 1], [0, 0, 0]]
     """
@@ -89,13 +75,8 @@ def admissible(paths: Paths) -> np.ndarray:
 
 def match(counts: np.ndarray, paths: Paths, rule="coverage", personality=0.25, rng=None) -> Matching:
     """Choose the teachers of every student from the counts (N, C) as released, within all limits; deterministic.
-
-    rule: a name in RULES; "random" needs rng. personality: eta in [0, 1]; 1 asks for similar teachers, 0 for those that
-    cover what the student lacks.
-
-    Raises:
-        ValueError: unknown rule, wrong counts, counts and levels of different length, "random" without rng.
-
+    rule: a name in RULES. personality: eta in [0, 1]; 1 asks for similar teachers, 0 for complementary ones.
+    Raises ValueError: unknown rule, wrong counts, counts and levels of different length, "random" without rng.
     >>> match([[4, 0], [0, 4], [2, 2]], Paths([1, 2, 2], fan_in=1), personality=0).edges[0].tolist()
     [False, True, False]
     """
@@ -137,10 +118,8 @@ def match(counts: np.ndarray, paths: Paths, rule="coverage", personality=0.25, r
 
 def group_value(counts: np.ndarray, edges: np.ndarray, personality: float = 0.25) -> np.ndarray:
     """Of each client's group g (N,): eta mean_{t in g} S(s, t) + (1 - eta) mean_c min(1, C max_{j in g+s} p_j(c)).
-
     In [0, 1]; the first term, eta = `personality`, is 0 where g is empty. The second is how much of the classes the
     group holds: a class counts in full once somebody has a fair share 1/C of it; monotone and submodular in g.
-
     >>> group_value([[4, 0], [0, 4]], np.array([[False, True], [False, False]]), personality=0.25).tolist()
     [0.75, 0.375]
     """
@@ -153,7 +132,6 @@ def group_value(counts: np.ndarray, edges: np.ndarray, personality: float = 0.25
 
 def describe(matching: Matching, paths: Paths) -> list[str]:
     """The matching in words, one fact a line, every client without a teacher included with the reason.
-
     >>> for line in describe(match([[4, 0], [0, 4]], Paths([1, 2])), Paths([1, 2])): print(line)
     rule coverage: 1 edges, 1 of 2 clients have a teacher, no teacher more than 1 students, score 0.7500
     level 2 -> level 1: 1 edges
@@ -172,9 +150,7 @@ def describe(matching: Matching, paths: Paths) -> list[str]:
 
 def group(edges: np.ndarray, levels: np.ndarray, feedback=True, peers=True, self_=True) -> np.ndarray:
     """Who a client listens to: its teachers, its students (feedback), its peers, itself: (N, N) bool, the pooling mask.
-
     A peer is a client of the same level with a teacher in common. The members are the poster's (RQ3), this is ours.
-
     >>> group(np.array([[0, 0, 1], [0, 0, 1], [0, 0, 0]]), [1, 1, 2], self_=False).astype(int).tolist()
     [[0, 1, 1], [1, 0, 1], [1, 1, 0]]
     """
@@ -191,17 +167,14 @@ def _covering(n_s: np.ndarray, personality: float, n_t: np.ndarray):
     each teacher adds (T,), -inf if it is not free; without rivals exact for the best only."""
     p, q = distributions(n_s), distributions(n_t)
     own, fair, alike = np.minimum(1, p.shape[1] * p), np.minimum(1, q.shape[1] * q), similarity(p, q)
-
     def worth(s, g, free, rivals):
         best, pooled, likes = np.maximum(own[s], fair[g].max(0, initial=0)), n_s[s] + n_t[g].sum(0), alike[s, g].sum()
         now = personality * likes / max(len(g), 1) + (1 - personality) * best.mean() + _TREND * evenness(pooled)
-        covered = np.maximum(best, fair).mean(axis=1)
-        after = personality * (likes + alike[s]) / (len(g) + 1) + (1 - personality) * covered
+        after = personality * (likes + alike[s]) / (len(g) + 1) + (1 - personality) * np.maximum(best, fair).mean(1)
         gain = np.where(free, after - now, -np.inf)
         near = np.flatnonzero(free if rivals else gain >= gain.max() - 1.1 * _TREND)  # the rest is out
         gain[near] += _TREND * evenness(pooled + n_t[near])
         return now, gain
-
     return worth
 
 
@@ -239,7 +212,6 @@ def _swapped(worth, may: np.ndarray, load: np.ndarray, groups: list[list]) -> li
         gain = np.round(after - worth(s, olds, free, False)[0], _DECIMALS)
         old, new = np.unravel_index(gain.argmax(), gain.shape)
         return gain[old, new], olds[old], new
-
     swaps, places = [best(s) for s in range(len(groups))], load > 0
     for s in np.argsort([-gain for gain, _, _ in swaps], kind="stable"):
         gain, old, new = swaps[s] if ((load > 0) == places).all() else best(s)

@@ -1,8 +1,6 @@
 """Notebooks: run a copy with other parameters, renew the committed outputs (ours).
-
 The only module that imports papermill and nbformat, inside its functions: the rest of hfkd runs without Jupyter.
-Notebooks run in the repository's folder, by this interpreter, one at a time: kernels that start at once race for ports.
-"""
+Notebooks run in the repository's folder, by this interpreter, one at a time: kernels started at once race for ports."""
 
 import ast
 import logging
@@ -30,16 +28,14 @@ def chosen(only: str | None) -> list[Path]:
 def plan(books: Sequence[Path], given: Mapping[str, str]) -> dict[Path, dict]:
     """Notebook -> those of the given parameters that it has, checked. Raises ValueError for a name that none has."""
     names = {book: _parameters(book).keys() for book in books}
-    known = set().union(*names.values())
-    if unknown := given.keys() - known - {"profile"}:
+    if unknown := given.keys() - (known := set().union(*names.values())) - {"profile"}:
         raise ValueError(f"parameter {min(unknown)!r} is in no notebook that runs; expected one of {sorted(known)}")
     return {book: checked(book, {name: v for name, v in given.items() if name in names[book]}) for book in books}
 
 
 def checked(path: Path, given: Mapping[str, object]) -> dict[str, object]:
     """Parameter values in the types of the notebook, text read as a literal: papermill only warns, or passes text on.
-    Raises ValueError for a name that the notebook does not have, or a value of another type.
-    """
+    Raises ValueError for a name that the notebook does not have, or a value of another type."""
     known, values = _parameters(path), {}
     for name, value in given.items():
         if name not in known:
@@ -55,11 +51,8 @@ def checked(path: Path, given: Mapping[str, object]) -> dict[str, object]:
 
 def execute(path: Path, out: Path, given: Mapping[str, object] | None = None) -> float:
     """Run a copy of a notebook, given as for `checked`; returns its seconds. `out` is whole or not there.
-    Raises ValueError: a wrong parameter (nothing is written), or a notebook that fails: it, the cell and the error;
-    how far it came is in `<name>.partial.ipynb` beside `out`.
-    """
+    Raises ValueError: a wrong parameter (nothing is written), or a notebook that fails (see `<name>.partial.ipynb`)."""
     import papermill
-
     values, start = checked(path, given or {}), time.monotonic()
     partial = out.with_name(f"{out.stem}.partial.ipynb")
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -67,8 +60,7 @@ def execute(path: Path, out: Path, given: Mapping[str, object] | None = None) ->
         with tempfile.TemporaryDirectory() as folder:
             papermill.execute_notebook(
                 path, partial, values, cwd=paths.ROOT, kernel_manager_class=_own_kernel(folder), coalesce_streams=True,
-                kernel_name="python3", language="python", progress_bar=False, log_output=False,
-            )  # fmt: skip
+                kernel_name="python3", language="python", progress_bar=False, log_output=False)  # fmt: skip
     except papermill.PapermillExecutionError as error:
         said = " ".join(error.evalue.split()) or "no message"
         where = f"in cell [{error.exec_count}] with {error.ename}: {said}"
@@ -84,17 +76,14 @@ def execute(path: Path, out: Path, given: Mapping[str, object] | None = None) ->
 
 def refresh(path: Path) -> float:
     """Run a notebook in place with its defaults; returns its seconds. One that fails is left as it was.
-    A second refresh changes no byte: metadata are cut to kernel, language and tags, and cells are numbered.
-    """
+    A second refresh changes no byte: metadata are cut to kernel, language and tags, and cells are numbered."""
     import nbformat
-
     with tempfile.TemporaryDirectory() as folder:
         seconds = execute(path, Path(folder, path.name))
         book = nbformat.v4.upgrade(nbformat.read(Path(folder, path.name), as_version=4))
     book.update(nbformat=4, nbformat_minor=5, metadata=METADATA)
     for number, cell in enumerate(book["cells"], start=1):
-        tags = cell["metadata"].get("tags")
-        cell.update(id=f"cell-{number:02d}", metadata={"tags": tags} if tags else {})
+        cell.update(id=f"cell-{number:02d}", metadata={k: v for k, v in cell["metadata"].items() if k == "tags" and v})
     paths.write(path, nbformat.writes(book).rstrip("\n") + "\n")
     return seconds
 
@@ -102,7 +91,6 @@ def refresh(path: Path) -> float:
 def _parameters(path: Path) -> dict[str, dict]:
     """The parameters of a notebook as papermill reads them: name -> inferred_type_name, default, help."""
     import papermill
-
     try:
         return papermill.inspect_notebook(str(path))
     except Exception as error:  # whatever a file that is no notebook makes papermill raise
@@ -114,20 +102,15 @@ def _own_kernel(folder: str) -> type:
     import matplotlib.font_manager  # builds the font cache here: the message about it stays out of outputs
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpecManager
-
     environment = os.environ | {
-        "IPYTHONDIR": folder, "MATPLOTLIBRC": str(Path(matplotlib.get_data_path(), "matplotlibrc")),
-        "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "PYTHONWARNINGS": "", "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # no warnings, also of the debugger
-    }  # fmt: skip
-
+        "IPYTHONDIR": folder, "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+        "MATPLOTLIBRC": str(Path(matplotlib.get_data_path(), "matplotlibrc")),
+        "PYTHONWARNINGS": "", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # no warnings, also of the debugger
     class OwnKernel(AsyncKernelManager):
         kernel_spec_manager = KernelSpecManager(kernel_dirs=[])
         transport_encryption = "auto"  # else newer kernels warn on stderr
-
         async def start_kernel(self, **more):
             await super().start_kernel(**more, env=environment)
-
     return OwnKernel
 
 

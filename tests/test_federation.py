@@ -180,7 +180,7 @@ def test_rows_are_tidy_the_same_twice_and_whenever_they_are_measured():
 def honest(method):
     """The end of a run of seeds 1 and 0, never changed."""
     with exact():
-        return last(method, (1, 0), rounds=2).fed
+        return last(method, (1, 0)).fed
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -212,7 +212,7 @@ def test_a_seed_learns_the_same_whatever_runs_beside_it_and_only_from_its_own_tr
 
     both = weights_of(honest(method))
     with exact(spoiled):
-        now, again = (weights_of(last(method, (0,), rounds=2).fed) for _ in "12")
+        now, again = (weights_of(last(method, (0,)).fed) for _ in "12")
     assert same(now, again)  # to the bit where the same clients stand side by side
     for i, (_, own) in now.items():
         for name, w in own.items():

@@ -16,13 +16,11 @@ NAMES = {
     "mnist": "MNIST, 60,000 + 10,000 of 28x28, IDX or `hfkd fetch mnist`, else mnist_federated without its parts",
     "mnist_federated": "MNIST in HtFLlib's 20-client Dirichlet(0.1) partition, client ids and test part given",
     "cifar10": "CIFAR-10, 50,000 + 10,000 of 32x32 colour, 10 classes, `hfkd fetch cifar10`",
-    "cifar10_jpeg": "CIFAR-10 re-encoded as JPEG: lossy, do not compare its numbers with CIFAR-10's",
-}
+    "cifar10_jpeg": "CIFAR-10 re-encoded as JPEG: lossy, do not compare its numbers with CIFAR-10's"}
 FEDERATED = "mnist_dirichlet01_20clients.npz"
 FOLDERS = {  # where IDX files lie: in the data folder by name, as torchvision puts them, or loose; Debian's own place
     "mnist": ("mnist", "MNIST/raw", "."),
-    "fashion_mnist": ("fashion_mnist", "FashionMNIST/raw", ".", "/usr/share/datasets/fashion-mnist"),
-}
+    "fashion_mnist": ("fashion_mnist", "FashionMNIST/raw", ".", "/usr/share/datasets/fashion-mnist")}
 IDX = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
 
 
@@ -43,7 +41,6 @@ def load(name: str | os.PathLike) -> Dataset:
     An own npz has `images` (n,h,w) or (n,h,w,c) uint8, c = 1 or 3, `labels` (n,) 0..C-1, optionally `is_test` or
     `is_train` (n,) bool and `client` (n,) integers >= 0. A relative path counts from the working folder, else from the
     data folder. Raises FileNotFoundError (no file), ValueError (unknown name, altered file, other arrays).
-
     >>> digits = load("digits")
     >>> digits.images.shape, int(digits.images.max()), digits.n_classes, digits.checksum
     ((1797, 1, 8, 8), 240, 10, '631cb83de3a2ab62')

@@ -19,8 +19,7 @@ TEST = 10_000  # images at their end that are the publisher's test part
 
 def fetch(name: str) -> Path:
     """Download a data set to <name>.npz in the data folder, where `load` finds it; what is there is kept (ours).
-    Takes minutes; scikit-learn checks OpenML's md5. Raises ValueError (no name in OPENML) or FileNotFoundError.
-    """
+    Takes minutes; scikit-learn checks OpenML's md5. Raises ValueError (no name in OPENML) or FileNotFoundError."""
     if name not in OPENML:
         raise ValueError(f"data set {name!r} cannot be fetched; expected one of {', '.join(OPENML)}")
     target, packed = paths.data_home() / f"{name}.npz", io.BytesIO()
@@ -44,8 +43,7 @@ def fetch(name: str) -> Path:
 
 def read(path, parse, key: str = ""):
     """`parse` of an open file. Where data/checksums.sha256 lists `key`, the content must match, however it is packed.
-    Raises FileNotFoundError (no file) or ValueError (altered, truncated, another file, or refused by `parse`).
-    """
+    Raises FileNotFoundError (no file) or ValueError (altered, truncated, another file, or refused by `parse`)."""
     if not os.path.isfile(path):
         raise FileNotFoundError(f"no file {path}; data/README.md lists the files, `hfkd fetch` gets most of them")
     lines = paths.CHECKSUMS.read_text(encoding="utf-8").splitlines() if key else []

@@ -11,8 +11,7 @@ PARTITIONS = {  # each gives every sample one owner 0..N-1
     "pathological": "classes_per_client classes each, no skew",
     "quantity": "same labels for all, Dirichlet(skew) sizes",
     "level_dependent": "levels hold .2/.3/.5 of the data, skew doubled per level",
-    "natural": "the client ids given with the data set",
-}
+    "natural": "the client ids given with the data set"}
 TRIES = 10_000  # redraws of the Dirichlet shares before the minimum is declared out of reach
 
 
@@ -36,7 +35,6 @@ def split(dataset, *, seed: int, clients: int, partition: str, skew: float, leve
     the rest outside the test part; `partition` of the pool; each client's test and validation samples (0: none), at
     least 1 each. In "natural" with a test part a client is tested on its samples there, some of them balanced ones too.
     Raises ValueError where a value is out of range or does not fit the data.
-
     >>> from hfkd.data import load
     >>> fed = split(load("digits"), seed=0, clients=8, partition="quantity", skew=1, public_size=200, balanced_size=90)
     >>> len(fed.public), len(fed.balanced), fed.counts.shape, sum(map(len, fed.train + fed.val + fed.test))
@@ -102,8 +100,7 @@ def _cut(client: int, index: np.ndarray, test: np.ndarray | None, rng, test_shar
 def dirichlet(labels: np.ndarray, n_clients: int, skew: float, rng, minimum: int = 40) -> np.ndarray:
     """Label skew: each class is dealt out in shares ~ Dirichlet(skew, ..., skew) (Hsu et al. 2019, arXiv:1909.06335).
     PFLlib's published recipe (arXiv:2312.04992): clients that hold >= n/N samples already get no more; everything is
-    drawn again until the smallest has `minimum` samples. `rng` may be a RandomState, to repeat it exactly.
-    """
+    drawn again until the smallest has `minimum` samples. `rng` may be a RandomState, to repeat it exactly."""
     n, minimum = len(labels), _integer("minimum", minimum, 1, len(labels) // n_clients)
     for _ in range(TRIES):
         owner, sizes = np.empty(n, np.int64), np.zeros(n_clients, np.int64)
@@ -122,8 +119,7 @@ def dirichlet(labels: np.ndarray, n_clients: int, skew: float, rng, minimum: int
 
 def pathological(labels: np.ndarray, n_clients: int, classes_per_client: int, rng) -> np.ndarray:
     """Exactly k classes per client, equal parts of a class to its owners (after McMahan et al. 2017, arXiv:1602.05629).
-    Ours: each client takes the k classes with the fewest owners so far, ties at random: they differ by at most 1 owner.
-    """
+    Ours: a client takes the k classes with the fewest owners so far, ties at random: they differ by at most 1 owner."""
     classes = np.unique(labels)
     k = _integer("classes_per_client", classes_per_client, -(-len(classes) // n_clients), len(classes))
     holds = np.zeros((n_clients, len(classes)), bool)
@@ -154,8 +150,7 @@ def _shares(room: np.ndarray, skew: float, rng) -> np.ndarray:
 
 def level_dependent(labels, levels, skew: float, rng, minimum: int = 40, level_data=(.2, .3, .5)) -> np.ndarray:
     """More and milder data for more capable levels (authors' code LIFE: .5/.3/.2 of the clients hold .2/.3/.5 of it).
-    Dealt at random to the levels that occur by `level_data`, within level l by `dirichlet`, skew * 2**(l-1) (ours).
-    """
+    Dealt at random to the levels that occur by `level_data`, within level l by `dirichlet`, skew * 2**(l-1) (ours)."""
     present, owner = np.unique(levels), np.empty(len(labels), np.int64)
     if present[-1] > len(level_data):
         raise ValueError(f"level_dependent has data for {len(level_data)} levels, and there are {present[-1]}")
@@ -168,8 +163,7 @@ def level_dependent(labels, levels, skew: float, rng, minimum: int = 40, level_d
 
 def draw_levels(n_clients: int, level_share, rng) -> np.ndarray:
     """Capacity level 1..L of each client (N,): `apportion(N, level_share)` at random (ours; 5:3:2 authors' code).
-    Where N >= L a level left empty takes a client from the largest. Raises ValueError for shares that are none.
-    """
+    Where N >= L a level left empty takes a client from the largest. Raises ValueError for shares that are none."""
     if min(level_share) <= 0 or not abs(sum(level_share) - 1) <= 1e-9:
         raise ValueError(f"level_share is {level_share!r}; expected positive shares that sum to 1, level 1 first")
     composition = apportion(n_clients, level_share)
@@ -188,7 +182,6 @@ def apportion(total: int, shares) -> np.ndarray:
 
 
 def _integer(name: str, value: int, low: int, high: int) -> int:
-    """The value, if it is an integer low..high."""
     if not isinstance(value, (int, np.integer)) or not low <= value <= high:
         raise ValueError(f"{name} is {value!r}; expected an integer >= {low} and, with this data, <= {high}")
     return value
