@@ -14,7 +14,7 @@ from hfkd.engine.faults import drawn
 from hfkd.study import compare, results
 from hfkd.study.results import COLUMNS, COUNTS, KEY, METRICS, SHARES
 
-FILES = sorted(paths.RESULTS.glob("*.json"))
+FILES = [path for path in sorted(paths.RESULTS.glob("*.json")) if path.with_suffix(".csv").is_file()]
 TUNINGS = [path for path in FILES if path.stem.startswith("tuning")]
 APART = ("tuning_rules", "tuning_groups", "tuning_rates", "tuning_depth")  # chose nothing for the comparison
 

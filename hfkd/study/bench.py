@@ -3,7 +3,6 @@
     fml        every client trains two published CNNs that teach each other, batch 10 (Shen et al. 2020, 2006.16765)
     fedavg     every client trains one, batch 32 (McMahan et al. 2017, 1602.05629)
     hfkd       a whole round of HFKD at the size of `lite`, 4 seeds; hfkd_cnn: with convolutional levels, one seed
-
 CNN and client sizes (a quarter of them) are HtFLlib's for MNIST in 20 parts (2506.03954); images are made up. The floor
 is the floating point operations at the rate of one large matrix product in the same run. One client after the other is
 `engine.client`, plain modules and torch's SGD; FML, whose loss it does not know, is the engine with a member at a time.
@@ -36,22 +35,13 @@ from hfkd.study.experiments import machine
 SIZES = (1160, 1144, 1074, 1060, 1022, 987, 751, 707, 680, 677, 675, 584, 493, 476, 400, 359, 306, 238, 236, 94)
 HEAD = f"{'':36}{'seconds':>9}{'floor':>9}{'ratio':>7}{'one by one':>12}{'faster':>8}{'GFLOP':>10}"
 LINE = "{what:36}{seconds:9.3f}{floor:9.3f}{ratio:7.1f}{sequential:12.3f}{faster:8.1f}{gflop:10.1f}"
-
-
-class Work(NamedTuple):
-    """A round to be timed."""
-
-    what: str
-    batched: Callable  # the engine's
-    alone: Callable  # the same, one client after the other
-    flops: int
+# A round to be timed: the engine's, and the same, one client after the other.
+Work = NamedTuple("Work", [("what", str), ("batched", Callable), ("alone", Callable), ("flops", int)])
 
 
 def show(only: str | None, device: str, threads: int | None, repeats: int, out: Path | None, say: Callable) -> None:
     """Time one of WORKS or all (None), say each figure as it is there, and write them to a new JSON if `out` is one.
-
-    threads: None: as many as this process may use processors. repeats: of which the engine's best counts. Raises
-    ValueError: a device that is not there, a number out of range, a file that is there or cannot be written.
+    threads: None: as many as this process may use processors. repeats: of which the engine's best counts.
     """
     threads, found = threads or joblib.cpu_count(), []
     state.check_device(configure(device=device, threads=threads))
@@ -142,8 +132,7 @@ def one_by_one(seen, config) -> None:
         client.train(
             network, torch.optim.SGD(network.parameters(), config.lr, config.momentum),
             ((fed.images[mine[k]], fed.labels[mine[k]]) for k in private), fed.prior[own.members[b]],
-            ((fed.images[public[k]], seen.targets[z, s, k]) for k in heard), float(seen.weight[z, s]),
-        )  # fmt: skip
+            ((fed.images[public[k]], seen.targets[z, s, k]) for k in heard), float(seen.weight[z, s]))  # fmt: skip
 
 
 def _cnn() -> nn.Module:
@@ -172,5 +161,4 @@ def _seconds(act: Callable, device: str) -> float:
 
 WORKS: dict[str, Callable[[str], Work]] = {
     "fml": partial(published, pair=True, batch=10), "fedavg": published, "hfkd": hfkd,
-    "hfkd_cnn": partial(hfkd, levels="cnn", seeds=range(1)),
-}  # fmt: skip
+    "hfkd_cnn": partial(hfkd, levels="cnn", seeds=range(1))}  # fmt: skip

@@ -1,12 +1,10 @@
 """Claims: every finding that the text states, as a line of data/claims.csv that a machine can check (ours).
 
 `how` says what to read, and `scenes` where: the claim must hold for every combination in every scene.
-
     hfkd_ramp - local | consistency                     a difference at the last round, paired by seed
     hfkd - fedmd / dsfl | consistency / personality     against each of them, in each metric
     hfkd_ramp - hfkd[weighting=fixed,alpha=*] | ...     against a whole curve (`compare.over_curve`)
     hfkd | below_local                                  one run's own value
-
 Kinds: "above" / "below" (the 95 % interval is above / below `expected`), "within" (equivalence: the 90 % interval is
 within `tolerance` of `expected`, which is TOST at .05); in points for accuracies, else in the metric's unit. What has a
 `headline` is shown at the end of `make reproduce`. A claim that no longer holds is an error.
@@ -26,9 +24,9 @@ from hfkd import paths
 from hfkd.study import compare
 from hfkd.study.results import METRICS, load, load_record
 
-
 COLUMNS = ["id", "headline", "statement", "notebook", "result_file", "how", "scenes", "kind", "expected", "tolerance"]
 Claim = namedtuple("Claim", COLUMNS)  # as text, but headline is a bool, scenes a list, the last two numbers or NaN
+_once = lru_cache(1)(lambda path, changed: load(path))  # the rows of a file, which many claims in a row ask for
 
 
 class Verdict(NamedTuple):
@@ -59,7 +57,6 @@ class Verdict(NamedTuple):
 
     @property
     def line(self) -> str:
-        """All of this in one sentence."""
         return f"{self.claim.id} {self.words}: {self.claim.statement} [{self.measured}] see {self.claim.notebook}"
 
 
@@ -73,7 +70,6 @@ def read(path: str | Path = paths.CLAIMS) -> list[Claim]:
 
 def parse(how: str) -> list[tuple[str, str | None, str]]:
     """All combinations (run, baseline or None, metric).
-
     >>> parse("hfkd - local / fedmd[hard_loss=balanced] | consistency")
     [('hfkd', 'local', 'consistency'), ('hfkd', 'fedmd[hard_loss=balanced]', 'consistency')]
     """
@@ -121,21 +117,13 @@ def check(claim: Claim, folder: str | Path = paths.RESULTS) -> Verdict:
     return Verdict(claim, found, max(p for every in judged.values() for _, _, p in every))
 
 
-@lru_cache(1)
-def _once(path: Path, changed: int) -> pd.DataFrame:
-    """The rows of a file, which many claims in a row ask for."""
-    return load(path)
-
-
 def verdicts(folder: str | Path = paths.RESULTS, path: str | Path = paths.CLAIMS) -> list[Verdict]:
     """A verdict per claim, in the order of the CSV."""
     return [check(claim, folder) for claim in read(path)]
 
 
 def survivors(found: list[Verdict]) -> list[str]:
-    """The ids of claims that are still shown when all are tested at once: Holm's p <= .05.
-    Student's p, as the interval; Wilcoxon's could not survive among 30: with five seeds it is at least 1/16.
-    """
+    """The ids of claims still shown when all are tested at once: Holm's p <= .05, of Student's as the interval."""
     tested = [verdict for verdict in found if not math.isnan(verdict.p)]
     return [v.claim.id for v, p in zip(tested, compare.holm([v.p for v in tested])) if p <= .05]
 
@@ -186,13 +174,11 @@ def commands_table(folder: str | Path) -> str:
 
 
 def _table(names: list[str], rows: list[list[str]]) -> str:
-    """A GitHub table."""
     lines = [[cell.replace("|", "\\|") for cell in row] for row in [names, ["---"] * len(names), *rows]]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _claim(row: dict) -> Claim:
-    """One checked line of the CSV."""
     try:
         parse(row["how"])
         expected, tolerance = (float(row[name] or "nan") for name in ("expected", "tolerance"))

@@ -30,15 +30,12 @@ def runs(frame: pd.DataFrame) -> list[str]:
 
 
 def select(frame: pd.DataFrame, *names: str, **scene) -> pd.DataFrame:
-    """The rows of some runs, named in a column "run", in one scene, all rounds and seeds.
-    Of SCENE say what is needed. Raises ValueError for another word, a run without rows, or several scenes left.
-    """
+    """The rows of some runs, named in a column "run", in one scene, of which say what is needed: all its rounds."""
     if unknown := sorted(scene.keys() - {*SCENE}):
         raise ValueError(f"unknown condition {unknown[0]!r}; expected some of {', '.join(SCENE)}")
-    rows = frame[frame["method"].isin([name.partition("[")[0] for name in names])]
+    rows = _named(frame[frame["method"].isin([name.partition("[")[0] for name in names])])
     for name, value in scene.items():
         rows = rows[rows[name] == value]
-    rows = _named(rows)
     where = "".join(f", {name} {value}" for name, value in scene.items())
     if absent := [name for name in names if name not in set(rows["run"])]:
         raise ValueError(f"no rows of {absent[0]}{where}; the file has {', '.join(runs(frame)) or 'none'}")
@@ -50,9 +47,7 @@ def select(frame: pd.DataFrame, *names: str, **scene) -> pd.DataFrame:
 
 
 def by_seed(frame: pd.DataFrame, names: list[str], metric: str, **scene) -> pd.DataFrame:
-    """`metric` of some runs of one scene at their last round, a row per seed, a column per run; shares in points.
-    Raises ValueError for an unknown metric, a value that one run lacks for some seed, and as `select`.
-    """
+    """`metric` of some runs of one scene at their last round, a row per seed, a column per run; shares in points."""
     if metric not in METRICS:
         raise ValueError(f"metric is {metric!r}; expected one of {', '.join(METRICS)}")
     found = last(select(frame, *names, **scene)).pivot(index="seed", columns="run", values=metric)
@@ -69,7 +64,6 @@ def values(frame: pd.DataFrame, run: str, metric: str, **scene) -> pd.Series:
 
 def paired(frame: pd.DataFrame, run: str, baseline: str, metric: str, **scene) -> pd.Series:
     """Differences run - baseline in one scene, one per seed, as `by_seed` has them.
-
     >>> row = {"dataset": "d", "public": "same", "partition": "p", "skew": .1, "variant": "", "round": 5}
     >>> frame = pd.DataFrame([row | {"method": m, "seed": s, "personality": p}
     ...                       for m, s, p in (("local", 0, .5), ("local", 1, .6), ("hfkd", 0, .75), ("hfkd", 1, .8))])
@@ -80,8 +74,7 @@ def paired(frame: pd.DataFrame, run: str, baseline: str, metric: str, **scene) -
     return (found[run] - found[baseline]).round(9)  # noise of the last bit must not break a tie
 
 
-def gains(frame: pd.DataFrame, names: list[str], baseline: str, metrics: list[str] = PRIMARY,
-          **scene) -> pd.DataFrame:
+def gains(frame: pd.DataFrame, names: list[str], baseline: str, metrics: list[str] = PRIMARY, **scene) -> pd.DataFrame:
     """Each run against the baseline on each metric, a row each, as `paired` has it; low and high are 95 % limits."""
     table = pd.DataFrame(itertools.product(names, metrics), columns=["run", "metric"])
     each = {metric: by_seed(frame, [*names, baseline], metric, **scene) for metric in metrics}
@@ -92,9 +85,7 @@ def gains(frame: pd.DataFrame, names: list[str], baseline: str, metrics: list[st
 
 def interval(sample: list[float], level: float = .95) -> Interval:
     """Mean of n seeds with Student's limits, mean -+ t_{n-1} s / sqrt(n) (Student 1908); NaN for one seed.
-
     Not the percentile bootstrap: on normal samples of 5 its nominal 95 % limits cover the mean 83 % of the time.
-
     >>> [round(x, 3) for x in interval([1.0, 2.0, 3.0])]            # t_2(.975) = 4.303, s / sqrt(3) = .5774
     [2.0, -0.484, 4.484, 3]
     """
@@ -128,31 +119,25 @@ def holm(p: list[float]) -> np.ndarray:
     if not np.all((p >= 0) & (p <= 1)):
         raise ValueError(f"p values are {p.tolist()}; expected numbers in [0, 1]")
     order = np.argsort(p, kind="stable")
-    adjusted = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)
-    return adjusted[np.argsort(order)]
+    return np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)[np.argsort(order)]
 
 
 def chosen(frame: pd.DataFrame) -> pd.Series:
-    """The best value of each run on validation data: "fedmd[hard_loss=balanced]" -> "alpha=0.2".
-    The last part of a variant is what is tuned. Score: mean over scenes and seeds of val_personality + val_consistency.
-    """
+    """The best last part of each run's variant on validation data: "fedmd[hard_loss=balanced]" -> "alpha=0.2"."""
     found = _best(frame, lambda variant: variant.rpartition(",")[0])
     return pd.Series({run: re.split(r"[\[,]", name.rstrip("]"))[-1] for run, name in found.items()})
 
 
 def chosen_runs(frame: pd.DataFrame, over: tuple[str, ...] = ("hard_loss",)) -> list[str]:
-    """Per method the better of its losses on validation data, by the score of `chosen`; sorted by method.
-    `over` names the settings that are chosen; what else makes a variant stays a run of its own.
-    """
+    """Per method the best on validation data of the settings in `over`; what else makes a variant stays its own run."""
     free = re.compile("|".join(rf"(?:^|,){re.escape(name)}=[^,]*" for name in over))
     return list(_best(frame, lambda variant: free.sub("", variant).strip(",")).values())
 
 
 def over_curve(frame: pd.DataFrame, run: str, pattern: str, metric: str, **scene) -> pd.Series:
     """Differences run - curve on one endpoint by seed, where the curve is at most SLACK worse on the other.
-    A curve is a family of runs, such as "hfkd[weighting=fixed,alpha=*]": its number trades one endpoint for the other.
-    The rival is the point, or the mixture of two, that is best on means over these very seeds (the curve may choose on
-    the rows that judge, the run may not); the interval over seeds takes it as given.
+    A curve is a family such as "hfkd[weighting=fixed,alpha=*]". The rival is its point, or the mixture of two, that is
+    best on means over these very seeds (it may choose on the rows that judge, the run may not), and taken as given.
     """
     if metric not in PRIMARY:
         raise ValueError(f"metric is {metric!r}; a curve trades consistency against personality")
@@ -166,9 +151,7 @@ def over_curve(frame: pd.DataFrame, run: str, pattern: str, metric: str, **scene
 
 
 def mixture(x: float, curve: list[tuple[float, float]]) -> np.ndarray:
-    """Shares (k,) of the points (x, y) of a curve whose mixture has the largest y among those with at least x.
-    At most two points get a share. Where no point reaches x, all goes to the one that comes nearest.
-    """
+    """Shares (k,) of at most two points (x, y): their mixture has the largest y at x or more; else the nearest."""
     points = np.asarray(curve, float)
     reach, alone = points[:, 0] >= x, np.eye(len(points))
     best = alone[np.where(reach, points[:, 1], -np.inf).argmax() if reach.any() else points[:, 0].argmax()]
@@ -180,13 +163,12 @@ def mixture(x: float, curve: list[tuple[float, float]]) -> np.ndarray:
 
 
 def _named(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows with a column "run"."""
     own = rows["method"] + "[" + rows["variant"] + "]"
     return rows.assign(run=own.where(rows["variant"] != "", rows["method"]))
 
 
 def _best(frame: pd.DataFrame, kind) -> dict[str, str]:
-    """Method and kind of variant -> the run of that kind with the best validation score."""
+    """Method and kind of variant -> its run with the best val_personality + val_consistency over scenes and seeds."""
     rows, found = last(frame), {}
     rows = rows.assign(score=rows["val_personality"] + rows["val_consistency"], kind=rows["variant"].map(kind))
     for (method, name), part in rows.groupby(["method", "kind"]):

@@ -36,24 +36,14 @@ from hfkd.study import results
 from hfkd.study.grids import GRIDS, OWN_COLUMNS, Cell, Grid, cells, checked, scene
 
 LEDGER = ["method", "variant", "skew", "seed", "round", "kind"]  # key of X.ledger.csv; `round` ends a period
-
-
-class Job(NamedTuple):
-    """A cell and its place."""
-
-    cell: Cell
-    seeds: tuple[int, ...]
-    checksums: dict[str, str]  # of the data sets that it reads, the private one first
-    path: Path  # of its rows
-    ledger: Path | None  # of who earned whom what, edge by edge; None: not kept
+# A cell and its place. checksums: of the data sets that it reads, the private one first; path: of its rows; ledger: of
+# who earned whom what, edge by edge, None: not kept.
+Job = NamedTuple("Job", [("cell", Cell), ("seeds", tuple[int, ...]), ("checksums", dict[str, str]), ("path", Path),
+                         ("ledger", Path | None)])  # fmt: skip
 
 
 def rows(name: str, profile: str = "committed", seeds=None, **overrides) -> pd.DataFrame:
-    """The summary of a grid, as notebooks show it: `committed` reads data/results, other profiles run what is missing.
-
-    seeds: as for `run_grid`; of committed rows those that are kept. Returns as `results.summarise`. Raises ValueError:
-    overrides or seeds that committed rows have not, or what `run_grid` refuses.
-    """
+    """The summary of a grid, for notebooks: `committed` reads data/results, of these seeds; all else is `run_grid`."""
     if profile != "committed":
         return run_grid(name, profile, seeds, **overrides)
     if overrides:
@@ -73,15 +63,12 @@ def ledger(name: str, profile: str = "committed") -> pd.DataFrame:
 
 
 def holdings(profile: str = "committed", seed: int = 0, skew: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
-    """Who holds what in one split of a profile: label counts of the training images (N, C), and levels (N,). Raises
-    ValueError for a split that the committed counts do not have, or what `data.split` refuses.
-    """
+    """Who holds what in one split of a profile: label counts of the training images (N, C), and levels (N,)."""
     if profile != "committed":
         config = configure(profile, skew=skew)
         own = state.split_of(config, data.load(config.dataset), seed)
         return own.counts, own.levels
-    table = pd.read_csv(paths.RESULTS / "counts.csv")
-    table = table[(table["skew"] == skew) & (table["seed"] == seed)]
+    table = pd.read_csv(paths.RESULTS / "counts.csv").loc[lambda each: (each["skew"] == skew) & (each["seed"] == seed)]
     if table.empty:
         raise ValueError(f"seed {seed}, skew {skew:g} is not among the committed splits; expected seeds 0-9, .1 or .5")
     return table.filter(regex=r"^c\d").to_numpy(), table["level"].to_numpy()
@@ -89,7 +76,6 @@ def holdings(profile: str = "committed", seed: int = 0, skew: float = 0.1) -> tu
 
 def run_grid(name: str, profile="smoke", seeds=None, out=None, jobs=None, fresh=False, **overrides) -> pd.DataFrame:
     """Run what is missing of a grid; save its summary, and the record of it. Returns the rows; attrs["path"]: the file.
-
     name: a key of GRIDS. profile: smoke, lite or paper. overrides: fields of Config, as for `grids.cells`.
     seeds: repeats, numbers or text such as "0-4"; None or "": the grid's own (but not for smoke), or the profile's.
     out: the CSV of the summary; None: runs/PROFILE/<grid>.csv. fresh: run cells anew that are there.
@@ -131,8 +117,7 @@ def _run(grid, found, what, profile, seeds, out, jobs, fresh, overrides) -> pd.D
     failed = [error for error in finished(missing, workers) if error is not None]
     if done := [job for job in plan if job.path.is_file()]:
         command = [f"hfkd {what} --profile {profile}", *(shlex.quote(f"{n}={v}") for n, v in sorted(overrides.items()))]
-        shared = asdict(configure(profile, **grid.base | overrides))
-        shared = {name: value for name, value in shared.items() if name not in OWN_COLUMNS}
+        shared = {n: v for n, v in asdict(configure(profile, **grid.base | overrides)).items() if n not in OWN_COLUMNS}
         _save(done, out, shared, experiment=grid.name, commands=[" --set ".join(command)], seeds=list(seeds))
     if failed and done and isinstance(failed[0], ValueError):
         raise ValueError(f"{failed[0]}; the other {len(done)} of {len(plan)} cells are saved in {out}") from failed[0]
@@ -163,9 +148,7 @@ def planned(grid: Grid, cells: list[Cell], seeds: tuple[int, ...], folder: Path)
 
 
 def finished(jobs: list[Job], workers: int) -> Iterator[Exception | None]:
-    """What each job ended in, as it ends: None, or the error of a cell that failed. Raises OSError: a cell cannot be
-    written; MemoryError: a process died.
-    """
+    """What each job ended in, as it ends: None or its error. OSError: not written; MemoryError: a process died."""
     with _progress(sum(job.cell.config.rounds for job in jobs)) as tick:
         if min(workers, len(jobs)) < 2:
             yield from (_done(job, lambda *_: tick(1))[1] for job in jobs)
@@ -182,10 +165,8 @@ def finished(jobs: list[Job], workers: int) -> Iterator[Exception | None]:
 
 def read(path: Path) -> pd.DataFrame:
     """The rows or the ledger of a cell. Raises ValueError for a file that was cut off."""
-    types = dict.fromkeys((*results.TEXT, "kind", "skew"), str)  # skew as text: some pandas read 0.1 wrong
-    blank = {name: [""] for name in results.METRICS}
     try:
-        return pd.read_csv(path, dtype=types, keep_default_na=False, na_values=blank).astype({"skew": float})
+        return pd.read_csv(path, **results.AS_TEXT).astype({"skew": float})
     except ValueError as error:
         raise ValueError(f"{path} cannot be read ({error}); remove it, or run with --fresh") from error
 
@@ -240,15 +221,13 @@ def _progress(total: int):
 
 
 def _save(done, out, shared, **more) -> None:
-    """The summary of cells that are done, its record, and their ledger by kind where one is kept."""
     frames, configs = [read(job.path) for job in done], [job.cell.config for job in done]
     methods = {name: METHODS[name] for name in sorted({config.method for config in configs})}
     results.save(results.summarise(pd.concat(frames, ignore_index=True)), out, results.provenance(
         shared, **more, threads=configs[0].threads, device=machine(configs[0].device),
         seconds=round(sum(frame["seconds"].iloc[0] for frame in frames), 1),
         methods={name: {"loss": own.loss, **own.settings, "tuned": own.tuned} for name, own in methods.items()},
-        checksums={name: checksum for job in done for name, checksum in job.checksums.items()},
-    ))  # fmt: skip
+        checksums={name: checksum for job in done for name, checksum in job.checksums.items()}))  # fmt: skip
     place = out.with_suffix(".ledger.csv")
     place.unlink(missing_ok=True)
     if edges := [read(job.ledger) for job in done if job.ledger]:
@@ -272,14 +251,12 @@ def _expect_place(out: Path, folder: Path) -> None:
 
 
 def _grid(name: str) -> Grid:
-    """The grid of a name."""
     if name not in GRIDS:
         raise ValueError(f"grid is {name!r}; expected one of {', '.join(GRIDS)}")
     return GRIDS[name]
 
 
 def _seeds(seeds, usual) -> tuple[int, ...]:
-    """The seeds that are asked for, as numbers or as text, or the usual ones."""
     if seeds is None or isinstance(seeds, str) and not seeds:
         return tuple(usual)
     return check_seeds(parse_seeds(seeds) if isinstance(seeds, str) else seeds)

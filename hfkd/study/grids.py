@@ -15,6 +15,7 @@ from hfkd.methods import METHODS
 from hfkd.study.results import SCENE
 
 OWN_COLUMNS = ("method", *SCENE)
+Cell = NamedTuple("Cell", [("variant", str), ("config", Config)])  # of a grid; all its seeds train as one program
 
 
 class Grid(NamedTuple):
@@ -28,19 +29,10 @@ class Grid(NamedTuple):
     base: dict = {}  # noqa: RUF012  fields that differ from the profile in every cell; never changed
 
 
-class Cell(NamedTuple):
-    """One configuration of a grid; all its seeds train as one program."""
-
-    variant: str
-    config: Config
-
-
 def cells(grid: Grid, profile: str, overrides: dict) -> list[Cell]:
     """Every cell of a grid, each checked. `smoke` cuts all grids alike: it takes the first scene alone.
-
     overrides: fields of Config; one with a column of its own narrows that axis to its value. Raises ValueError: an
     override of another axis, a method that the grid has not, or what `checked` refuses.
-
     >>> grid = Grid("a", ({"method": ("local", "fedmd"), "skew": (0.1, 0.5), "alpha": (0.5,)},), "two of two")
     >>> [(cell.variant, cell.config.skew) for cell in cells(grid, "lite", {"method": "fedmd"})]
     [('alpha=0.5', 0.1), ('alpha=0.5', 0.5)]
@@ -55,9 +47,8 @@ def cells(grid: Grid, profile: str, overrides: dict) -> list[Cell]:
         values_of = {axis: (overrides[axis],) if axis in overrides else values for axis, values in block.items()}
         for values in itertools.product(*values_of.values()):
             chosen = dict(zip(values_of, values))
-            config = checked(profile, **(grid.base | overrides | chosen))
             variant = ",".join(f"{axis}={value}" for axis, value in chosen.items() if axis not in OWN_COLUMNS)
-            cell = Cell(variant, config)
+            cell = Cell(variant, checked(profile, **(grid.base | overrides | chosen)))
             found += [cell] if cell not in found else []  # an override may make two blocks one
     if not found:
         raise ValueError(f"method is {overrides['method']!r}; expected one of {', '.join(METHODS)} in {grid.name}")
@@ -70,9 +61,7 @@ def scene(config: Config) -> tuple:
 
 
 def checked(profile: str, **overrides) -> Config:
-    """A configuration whose method, partition and rule are there, and that has what its method needs; ValueError if
-    not, for a profile that only reads, and for what `configure` refuses.
-    """
+    """A configuration whose method, partition and rule are there, and with what its method needs; else ValueError."""
     if profile == "committed":
         raise ValueError("profile is 'committed', which is read, not run; expected smoke, lite or paper")
     config = configure(profile, **overrides)
@@ -89,10 +78,8 @@ STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 RATES = (0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05)
 ADAPTIVE = ("loss_ratio", "controller", "gradient", "uncertainty")
 AT_BEST = (  # every rule at its best value on validation data (tuning_rules)
-    {"weighting": ("ramp",), "ramp_length": (10,), "alpha": (0.35,)},
-    {"weighting": ("ramp",), "ramp_length": (20,), "alpha": (0.7,)},
-    *({"weighting": (rule,), "alpha": (best,)} for rule, best in zip(ADAPTIVE, (0.5, 0.1, 1.0, 0.5))),
-)
+    *({"weighting": ("ramp",), "ramp_length": (n,), "alpha": (best,)} for n, best in ((10, 0.35), (20, 0.7))),
+    *({"weighting": (rule,), "alpha": (best,)} for rule, best in zip(ADAPTIVE, (0.5, 0.1, 1.0, 0.5))))
 BOTH = {"skew": (0.1, 0.5)}
 SCENES = (BOTH, {"partition": ("pathological",)})
 OWN = {"method": ("local", "balanced_local"), **BOTH}

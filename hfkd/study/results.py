@@ -27,6 +27,9 @@ LEVELS = [f"{metric}_{level}" for metric in PRIMARY for level in (1, 2, 3)]
 POINTS = [*SHARES, "worst20", "below_local", *LEVELS, *HONEST]  # fractions; reported in points (times 100)
 METRICS = [*POINTS, *COUNTS]
 COLUMNS = KEY + METRICS
+# how pandas reads rows: skew as text, as some read 0.1 wrong in the last bit; a method "NA" or an empty variant is text
+AS_TEXT = {"dtype": dict.fromkeys([*TEXT, "kind", "skew"], str), "keep_default_na": False,
+           "na_values": {name: [""] for name in METRICS}, "encoding": "utf-8"}  # fmt: skip
 
 
 def summarise(rows: pd.DataFrame) -> pd.DataFrame:
@@ -38,10 +41,7 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     X_1 .. X_3     mean of X over the clients of one level, 1 the smallest; NaN if there is none
     X_honest       mean of X over clients that would not lie at the largest share liars=... of any variant: the same
                    clients in all variants; NaN if nobody lies anywhere
-
     Rows have columns KEY, client, level, SHARES (fractions), COUNTS; what one client lacks is NaN for the whole round.
-    Raises ValueError for a missing column, a client twice in a run's round, a share out of [0, 1].
-
     >>> rows = pd.DataFrame([dict.fromkeys(COLUMNS, 0) | {"method": m, "variant": "", "client": i, "level": 1 + i,
     ...     "personality": p} for m, i, p in (("local", 0, .5), ("local", 1, .5), ("hfkd", 0, .75), ("hfkd", 1, .25))])
     >>> summarise(rows)[["personality", "worst20", "below_local", "personality_2"]].values.tolist()
@@ -68,9 +68,8 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def save(frame: pd.DataFrame, path: str | Path, record: dict) -> None:
-    """Write summary rows to a CSV, and the record with the digest of the rows to the JSON beside it.
+    """Write summary rows to a CSV, and the record with their digest to the JSON beside it; nothing if a row is wrong.
     Numbers have at most 10 decimals, 2 from 1,000 on: means of 20 accuracies of six decimals stay exact. NaN is empty.
-    Raises ValueError if a column of COLUMNS is missing, a row repeated, a share out of [0, 1]; nothing is written.
     """
     rows = _checked(frame, COLUMNS, KEY).sort_values(KEY, kind="stable")
     cells = rows[["skew", *METRICS]].map(
@@ -83,18 +82,13 @@ def save(frame: pd.DataFrame, path: str | Path, record: dict) -> None:
 
 
 def load(path: str | Path) -> pd.DataFrame:
-    """The summary rows of a CSV with their types: an empty variant stays "", an empty number is NaN.
-    Raises FileNotFoundError, or ValueError if it is no summary, or not the file that its JSON was written for.
-    """
+    """The typed summary rows of a CSV; ValueError if it is no summary, or not the file its JSON was written for."""
     if not (path := Path(path)).is_file():
         raise FileNotFoundError(f"no result file {path}; REPRODUCE.md has the command that makes it")
     if path.with_suffix(".json").is_file() and load_record(path).get("rows_sha256") != digest(path.read_bytes()):
         raise ValueError(f"{path} is not the file that {path.stem}.json was written for; restore both, or run again")
-    types = dict.fromkeys([*TEXT, "skew"], str)  # skew as text: some pandas read 0.1 wrong in the last bit
-    blank = {name: [""] for name in METRICS}  # a method called "NA" or an empty variant is text
     try:
-        frame = pd.read_csv(path, dtype=types, keep_default_na=False, na_values=blank, encoding="utf-8")
-        return _checked(frame, COLUMNS, KEY)
+        return _checked(pd.read_csv(path, **AS_TEXT), COLUMNS, KEY)
     except ValueError as error:  # so are pandas' own parser errors
         raise ValueError(f"{path} cannot be read ({str(error).strip()}); restore it, or run again") from error
 
@@ -140,9 +134,8 @@ def _checked(frame: pd.DataFrame, columns: list[str], key: list[str]) -> pd.Data
     if (twice := frame.duplicated(key)).any():
         where = ", ".join(f"{name} {frame[twice].iloc[0][name]}" for name in key)
         raise ValueError(f"several rows have {where}; expected one")
-    whole = ("seed", "round", "client")
-    types = {name: str if name in TEXT else np.int64 if name in whole else float for name in columns}
-    rows = frame[columns].reset_index(drop=True).astype(types)
+    whole = dict.fromkeys(["seed", "round", "client"], np.int64) | dict.fromkeys(TEXT, str)
+    rows = frame[columns].reset_index(drop=True).astype({name: whole.get(name, float) for name in columns})
     shares = rows[rows.columns.intersection(POINTS)]
     if (bad := (shares < 0) | (shares > 1)).any(axis=None):
         raise ValueError(f"column {bad.any().idxmax()} has a value out of range; expected fractions in [0, 1]")
