@@ -2,7 +2,7 @@
 
 import functools
 
-from torch import nn
+from torch import nn, set_num_threads
 
 from hfkd import data
 from hfkd.config import configure
@@ -13,6 +13,7 @@ SEEDS, N = (0, 1), 6
 SMALL = dict(clients=N, pool_size=500, public_size=40, balanced_size=100, batch=16, lr=0.05, rounds=3, eval_every=1,
              alpha=0.4)  # fmt: skip
 HIDDEN = {1: 8, 2: 32, 3: 128}  # units of the first layer, by level
+set_num_threads(1)  # these networks are too small for more
 DIGITS = functools.cache(lambda: data.load("digits"))
 
 

@@ -124,3 +124,10 @@ def test_liars_are_heard_and_what_is_not_finite_is_not():
         assert struck[z].sum() == 2 and broken.links[z][:, struck[z]].any()  # it has sent what nobody hears
         assert not (broken.heard.weights[z].numpy() * others[..., None])[:, struck[z]].any()
         np.testing.assert_allclose(broken.heard.weights[z].sum(1), np.ones((N, 10)), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("method, more", [("dml", {}), ("hfkd", {"include_self": False})])
+def test_ledger_weights_sum_to_one_where_who_has_nobody_left_hears_itself(method, more):
+    ledger = run(method, dropout=0.5, warmup=0, **more).ledger
+    sums = ledger.groupby(["seed", "round", "to"])["weight"].sum()
+    np.testing.assert_allclose(sums, np.ones(len(sums)), rtol=1e-12)

@@ -120,7 +120,7 @@ def learn(fed, config, method, heard, said, q, weight, present, round) -> None:
             at = f"{config.method}, skew {config.skew:g}, round {round}, level {cohort.level}"
             raise ValueError(f"training diverged ({at}): weights are not finite; try a smaller lr than {config.lr:g}")
         if said is not None and config.schedule != "simultaneous" and cohort is not turns[-1]:
-            said = speak(fed, config, round, said, [cohort])
+            said = speak(fed, config, round, said.clone(), [cohort])
             q = targets(fed, config, method, heard, said, said)
 
 

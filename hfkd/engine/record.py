@@ -99,7 +99,7 @@ def clients(config, round, seeds, measured, sent) -> pd.DataFrame:
         **{name: getattr(config, name) for name in CLIENT_COLUMNS[:5]}, "seed": np.repeat(seeds, n),
         "round": round.number, "client": np.tile(np.arange(n), len(seeds)), "level": fed.levels.reshape(-1),
         "samples": np.concatenate([own.counts.sum(1) for own in fed.splits]), **measured,
-        "alpha": round.weight.reshape(-1), "teachers": round.graph.edges.sum(2).reshape(-1),
+        "alpha": round.weight.reshape(-1), "teachers": (round.graph.edges & round.graph.others()).sum(2).reshape(-1),
         "bytes_up": sent[:, 0], "bytes_down": sent[:, 1],
     })[CLIENT_COLUMNS]  # fmt: skip
 
@@ -113,7 +113,7 @@ def edges(round, period, seeds) -> pd.DataFrame:
     """
     period = period or [(round.graph.weights.mean(-1).cpu().numpy(), np.zeros(round.links.shape, np.int64))]
     weight, sent = (sum(each) for each in zip(*period))
-    z, to, of = at = np.nonzero(round.graph.mask)
+    z, to, of = at = np.nonzero(round.graph.mask | (weight > 0))  # who has nobody left hears itself
     return pd.DataFrame({
         "seed": np.array(seeds)[z], "round": round.number, "from": of, "to": to, "kind": kinds(round.graph.edges)[at],
         "revenue": round.fed.revenue[at], "weight": weight[at] / len(period), "bytes": sent[at],
