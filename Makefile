@@ -9,8 +9,8 @@ READY := .venv/.ready
 .PHONY: help venv reproduce test lab refresh clean
 
 help:
-	@echo "make reproduce                      every figure, table and verdict from the committed rows: a minute or two"
-	@echo "make reproduce PROFILE=smoke        run every experiment on embedded digits: five minutes on 2 cores"
+	@echo "make reproduce                      every figure, table and verdict from the committed rows: 2.5 minutes"
+	@echo "make reproduce PROFILE=smoke        run every experiment on embedded digits: up to 6 minutes on 2 cores"
 	@echo "make reproduce PROFILE=lite ONLY=40 the comparison at the size the claims rest on"
 	@echo "make reproduce PROFILE=paper        full size, on a GPU"
 	@echo "make test                           unit tests, then the notebooks against their stored outputs"
