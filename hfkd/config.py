@@ -27,20 +27,24 @@ class Config:
     test_share: float = 0.2  # of a client's samples: its own test split, unless the data set gives one
     val_share: float = 0.1  # of the rest: its validation split; 0: none, so nothing can be chosen by it
     rounds: int = 8  # communication rounds
-    epochs: int = 1  # passes over the private data per round
+    epochs: int | None = None  # passes over the private data per round; None: the method's, as of all below that may be
     batch: int = 32  # private images per step, and public images per step
     lr: float | None = None  # learning rate; None: the method's, chosen on validation data (`hfkd grid tuning`)
     momentum: float = 0.9  # of the stochastic gradient descent
     hard_loss: str = "own"  # own: the method's; plain: cross-entropy; balanced: balanced softmax
     strength: float | None = None  # of a method's own term, such as mu of FedProx; None: the method's
-    readout: str | None = None  # what predicts: head, or prototype (the nearest one); None: the method's
+    readout: str | None = None  # plain logits, with the owner's prior, corrected by it, prototype, personal
     alpha: float | None = None  # soft against hard knowledge for students, in [0, 1]; of a rule its maximum or start
     beta: float | None = None  # the same for teachers that hear only their students; None: alpha
     weighting: str | None = None  # `hfkd list weightings`; None: the method's
     warmup: int = 1  # rounds of training alone before anybody listens
-    ramp_length: int = 50  # B, rounds from 0 to alpha (ramp; authors' code)
+    ramp_length: int | None = None  # B, rounds from 0 to alpha (ramp; authors' code)
     ramp_power: float = 1.0  # exponent of the ramp
     controller_rate: float = 1.0  # mu, how fast the weight follows the own validation loss (controller)
+    digest: int | None = None  # passes over the public images, by the soft loss alone, before the own epochs
+    mixup: float | None = None  # concentration of the Beta that mixes public images and their targets; 0: none
+    gamma: float | None = None  # sharpening of the pooled targets; 1: none
+    kappa: float | None = None  # alignment of the pooled targets with even classes, in [0, 1]; 0: none
     temperature: float = 1.0  # T of the soft labels
     kl_direction: str = "teacher_first"  # or student_first, as the poster prints it
     rule: str = "coverage"  # matching of teachers and students: `hfkd list rules`
@@ -86,19 +90,20 @@ FAULTS = ("dropout", "straggling", "liars", "exploding")  # fields that are shar
 MOST = 10**9  # no number of a configuration is larger: more is a slip of the keyboard, and float32 would not hold it
 RANGES = {  # name -> (lowest, highest) of every number, both allowed
     "skew": (1e-6, MOST), "temperature": (1e-3, MOST), "revenue_temperature": (1e-3, MOST), "ramp_power": (1e-6, MOST),
-    "epsilon": (1e-3, MOST), "rounds": (1, 1_000_000), "epochs": (1, 100_000), "batch": (1, 100_000),
+    "epsilon": (1e-3, MOST), "rounds": (1, 1_000_000), "epochs": (1, 100_000), "digest": (0, 100_000), "batch": (1, 100_000),
     "minimum": (3, MOST), "threads": (1, 1024), "warmup": (0, MOST), "test_share": (0.01, 0.9), "val_share": (0.0, 0.9),
-    **{name: (0.0, MOST) for name in ("lr", "controller_rate", "strength", "power")},
-    **{name: (0.0, 1.0) for name in ("momentum", "alpha", "beta", "personality", "revenue_personality", *FAULTS)},
+    **{name: (0.0, MOST) for name in ("lr", "controller_rate", "strength", "power", "mixup", "gamma")},
+    **{name: (0.0, 1.0) for name in ("momentum", "alpha", "beta", "kappa", "personality", "revenue_personality", *FAULTS)},
     **{name: (1, MOST) for name in ("classes_per_client", "clients", "pool_size", "public_size", "balanced_size",
                                     "refresh", "ramp_length", "fan_in", "fan_out", "max_gap", "spoken", "eval_every")}}
 CHOICES = {
-    "hard_loss": ("own", "plain", "balanced"), "readout": ("head", "prototype"), "pooling": ("log", "arithmetic"),
+    "hard_loss": ("own", "plain", "balanced"), "readout": ("plain", "prior", "corrected", "prototype", "personal"), "pooling": ("log", "arithmetic"),
     "weighting": ("fixed", "ramp", "loss_ratio", "controller", "gradient", "uncertainty"),
     "kl_direction": ("teacher_first", "student_first"), "revenue": ("none", "labelled"),
     "schedule": ("simultaneous", "top_down", "bottom_up"), "levels": ("mlp", "cnn", "depth"),
     "lie": ("flip", "random", "constant", "collude"), "device": ("cpu", "cuda")}  # fmt: skip
-DEFAULTS = {"lr": 0.01, "weighting": "fixed", "readout": "head", "alpha": 0.0}  # where a method says nothing
+DEFAULTS = {"lr": 0.01, "weighting": "fixed", "alpha": 0.0, "epochs": 1, "digest": 0, "mixup": 0.0, "gamma": 1.0,
+            "kappa": 0.0, "ramp_length": 50}  # where a method says nothing
 
 
 def configure(profile: str = "smoke", **overrides) -> Config:

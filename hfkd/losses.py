@@ -50,13 +50,12 @@ def soft_loss(logits, target, temperature=1.0, direction="teacher_first"):
     return temperature**2 * per_class.sum(-1).mean(-1)
 
 
-def distillation_loss(hard, soft, weight, hard_weight=None):
+def distillation_loss(hard, soft, weight):
     """(1 - weight) hard + weight soft: the poster's L_S with weight = alpha, its L_T with weight = beta.
 
-    weight: in [0, 1], without gradient; 0 is the hard loss to the last bit, 1 * hard + 0 * soft. hard_weight stands in
-    place of 1 - weight for a step that does not see the own data (0).
+    weight: in [0, 1], without gradient; 0 is the hard loss to the last bit, 1 * hard + 0 * soft.
 
     >>> float(distillation_loss(torch.tensor(2.0), torch.tensor(4.0), torch.tensor(0.25)))
     2.5
     """
-    return (1 - weight if hard_weight is None else hard_weight) * hard + weight * soft
+    return (1 - weight) * hard + weight * soft

@@ -19,13 +19,22 @@ def speak(network: torch.nn.Module, images, temperature: float = 1.0):
     return F.log_softmax(network(images) / temperature, dim=-1)
 
 
-def train(network, sgd, own, prior, public=None, weight=0.0, temperature=1.0, direction="teacher_first",
-          hard_weight=None) -> None:  # fmt: skip
+def digest(network, sgd, public, temperature=1.0, direction="teacher_first") -> None:
+    """A pass over public batches (images, targets q (i, C)) by the soft loss alone, in place; sgd: a fresh optimiser, so
+    that the private momentum waits (FedMD's "digest", 1910.03581; before the own epochs, and with momentum from 0: ours).
+    """
+    for images, targets in public:
+        sgd.zero_grad()
+        soft_loss(network(images), targets, temperature, direction).backward()
+        sgd.step()
+
+
+def train(network, sgd, own, prior, public=None, weight=0.0, temperature=1.0, direction="teacher_first") -> None:
     """One joint epoch of one client, in place: a step per private batch, L = (1-a) CE(f(x) + prior, y) + a T^2 KL.
 
     sgd: a torch optimiser, which keeps the momentum. own: private batches (images (i, ...), labels (i,)). prior: (C,)
     log prior; zeros: plain loss. public: a batch (images, targets q (i, C)) for each private one; None: alone.
-    weight: a, alpha or beta. hard_weight: in place of 1 - a.
+    weight: a, alpha or beta.
     """
     public = iter(public) if public is not None else None
     for x, y in own:
@@ -33,7 +42,7 @@ def train(network, sgd, own, prior, public=None, weight=0.0, temperature=1.0, di
         if public is not None:
             images, targets = next(public)
             soft = soft_loss(network(images), targets, temperature, direction)
-            loss = distillation_loss(loss, soft, weight, hard_weight)
+            loss = distillation_loss(loss, soft, weight)
         sgd.zero_grad()
         loss.backward()
         sgd.step()

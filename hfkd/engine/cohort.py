@@ -15,7 +15,7 @@ from hfkd.engine import networks
 from hfkd.engine.layers import pick, seen
 
 CHUNK = 256  # images a member looks at in one go when it only speaks: bounds the memory, does not change a number
-CACHE = 16 * 2**20  # bytes of a block's weights, gradients and activations on a processor; measured, PERFORMANCE.md
+CACHE = 32 * 2**20  # bytes of a block's weights, gradients and activations on a processor; measured, PERFORMANCE.md
 SHARE = 0.5  # of the free memory of a GPU
 
 

@@ -39,8 +39,9 @@ class Round(NamedTuple):
 def configured(config: Config, method: Method) -> Config:
     """The configuration with the method's own choices filled in, its loss and what is tuned for that loss included."""
     loss = method.loss if config.hard_loss == "own" else config.hard_loss
+    usual = {"pooling": "log", "readout": "prior" if loss == "balanced" else "plain"}
     own = {**method.settings, **method.tuned.get(loss, method.tuned.get(method.loss, {}))}
-    return replace(settled(config, {"pooling": "log"} | own), hard_loss=loss)
+    return replace(settled(config, usual | own), hard_loss=loss)
 
 
 def rounds(config: Config, method: Method, dataset, seeds, public=None) -> Iterator[Round]:
@@ -55,7 +56,8 @@ def rounds(config: Config, method: Method, dataset, seeds, public=None) -> Itera
     graph = decide(fed, config, method, seeds)  # RQ1: W and edges, from counts and levels
     channel = faults.channel(config, seeds)  # the identity without faults
     last = np.full(fed.loss.shape, np.nan)
-    for r in range(1, config.rounds + 1):
+    for fed.round in range(1, config.rounds + 1):
+        r = fed.round
         ears = weighting.listens(config, graph.mask, graph.edges, r)  # (z, s)
         said = speak(fed, config, r) if ears.any() else None  # log p_t(c|u): all that travels
         arrived, present = channel(said, r)
@@ -70,7 +72,8 @@ def rounds(config: Config, method: Method, dataset, seeds, public=None) -> Itera
             q = targets(fed, config, method, heard, arrived, said)  # pooled per class
         a = weighting.decide(config, graph.mask, graph.edges, r, signals(fed, config, said, q, r), last)  # RQ2
         last = np.where(a > 0, a, last) if said is not None else last
-        learn(fed, config, method, heard, said, q, a * ears, present, r)  # (1-a) CE + a T^2 KL, joint steps
+        fed.away = present.absent | present.broken
+        learn(fed, config, method, heard, said, q, a * ears, ears, r)  # digest, then (1-a) CE + a T^2 KL, joint steps
         exchanged = method.exchange(fed, config, r)  # baselines: weights, heads, prototypes
         yield Round(r, fed, graph, heard, links, arrived, q, a * ears, exchanged)
 
@@ -103,18 +106,17 @@ def targets(fed, config, method, heard, arrived, said):
     return q
 
 
-def learn(fed, config, method, heard, said, q, weight, present, round) -> None:
-    """One joint epoch of every client, level by level, in place; networks of the absent and the broken are put back.
+def learn(fed, config, method, heard, said, q, weight, ears, round) -> None:
+    """A round of every client's own, level by level, in place; networks of those who are away are put back.
 
     simultaneous: everybody learns from what was spoken before the round. top_down (ours): the most capable level first,
     the next one hears what it has learned. bottom_up: students first, as in the authors' alternating training.
     """
     turns = fed.cohorts[::-1] if config.schedule == "top_down" else fed.cohorts
-    waits = (present.absent | present.broken).reshape(-1)
     for cohort in turns:
-        still = np.flatnonzero(waits[cohort.members.numpy()])
+        still = np.flatnonzero(fed.away.reshape(-1)[cohort.members.numpy()])
         before = part(cohort, still)
-        epoch(fed, config, method, cohort, q, weight, round)
+        epoch(fed, config, method, cohort, q, weight, ears, round)
         put_back(cohort, before, still)
         if not all(torch.isfinite(w).all() for w in cohort.weights.values()):
             at = f"{config.method}, skew {config.skew:g}, round {round}, level {cohort.level}"
@@ -124,21 +126,40 @@ def learn(fed, config, method, heard, said, q, weight, present, round) -> None:
             q = targets(fed, config, method, heard, said, said)
 
 
-def epoch(fed, config, method, cohort, q, weight, round) -> None:
-    """One joint epoch of a cohort: on its own data, and by weight (z, N) on the soft targets q (z, s, u, c), if any."""
-    ids, device = cohort.members.tolist(), fed.images.device
+def epoch(fed, config, method, cohort, q, weight, ears, round) -> None:
+    """A round of a cohort: who has ears (z, N) digests the soft targets q (z, s, u, c), if any; then everybody's epochs on
+    the own data, and by weight (z, N) on q. Batches are counted: of private and of public images, each as one.
+    """
+    ids, device = cohort.members.numpy(), fed.images.device
     own = [fed.splits[i // fed.clients].train[i % fed.clients] for i in ids]
-    steps = [-(-config.epochs * len(mine) // config.batch) for mine in own]
+    steps = np.array([-(-config.epochs * len(mine) // config.batch) for mine in own])
     private = stack([mine[training.batches(fed.private_streams[i], len(mine), k, config.batch)]
                      for i, mine, k in zip(ids, own, steps)]).to(device)  # fmt: skip
-    lesson = None
-    if q is not None:
-        asked = public_images(fed, ids)[:, asked_about(config, round)]
-        rows = stack([training.batches(fed.public_streams[i], asked.shape[1], k, config.batch)
-                      for i, k in zip(ids, steps)]).to(device)  # fmt: skip
-        a = torch.as_tensor(weight.reshape(-1)[ids], dtype=fed.images.dtype, device=device)
-        lesson = training.Lesson(asked, q.flatten(0, 1)[ids], rows, a)
+    optimiser, lesson = training.Optimiser(config.lr, config.momentum, config.temperature, config.kl_direction), None
+    ears, weight, counted = ears.reshape(-1)[ids], weight.reshape(-1)[ids], method.networks * steps
+    q = None if q is None else q.flatten(0, 1)[ids]
+    if q is not None and config.digest and ears.any():
+        some, each = part(cohort, listening := np.flatnonzero(ears)), config.digest * -(-q.shape[1] // config.batch)
+        rngs = [fed.public_streams[i] for i in ids[ears]]
+        heard = public_lesson(fed, config, ids[ears], q[ears], rngs, [each] * len(rngs), round)
+        training.digest(some, fed.images, optimiser, heard)
+        put_back(cohort, some, listening)
+        counted += each * ears
+    if q is not None and weight.any():
+        lesson = public_lesson(fed, config, ids, q, [fed.public_streams[i] for i in ids], steps, round)
+        lesson = lesson._replace(weight=torch.as_tensor(weight, dtype=fed.images.dtype, device=device))
+        counted += steps * (weight > 0)
+    fed.batches.reshape(-1)[ids] += counted * ~fed.away.reshape(-1)[ids]
     prior = fed.prior[cohort.members] * (config.hard_loss == "balanced")
     term = training.Term(method.local_loss, method.given(fed, config, cohort))
-    optimiser = training.Optimiser(config.lr, config.momentum, config.temperature, config.kl_direction)
-    training.train(cohort, fed.images, fed.labels, private, steps, prior, optimiser, lesson, term)
+    training.train(cohort, fed.images, fed.labels, private, steps.tolist(), prior, optimiser, lesson, term)
+
+
+def public_lesson(fed, config, ids, q, rngs, steps, round) -> training.Lesson:
+    """The soft targets q (b, u, c) of flat ids, in so many steps each, batches and mixup drawn from a stream each."""
+    asked = public_images(fed, ids)[:, asked_about(config, round)]
+    rows = stack([training.batches(rng, asked.shape[1], k, config.batch) for rng, k in zip(rngs, steps)])
+    mix = None
+    if config.mixup:
+        mix = stack([rng.beta(config.mixup, config.mixup, k) for rng, k in zip(rngs, steps)]).to(fed.images)
+    return training.Lesson(asked, q, rows.to(asked.device), mix=mix)

@@ -16,6 +16,7 @@ NEEDS = {
     "public": "images that everybody may speak about",
     "simultaneous": "targets that are made once a round",
     "everybody": "every client in every round: faults are modelled for answers that are pooled by a W",
+    "presence": "weights of all who are there: of all faults only dropout is modelled for them",
     "features": "the same number of features before the head at every level",  # which all families have
     "widths": "levels that differ in width only",
     "depths": "levels that differ in depth only",
@@ -47,8 +48,9 @@ def nobody(counts, levels, revenue, config, rng) -> Graph:
 
 
 def by_graph(arrived, graph: Graph, fed, config):
-    """(z, s, u, c) soft targets: the answers (z, t, u, c) pooled by the W of each seed."""
-    return torch.stack([knowledge.pool(log_p, w, config.pooling) for log_p, w in zip(arrived, graph.weights)])
+    """(z, s, u, c) soft targets: the answers (z, t, u, c) pooled by the W of each seed, sharpened, aligned."""
+    q = torch.stack([knowledge.pool(log_p, w, config.pooling) for log_p, w in zip(arrived, graph.weights)])
+    return knowledge.align(knowledge.sharpen(q, config.gamma), config.kappa)
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,7 @@ class Method:
     name: str
     summary: str  # one line for `hfkd list methods`
     loss: str = "plain"  # its hard loss: plain cross-entropy or balanced softmax
+    networks: int = 1  # how many a client trains on each private batch
     needs: tuple[str, ...] = ()  # what it cannot do without, names of NEEDS; without "public" it is data-free
     settings: Mapping = field(default_factory=dict)  # what makes it what it is, such as a rule for its weight
     tuned: Mapping = field(default_factory=dict)  # loss -> its one setting chosen on validation data of other seeds
@@ -68,7 +71,7 @@ class Method:
     local_loss: Callable = plain  # (module, weights, x, y, prior, *given) -> (b,), of every member
     given: Callable = lambda fed, config, cohort: ()  # what local_loss reads beside the batch, members first
     exchange: Callable = lambda fed, config, round: []  # after a round -> [(cohort, numbers up, numbers down)]
-    answers: Callable | None = None  # (fed, cohort, images, at) -> (b, n, c) scores, where it predicts by prototypes
+    answers: Callable | None = None  # (fed, config, cohort, at) -> (b, n, c) scores, where it predicts by something else
 
 
 def check(config, method: Method, methods: Mapping[str, Method]) -> None:
@@ -85,10 +88,12 @@ def check(config, method: Method, methods: Mapping[str, Method]) -> None:
     if "simultaneous" in needs and config.schedule != "simultaneous":
         raise ValueError(f"{needs['simultaneous']}; schedule is {config.schedule!r}, expected simultaneous")
     struck = [fault for fault in FAULTS if getattr(config, fault)]
-    if struck and "everybody" in needs:
-        raise ValueError(f"{needs['everybody']}; {struck[0]} is {getattr(config, struck[0])}, expected 0")
-    if config.readout == "prototype" and method.answers is None:
-        keeps = ", ".join(other.name for other in methods.values() if other.answers)
-        raise ValueError(f"{name} has no prototypes to predict by; set readout=head, or take one of {keeps}")
+    for need, borne in {"everybody": (), "presence": ("dropout",)}.items():
+        for fault in struck if need in needs else ():
+            if fault not in borne:
+                raise ValueError(f"{needs[need]}; {fault} is {getattr(config, fault)}, expected 0")
+    if config.readout in ("prototype", "personal") and method.settings.get("readout") != config.readout:
+        has = ", ".join(each.name for each in methods.values() if each.settings.get("readout") == config.readout)
+        raise ValueError(f"{name} has no readout {config.readout!r}; set readout=plain, or take one of {has}")
     if config.revenue != "none" and not method.earns:
         raise ValueError(f"revenue is {config.revenue!r}, which {name} does not read; expected none")

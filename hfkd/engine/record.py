@@ -19,11 +19,10 @@ from hfkd.engine.state import own_images
 from hfkd.knowledge import predictions
 
 BYTES = 4  # of a float32 on the wire
-ASKED = {"personality": "test", "consistency": "balanced", "consistency_corrected": "balanced",
-         "val_personality": "val", "val_consistency": "vals"}  # column -> a part of `state.own_images`  # fmt: skip
-COLUMNS = tuple(ASKED)
+ASKED = {"personality": "test", "consistency": "balanced", "val_personality": "val", "val_consistency": "vals"}
+COLUMNS = tuple(f"{name}{other}" for name in ASKED for other in ("", "_prior" if "pers" in name else "_corrected"))
 CLIENT_COLUMNS = ["method", "dataset", "public", "partition", "skew", "seed", "round", "client", "level", "samples",
-                  *COLUMNS, "alpha", "teachers", "bytes_up", "bytes_down"]  # fmt: skip
+                  *COLUMNS, "alpha", "teachers", "batches", "bytes_up", "bytes_down"]  # fmt: skip
 LEDGER = ["seed", "round", "from", "to", "kind", "revenue", "weight", "bytes"]
 
 
@@ -63,32 +62,37 @@ def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
 
 
 def measure(fed, config, method) -> dict[str, np.ndarray]:
-    """Accuracies in [0, 1], column -> (z * N,) float64; NaN for a client whose split has no sample. Scores of
-    prototypes are no logits: they are taken as they are.
+    """Accuracies in [0, 1], column -> (z * N,) float64; NaN for a client whose split has no sample.
 
-        personality             own test split, predicted with the client's own prior
-        consistency             balanced test set, as trained: balanced loss without prior, plain with it inside
-        consistency_corrected   the same with the prior taken out of plainly trained networks as well
+        personality             own test split
+        consistency             balanced test set
         val_personality         own validation split
-        val_consistency         mean recall over classes on all clients' validation splits, predicted as consistency is
+        val_consistency         mean recall over classes on all clients' validation splits
+        X_prior, X_corrected    the other reading of the logits: with the owner's prior, or without it
+
+    The readout of the configuration says how the first four predict: plain, as the logits are; prior, personality with
+    the owner's prior; corrected, consistency without it; prototype, by the method's own scores; personal, personality
+    by these. A reading trains nothing, so that validation can choose one for every method (ours).
     """
-    balanced, by_prototype = config.hard_loss == "balanced", config.readout == "prototype"
     found = {name: np.full(len(fed.prior), np.nan) for name in COLUMNS}
     for cohort in fed.cohorts:
-        prior = fed.prior[cohort.members] * (not by_prototype)
         for name, part in ASKED.items():
             at, there = own_images(fed, cohort, part)
             if not there.any():  # no validation split at all
                 continue
-            scores = method.answers(fed, cohort, fed.images, at) if by_prototype else logits(cohort, fed.images, at)
-            own, free = predictions(scores, prior, balanced)
-            chosen = {"personality": own, "val_personality": own, "consistency_corrected": free}
-            right = (chosen.get(name, free if balanced else own) == fed.labels[at]).double()
+            personal, ids = "personality" in name, cohort.members
+            plain, own, free = predictions(logits(cohort, fed.images, at), fed.prior[ids])
+            other, known = (own, "prior") if personal else (free, "corrected")
+            read = other if config.readout == known else plain
+            if config.readout == "prototype" or personal and config.readout == "personal":
+                read = method.answers(fed, config, cohort, at).argmax(-1)
             weight = there.double()
             if part == "vals":  # 1 / (samples of that class in the row): the mean becomes one over classes
-                same = one_hot(fed.labels[at], prior.shape[-1]) * weight.unsqueeze(-1)
+                same = one_hot(fed.labels[at], fed.prior.shape[-1]) * weight.unsqueeze(-1)
                 weight = (same / same.sum(1, keepdim=True).clamp_min(1)).sum(-1)
-            found[name][cohort.members.numpy()] = ((right * weight).sum(1) / weight.sum(1)).cpu().numpy()
+            for column, said in ((name, read), (f"{name}_{known}", other)):
+                right = (said == fed.labels[at]).double()
+                found[column][ids.numpy()] = ((right * weight).sum(1) / weight.sum(1)).cpu().numpy()
     return found
 
 
@@ -100,7 +104,7 @@ def clients(config, round, seeds, measured, sent) -> pd.DataFrame:
         "round": round.number, "client": np.tile(np.arange(n), len(seeds)), "level": fed.levels.reshape(-1),
         "samples": np.concatenate([own.counts.sum(1) for own in fed.splits]), **measured,
         "alpha": round.weight.reshape(-1), "teachers": (round.graph.edges & round.graph.others()).sum(2).reshape(-1),
-        "bytes_up": sent[:, 0], "bytes_down": sent[:, 1],
+        "batches": fed.batches.reshape(-1), "bytes_up": sent[:, 0], "bytes_down": sent[:, 1],
     })[CLIENT_COLUMNS]  # fmt: skip
 
 

@@ -34,6 +34,9 @@ class Federation:
     private_streams: list[np.random.Generator]  # one per flat id; nothing but private batches draws from them
     public_streams: list[np.random.Generator]
     revenue: np.ndarray  # (z, s, t) running mean of what t would save s, in [-1, 1]; 0 where nobody has measured it
+    batches: np.ndarray  # (z, N) batches that each client has trained on so far, forward and backward
+    round: int  # the one that runs, from 1; 0 before the first
+    away: np.ndarray  # (z, N) bool, who neither trains nor sends anything in this round
     loss: np.ndarray  # (z, N) own validation loss, nats; NaN: no rule reads it
     usual: np.ndarray  # (z, N) its running mean before this round
     memory: dict = field(default_factory=dict)  # what a method's server, or its clients, keep between rounds
@@ -63,7 +66,7 @@ def begin(config, dataset, seeds, public=None) -> Federation:
         log_prior(counts.reshape(len(flat), -1)).to(device, images.dtype),
         [stream(seed, "batches", client) for seed, client in flat],
         [stream(seed, "public batches", client) for seed, client in flat],
-        np.zeros((len(seeds), n, n)), blank, blank.copy(),
+        np.zeros((len(seeds), n, n)), np.zeros(levels.shape, int), 0, np.zeros(levels.shape, bool), blank, blank.copy(),
     )  # fmt: skip
 
 

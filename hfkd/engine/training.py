@@ -1,4 +1,5 @@
-"""Training: one round of a cohort, in joint steps of one private and one public batch for every member at once.
+"""Training: one round of a cohort, in joint steps of one private and one public batch for every member at once, and the
+digest before it, on public batches alone.
 
 As members do not meet, the gradient of the sum of their losses is everybody's own gradient, and every layer is one
 operation for all. Members are sorted by the size of their training set: a step runs on the first `live` rows, those who
@@ -6,6 +7,7 @@ have not finished their round. Axes: b member (a client of one seed), k step, i 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -23,8 +25,8 @@ class Lesson(NamedTuple):
     asked: torch.Tensor  # (b, m) indices into images
     targets: torch.Tensor  # (b, m, c) probabilities q_b(c|u)
     rows: torch.Tensor  # (b, k, i) which of the m images each step takes
-    weight: torch.Tensor  # (b,) alpha or beta in [0, 1], of the soft loss
-    hard: torch.Tensor | None = None  # (b,) weight of the hard loss; None: 1 - weight; 0 away from the own data
+    weight: torch.Tensor | None = None  # (b,) alpha or beta in [0, 1], of the soft loss; a digest needs none
+    mix: torch.Tensor | None = None  # (b, k) mixup: share of each image and target, the next one has the rest; None: all
 
 
 class Term(NamedTuple):
@@ -74,30 +76,58 @@ def train(cohort, images, labels, private, steps, prior, optimiser, lesson=None,
     # of two batches even where there is one: blocks, and with them last bits of convolutions, do not depend on a lesson
     each = footprint(cohort.module, cohort.weights, images.shape[1:], 2 * private.shape[-1])
     for rows in slices(len(cohort.members), each, images.device):
-        some, heard, own = part(cohort, rows), _rows(lesson, rows), Term(term.loss, _rows(term.given, rows))
-        _block(some, images, labels, private[rows], steps[rows], prior[rows], optimiser, heard, own)
+        some, heard, given = part(cohort, rows), rows_of(lesson, rows), rows_of(term.given, rows)
+        mine, before = private[rows], prior[rows]
+
+        def loss(own, live, k):
+            x, y = pick(images, mine[live, k]), labels[mine[live, k]]
+            hard = term.loss(some.module, own, x, y, before[live], *rows_of(given, live))
+            if heard is None:
+                return hard
+            soft = _soft(some.module, own, images, rows_of(heard, live), k, optimiser)
+            return distillation_loss(hard, soft, heard.weight[live])
+
+        _descend(some, steps[rows], optimiser, loss)
         put_back(cohort, some, rows)
 
 
-def _rows(parts, rows):
-    """Some members of everything that has the members first; of None, None."""
+def digest(cohort, images, optimiser, lesson) -> None:
+    """Every step of a Lesson by the soft loss alone, in place, T^2 mean_u KL(q_b(u) || p_b(u)): the momentum of these
+    steps begins at 0, that of the own epochs waits (FedMD's "digest", 1910.03581; before the own epochs: ours).
+    """
+    steps, each = lesson.rows.shape[1], footprint(cohort.module, cohort.weights, images.shape[1:], lesson.rows.shape[2])
+    for rows in slices(len(cohort.members), each, images.device):
+        before, heard = part(cohort, rows), rows_of(lesson, rows)
+        some = replace(before, momentum={name: torch.zeros_like(m) for name, m in before.momentum.items()})
+        _descend(some, [steps] * len(some.members), optimiser,
+                 lambda own, live, k: _soft(some.module, own, images, rows_of(heard, live), k, optimiser))
+        put_back(cohort, replace(some, momentum=before.momentum), rows)
+
+
+def rows_of(parts, rows):
+    """Some members of everything that has the members first: tensors, and dicts and tuples of them; of None, None."""
     return tree_map(lambda each: each if each is None else each[rows], parts)
 
 
-def _block(cohort, images, labels, private, steps, prior, optimiser, lesson, term):
-    """The round of a block of members, in place; arguments as `train`."""
-    module, steps = cohort.module, np.array(steps)
+def _soft(module, own, images, lesson, k, optimiser):
+    """(b,) soft loss of step k on the public batch of every member, mixed up with its neighbours where `mix` says so
+    (Zhang et al. 2018, 1710.09412; the rows are dealt at random, so the neighbour is as well).
+    """
+    rows = lesson.rows[:, k]
+    x, q = pick(images, lesson.asked.gather(1, rows)), torch.take_along_dim(lesson.targets, rows.unsqueeze(-1), 1)
+    if lesson.mix is not None:
+        share = lesson.mix[:, k]
+        x, q = (each.roll(1, 1).lerp(each, share.view(-1, *[1] * (each.dim() - 1))) for each in (x, q))
+    return soft_loss(seen(module, own, x)[1], q, optimiser.temperature, optimiser.direction)
+
+
+def _descend(cohort, steps, optimiser, loss):
+    """Steps of a block of members, in place; loss(weights of the first rows, which rows, k) -> (b,) of step k."""
+    steps = np.array(steps)
     for k in range(steps.max(initial=0)):
         live = int((steps > k).sum())
-        own, at = {name: w[:live].requires_grad_() for name, w in cohort.weights.items()}, private[:live, k]
-        loss = term.loss(module, own, pick(images, at), labels[at], prior[:live], *_rows(term.given, slice(live)))
-        if lesson is not None:
-            asked, targets, rows, weight, hard = _rows(lesson, slice(live))
-            said = seen(module, own, pick(images, asked.gather(1, rows[:, k])))[1]
-            targets = torch.take_along_dim(targets, rows[:, k].unsqueeze(-1), 1)
-            soft = soft_loss(said, targets, optimiser.temperature, optimiser.direction)
-            loss = distillation_loss(loss, soft, weight, hard)
-        moves = torch.autograd.grad(loss.sum(), list(own.values()), materialize_grads=True)
+        own = {name: w[:live].requires_grad_() for name, w in cohort.weights.items()}
+        moves = torch.autograd.grad(loss(own, slice(live), k).sum(), list(own.values()), materialize_grads=True)
         if optimiser.momentum:  # else the gradient is all there is to remember, and nobody reads it
             rolling = [m[:live] for m in cohort.momentum.values()]
             torch._foreach_mul_(rolling, optimiser.momentum)

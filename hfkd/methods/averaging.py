@@ -19,6 +19,11 @@ def seats(fed, cohort) -> torch.Tensor:
     return cohort.members // fed.clients
 
 
+def present(fed, cohort) -> torch.Tensor:
+    """(b,) bool, who sends anything in this round."""
+    return torch.from_numpy(~fed.away.reshape(-1)[cohort.members.numpy()])
+
+
 def strength(fed, config, cohort) -> tuple:
     """What the local loss of most methods reads: (b,) the weight of the method's own term."""
     return (torch.full((len(cohort.members),), config.strength, device=fed.images.device),)
@@ -66,13 +71,15 @@ def same_start(fed, cohorts, part="") -> None:
 def mean(fed, cohorts, values) -> torch.Tensor:
     """(z, ...) sum_i n_i v_i / sum_i n_i over the clients of each seed, n_i their samples as released, at least 1.
 
-    values: (b, ...) for each of the cohorts.
+    Of those who are there: between rounds everybody has the mean, so that the absent have nothing to add; where nobody
+    is there it stays as it is. values: (b, ...) for each of the cohorts.
     """
     ids, values = torch.cat([cohort.members for cohort in cohorts]), torch.cat(values)
     held = torch.as_tensor(fed.counts.sum(-1), dtype=torch.float64).clamp_min(1).flatten()[ids]
-    found = []
+    there, found = torch.cat([present(fed, cohort) for cohort in cohorts]), []
     for z in range(fed.seeds):
         own = ids // fed.clients == z
+        own = own & there if (own & there).any() else own
         share = (held[own] / held[own].sum()).to(values.device)
         found.append((share.reshape(-1, *[1] * (values.dim() - 1)) * values[own].double()).sum(0))
     return torch.stack(found).to(values.dtype)

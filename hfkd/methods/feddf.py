@@ -1,8 +1,9 @@
-"""FedDF: FedAvg within each level, and then the server teaches every mean network what all clients together say about
-public images (Lin et al. 2020, arXiv:2006.07242).
+"""FedDF: weights are averaged, and then the server teaches every mean network what all clients together say about public
+images (Lin et al. 2020, arXiv:2006.07242).
 
-The server has the public images, the clients need none. It takes one pass over them a round, with a learning rate of
-its own, `strength`.
+The server has the public images, the clients need none. It takes `digest` passes over them a round, with a learning
+rate of its own, `strength`. As published the means are those of each level (feddf); feddf_nested averages nested levels
+as HeteroFL does, which no paper has.
 """
 
 import numpy as np
@@ -10,41 +11,53 @@ import torch
 
 from hfkd.engine import cohort as cohorts
 from hfkd.engine import training
+from hfkd.engine.federation import public_lesson
 from hfkd.engine.method import Method
-from hfkd.engine.state import asked_about, public_images, speak
-from hfkd.methods import averaging, fedavg
+from hfkd.engine.state import speak
+from hfkd.methods import averaging, fedavg, heterofl
 from hfkd.streams import stream
 
 
-def begin(fed, config, seeds) -> None:
-    """As FedAvg; the server has a stream of its own."""
-    fedavg.begin(fed, config, seeds)
-    fed.memory["streams"] = [stream(seed, "server") for seed in seeds]
+def starting(begin):
+    """As the averages begin; the server has a stream of its own."""
+    def started(fed, config, seeds) -> None:
+        begin(fed, config, seeds)
+        fed.memory["streams"] = [stream(seed, "server") for seed in seeds]
+
+    return started
 
 
-def exchange(fed, config, round) -> list:
-    """q = softmax of the mean of all clients' logits; every level's mean network then learns KL(q || p)."""
-    these = asked_about(config, round)
-    steps = -(-len(these) // config.batch)
-    said = speak(fed, config, round)
-    target = said.double().mean(1).softmax(-1).to(said)
-    travelled = fedavg.exchange(fed, config, round)
-    rows = np.stack([training.batches(rng, len(these), steps, config.batch) for rng in fed.memory["streams"]])
-    rows, ones = torch.from_numpy(rows).to(said.device), torch.ones(fed.seeds, device=said.device)
-    optimiser = training.Optimiser(config.strength, config.momentum, config.temperature, config.kl_direction)
-    for cohort in fed.cohorts:
-        one_each = np.unique(averaging.seats(fed, cohort), return_index=True)[1]  # of every seed its mean network
-        student = cohorts.part(cohort, np.sort(one_each))
-        at = averaging.seats(fed, student)
-        asked = public_images(fed, student.members.tolist())[:, these]
-        lesson = training.Lesson(asked, target[at], rows[at], ones, hard=torch.zeros_like(ones))
-        own = asked.gather(1, rows[at].flatten(1)).reshape(rows.shape)  # of the hard loss, whose weight is 0
-        prior, blank = torch.zeros_like(fed.prior[student.members]), torch.zeros_like(fed.labels)
-        training.train(student, fed.images, blank, own, [steps] * fed.seeds, prior, optimiser, lesson)
-        averaging.take(fed, cohort, {name: w[at.argsort()] for name, w in student.weights.items()})
-    return travelled
+def ensemble(said, fed, config):
+    """(z, u, c) softmax of the mean of all clients' logits: log-softmax takes a number from each that softmax undoes."""
+    return torch.stack([each[~away].double().mean(0).softmax(-1) for each, away in zip(said, fed.away)]).to(said)
+
+
+def taught(average, pooled):
+    """An `exchange`: average(fed, config, round), then every level's mean network learns KL(q || p), q from
+    pooled(said, fed, config), said (z, t, u, c) what everybody says before the average.
+    """
+    def exchange(fed, config, round) -> list:
+        target = pooled(speak(fed, config, round), fed, config)
+        travelled = average(fed, config, round)
+        steps = [config.digest * -(-target.shape[1] // config.batch)] * fed.seeds
+        first = np.arange(fed.seeds) * fed.clients  # of every seed one client, for the public images are those of the seed
+        lesson = public_lesson(fed, config, first, target, fed.memory["streams"], steps, round)
+        optimiser = training.Optimiser(config.strength, config.momentum, config.temperature, config.kl_direction)
+        for cohort in fed.cohorts:
+            one_each = np.unique(averaging.seats(fed, cohort), return_index=True)[1]  # of every seed its mean network
+            student = cohorts.part(cohort, np.sort(one_each))
+            at = averaging.seats(fed, student)
+            training.digest(student, fed.images, optimiser, training.rows_of(lesson, at))
+            averaging.take(fed, cohort, {name: w[at.argsort()] for name, w in student.weights.items()})
+        return travelled
+
+    return exchange
 
 
 FEDDF = Method("feddf", "FedDF (2006.07242): FedAvg in each level, then the server distils all clients into each mean",
-               begin=begin, exchange=exchange, needs=("public", "everybody"),
-               tuned={"plain": {"strength": 0.001}, "balanced": {"strength": 0.001}})  # fmt: skip
+               begin=starting(fedavg.begin), exchange=taught(fedavg.exchange, ensemble), needs=("public", "presence"),
+               settings={"digest": 1}, tuned={"plain": {"strength": 0.001}, "balanced": {"strength": 0.001}})
+FEDDF_NESTED = Method("feddf_nested", "FedDF on nested levels: HeteroFL, then the server distils all clients into each",
+                      begin=starting(heterofl.begin), exchange=taught(heterofl.exchange, ensemble),
+                      needs=("public", "widths", "presence"), settings={"digest": 1},
+                      tuned={"plain": {"strength": 0.001}, "balanced": {"strength": 0.001}})  # fmt: skip

@@ -1,6 +1,6 @@
 """FedProto: everybody's features of a class are drawn to the mean of all clients' (Tan et al. 2022, arXiv:2105.00243).
 
-Predicts by the nearest prototype, as published; `readout = head` scores the same networks by their heads.
+Predicts by the nearest prototype, as published; `readout = plain` scores the same networks by their heads.
 """
 
 import torch
@@ -51,11 +51,11 @@ def sized(fed, down) -> list:
     return [(cohort, up[cohort.members], down[averaging.seats(fed, cohort)]) for cohort in fed.cohorts]
 
 
-def answers(fed, cohort, images, at):
+def answers(fed, config, cohort, at):
     """(b, n, c) -|h(x) - P_c|^2: the nearest prototype wins."""
     where = averaging.seats(fed, cohort)
     prototypes, known = fed.memory["prototypes"][where], fed.memory["known"][where]
-    apart = torch.cdist(cohorts.features(cohort, images, at), prototypes) ** 2
+    apart = torch.cdist(cohorts.features(cohort, fed.images, at), prototypes) ** 2
     return -torch.where(known.unsqueeze(1) > 0, apart, FAR)
 
 

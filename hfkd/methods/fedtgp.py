@@ -63,11 +63,15 @@ def trained(generator, each, there):
 
 
 def margins(each, there):
-    """(z,) the largest distance between the class means of the clients' prototypes, at most FARTHEST."""
+    """(z,) the largest distance from a class mean of the clients' prototypes to the nearest other, at most FARTHEST; 0
+    where there is no other (authors' code).
+    """
     sums, size = (each * there.unsqueeze(-1)).sum(1), there.sum(1)
     means = sums / size.clamp_min(1).unsqueeze(-1)
     both = (size > 0).unsqueeze(1) & (size > 0).unsqueeze(2)
-    return torch.where(both, torch.cdist(means, means), 0.0).amax((1, 2)).clamp_max(FARTHEST)
+    both &= ~torch.eye(both.shape[1], dtype=torch.bool, device=both.device)
+    nearest = torch.where(both, torch.cdist(means, means), torch.inf).amin(2)
+    return torch.where(nearest.isfinite(), nearest, 0.0).amax(1).clamp_max(FARTHEST)
 
 
 def _made(generator):

@@ -25,15 +25,16 @@ FAMILIES = {  # what the methods share, colour, marker; in the order of all lege
     "means": ("class means, heads or a small network", "#E69F00", "^"), "alone": ("nothing, alone", "#444444", "X"),
 }  # fmt: skip
 METHODS = {  # name in the rows -> name in the figures, family; in the order of all figures
-    "local": ("Local", "alone"), "balanced_local": ("Balanced-Local", "alone"), "hfkd": ("HFKD", "ours"),
-    "hfkd_ramp": ("HFKD ramp", "ours"), "hfkd_avg": ("HFKD + averaging", "ours"),
+    "local": ("Local", "alone"), "balanced_local": ("Balanced-Local", "alone"),
+    "labelled_public": ("Labels of the public images", "alone"), "hfkd": ("HFKD", "ours"),
     "hfkd_nested": ("HFKD nested", "ours"), "fedmd": ("FedMD", "answers"), "dsfl": ("DS-FL", "answers"),
     "ktpfl": ("KT-pFL", "answers"), "rhfl": ("RHFL", "answers"), "dml": ("DML", "answers"),
-    "expertise_mean": ("Expertise mean", "answers"),
+    "expertise_mean": ("Expertise mean", "answers"), "scarlet": ("SCARLET", "answers"), "suwa": ("sUWA", "answers"),
+    "fedavg_ft": ("FedAvg, fine-tuned", "within"), "fedrod": ("FedRoD", "within"),
     "fedavg": ("FedAvg", "within"), "fedprox": ("FedProx", "within"), "feddf": ("FedDF", "within"),
-    "heterofl": ("HeteroFL", "nested"), "inclusivefl": ("InclusiveFL", "nested"), "fd": ("FD", "means"),
+    "heterofl": ("HeteroFL", "nested"), "feddf_nested": ("FedDF nested", "nested"), "inclusivefl": ("InclusiveFL", "nested"), "fd": ("FD", "means"),
     "fedproto": ("FedProto", "means"), "fedtgp": ("FedTGP", "means"), "fedgh": ("FedGH", "means"),
-    "lg_fedavg": ("LG-FedAvg", "means"), "fml": ("FML", "means"), "fedkd": ("FedKD", "means"),
+    "lg_fedavg": ("LG-FedAvg", "means"), "alternating": ("Alternating", "means"), "fml": ("FML", "means"), "fedkd": ("FedKD", "means"),
 }  # fmt: skip
 BAND = lambda sample: compare.interval(sample)[1:3]  # as seaborn wants its error bars; NaN for one seed
 PARTITIONS = {"dirichlet": "Dirichlet {skew:g}", "pathological": "two classes each", "natural": "as published"}

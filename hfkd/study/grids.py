@@ -72,7 +72,7 @@ def checked(profile: str, **overrides) -> Config:
     return config
 
 
-BASE = "hfkd_ramp"  # what notebooks 30 and 50 vary: the method of the highest validation score in `tuning`
+BASE = "hfkd"
 ALPHAS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 RATES = (0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05)
@@ -92,6 +92,10 @@ LYING = {"liars": (0.2,), "lie": ("flip", "random", "constant", "collude")}
 WIDE = tuple(name for name, method in METHODS.items() if "depths" not in method.needs)  # the others: grid depth
 PLAIN = tuple(name for name in WIDE if METHODS[name].loss == "plain" and name != "local")
 DEEP, CLASSES = ("fedavg", "inclusivefl", "fedmd"), {"method": ("fedproto", "fedtgp")}
+ANSWERS = ("fedmd", "expertise_mean", "dsfl", "scarlet", "suwa", "ktpfl", "rhfl", "dml")
+AVERAGING = ("fedavg", "fedavg_ft", "fedprox", "feddf", "heterofl", "feddf_nested", "fd", "fedproto", "fedtgp", "fedgh",
+             "lg_fedavg")  # fmt: skip
+RATE = {"lr": (0.01,)}
 FIVE, THREE = (100, 101, 102, 103, 104), (100, 101, 102)  # seeds of tuning, which no table uses
 
 GRIDS = {
@@ -112,7 +116,7 @@ GRIDS = {
         {**FIXED, "rule": ("random", "all")}, {"method": ("expertise_mean",), **BOTH, **BALANCED, "pooling": ("log",)},
     ), "every method at three label skews, baselines also with the balanced softmax, HFKD also with matching controls"),
     "depth": Grid("40_comparison_depth", tuple({**block, **where} for where in SCENES for block in (
-        {"method": ("local", "balanced_local", *DEEP, "hfkd", "hfkd_ramp")}, {"method": DEEP, **BALANCED},
+        {"method": ("local", "balanced_local", *DEEP, "hfkd")}, {"method": DEEP, **BALANCED},
     )), "levels that differ in depth, which InclusiveFL is made for", base={"levels": "depth"}),
     "50": Grid("50_ablations", (
         OWN, HFKD, {**HFKD, "hard_loss": ("plain",), "pooling": ("log", "arithmetic")},
@@ -128,31 +132,16 @@ GRIDS = {
         OWN, FIXED, {**FIXED, "dropout": (0.3,)}, {**FIXED, "straggling": (0.3,)}, {**FIXED, "exploding": (0.2,)},
         {**FIXED, **LYING}, *({**FIXED, **liars, **SHARP, "revenue_personality": (0.0,)} for liars in ({}, LYING)),
     ), "who is absent, late, broken or lying, and what revenue saves", base=LABELLED),
-    "tuning": Grid("tuning", (
-        {**OWN, "lr": (0.003, 0.01, 0.02, 0.05)},
-        {"method": ("fedmd", "expertise_mean", "hfkd", "hfkd_ramp"), **BOTH, "alpha": ALPHAS},
-        {"method": ("fedmd", "expertise_mean"), **BOTH, **BALANCED, "alpha": ALPHAS},
-    ), "learning rate, then alpha of every method, the same values each; seeds that no table uses", FIVE),
-    "tuning_answers": Grid("tuning_answers", ({"method": ("dsfl", "ktpfl", "rhfl", "dml"), **TUNED, "alpha": ALPHAS},),
-                           "alpha of the other methods that answer about public images", THREE),
-    "tuning_weights": Grid("tuning_weights", (
-        {"method": ("fedavg", "heterofl"), **TUNED, "lr": RATES},
-        {"method": ("lg_fedavg",), **TUNED, "lr": (0.001, *RATES[:-1])},  # it diverges at the largest
-        {"method": ("feddf",), **TUNED, "strength": (0.001, *RATES[1:-1], 0.1)},
-        {"method": ("fedprox",), **TUNED, "strength": STRENGTHS},
-    ), "the one setting of methods that average weights: learning rate, that of the server, or mu", THREE),
-    "tuning_prototypes": Grid("tuning_prototypes", (
-        {"method": ("fd", "fedproto", "fedtgp", "fedgh"), **TUNED, "strength": STRENGTHS},
-    ), "the one setting of methods that exchange class means", THREE),
-    "tuning_pairs": Grid("tuning_pairs", (
-        {"method": ("fedkd",), **TUNED, "strength": STRENGTHS}, {"method": ("fml",), **TUNED, "strength": ALPHAS},
-    ), "the one setting of methods that share a small network", THREE),
-    "tuning_avg": Grid("tuning_avg", ({"method": ("hfkd_avg",), **BOTH, "alpha": ALPHAS},),
-                       "alpha of HFKD whose levels average their weights", THREE),
-    "tuning_rates": Grid("tuning_rates", ({"method": ("hfkd_ramp", "hfkd_avg"), **BOTH, "lr": RATES},),
-                         "what a learning rate of its own would give HFKD; chooses nothing", THREE),
-    "tuning_depth": Grid("tuning_depth", ({"method": ("inclusivefl",), **TUNED, "strength": ALPHAS},),
-                         "beta of InclusiveFL, whose levels differ in depth", THREE, base={"levels": "depth"}),
+    "tuning_epochs": Grid("tuning_epochs", (
+        {"method": ("local", "balanced_local", "hfkd_nested", "fedrod"), **BOTH, **RATE, "epochs": (1, 2, 3, 6)},
+        {"method": AVERAGING, **TUNED, **RATE, "epochs": (1, 2, 3, 6)},
+        {"method": ("fml", "fedkd", "alternating"), **TUNED, **RATE, "epochs": (1, 2, 3)},
+        {"method": ("labelled_public",), **TUNED, **RATE, "epochs": (1, 2)},
+        {"method": ANSWERS, **TUNED, **RATE, "alpha": (0.0,), "epochs": (1, 2, 3)},
+        {"method": ANSWERS, **TUNED, **RATE, "alpha": (0.2,), "epochs": (1, 2)},
+        {"method": ("hfkd",), **BOTH, **RATE, "alpha": (0.0,), "epochs": (1, 2, 3)},
+        {"method": ("hfkd",), **BOTH, **RATE, "alpha": (0.2,), "epochs": (1, 2)},
+    ), "own epochs and loss of every method, as many as 100 batches a round allow; seeds that no table uses", THREE),
     "tuning_rules": Grid("tuning_rules", (
         {**FIXED, "weighting": ADAPTIVE, "alpha": ALPHAS},
         {**FIXED, "weighting": ("ramp",), "ramp_length": (10, 20), "alpha": ALPHAS},

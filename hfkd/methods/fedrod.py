@@ -1,0 +1,69 @@
+"""FedRoD within a level: a body and a head that are averaged, trained with the balanced softmax, and beside them a head of
+one's own, trained with the plain loss on what is left (Chen and Chao 2022, arXiv:2107.00778).
+
+Consistency is read from the shared head, personality from the sum of both.
+"""
+
+import torch
+from torch import nn
+
+from hfkd.engine import cohort as cohorts
+from hfkd.engine.layers import forward, inside, seen
+from hfkd.engine.method import Method
+from hfkd.losses import hard_loss
+from hfkd.methods import averaging, fedavg
+
+
+class TwoHeads(nn.Module):
+    """A network and a second head on the same features; what it says to others is the first head's word."""
+
+    def __init__(self, body: nn.Module, head: nn.Module, own: nn.Module):
+        super().__init__()
+        self.body, self.head, self.own = body, head, own
+
+    def forward(self, x):
+        return self.head(self.body(x))
+
+
+def begin(fed, config, seeds) -> None:
+    """As FedAvg; every client's own head starts at zero, so that it first says what the shared one says."""
+    fedavg.begin(fed, config, seeds)
+    for cohort in fed.cohorts:
+        head = cohort.module.head
+        with torch.device("meta"):
+            cohort.module = TwoHeads(cohort.module.body, head, nn.Linear(head.in_features, head.out_features))
+        for name in ("weight", "bias"):
+            for kept in (cohort.weights, cohort.momentum):
+                kept[f"own.{name}"] = torch.zeros_like(kept[f"head.{name}"])
+
+
+def both(module, weights, features, logits):
+    """(b, n, c) the sum of the heads, of which the shared one and the body get no gradient."""
+    return logits.detach() + forward(module.own, inside(weights, "own"), features.detach())
+
+
+def loss(module, weights, x, y, prior):
+    """CE(f(x) + log prior, y) + CE(f(x) + g(h(x)), y): g learns what the prior-free word lacks."""
+    features, logits = seen(module, weights, x)
+    return hard_loss(logits, y, prior) + hard_loss(both(module, weights, features, logits), y, torch.zeros_like(prior))
+
+
+def exchange(fed, config, round) -> list:
+    """Everything but one's own head is averaged over the level, by samples."""
+    for cohort in fed.cohorts:
+        for part in ("body.", "head."):
+            averaging.average(fed, [cohort], part)
+    return [(cohort, *(sum(up) for _ in "ud")) for cohort in fed.cohorts
+            for up in [[w[0].numel() for name, w in cohort.weights.items() if not name.startswith("own.")]]]
+
+
+def answers(fed, config, cohort, at):
+    """(b, n, c) the sum of both heads."""
+    features = cohorts.features(cohort, fed.images, at)
+    logits = forward(cohort.module.head, inside(cohort.weights, "head"), features)
+    return both(cohort.module, cohort.weights, features, logits)
+
+
+FEDROD = Method("fedrod", "FedRoD (2107.00778): FedAvg with the balanced loss in each level, and a head of one's own",
+                loss="balanced", begin=begin, local_loss=loss, exchange=exchange, answers=answers,
+                needs=("presence",), settings={"readout": "personal"}, tuned={"balanced": {"lr": 0.01}})  # fmt: skip
