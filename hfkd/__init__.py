@@ -12,7 +12,7 @@ __version__ = "0.2.0"
 _HOME = {
     "data": "load fetch split", "matching": "Paths match describe group", "config": "configure", "methods": "METHODS",
     "assess": "distributions uniformity similarity union_gain coverage affinity",
-    "knowledge": "log_prior teaching_weights pool predictions", "privacy": "release release_opendp",
+    "knowledge": "log_prior teaching_weights pool sharpen align mix predictions", "privacy": "release release_opendp",
     "engine.federation": "rounds", "engine.record": "run", "study.compare": "gains interval over_curve paired select",
     "study.grids": "GRIDS", "study.experiments": "rows run_grid run_one", "study.claims": "verdicts",
     "plots": "fig_partition fig_assessment fig_matching fig_rules fig_curve fig_alpha fig_effects fig_ledger "

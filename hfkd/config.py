@@ -48,6 +48,7 @@ class Config:
     temperature: float = 1.0  # T of the soft labels
     kl_direction: str = "teacher_first"  # or student_first, as the poster prints it
     rule: str = "coverage"  # matching of teachers and students: `hfkd list rules`
+    draw: int = 0  # which of a seed's random matchings (rule = random)
     personality: float = 0.25  # eta, the dial of the matching: 1 similar teachers, 0 complementary teachers
     fan_in: int = 4  # teachers per student
     fan_out: int | None = None  # students per teacher
@@ -90,14 +91,17 @@ FAULTS = ("dropout", "straggling", "liars", "exploding")  # fields that are shar
 MOST = 10**9  # no number of a configuration is larger: more is a slip of the keyboard, and float32 would not hold it
 RANGES = {  # name -> (lowest, highest) of every number, both allowed
     "skew": (1e-6, MOST), "temperature": (1e-3, MOST), "revenue_temperature": (1e-3, MOST), "ramp_power": (1e-6, MOST),
-    "epsilon": (1e-3, MOST), "rounds": (1, 1_000_000), "epochs": (1, 100_000), "digest": (0, 100_000), "batch": (1, 100_000),
+    "epsilon": (1e-3, MOST), "rounds": (1, 1_000_000), "epochs": (1, 100_000), "batch": (1, 100_000),
+    "digest": (0, 100_000), "draw": (0, MOST),
     "minimum": (3, MOST), "threads": (1, 1024), "warmup": (0, MOST), "test_share": (0.01, 0.9), "val_share": (0.0, 0.9),
     **{name: (0.0, MOST) for name in ("lr", "controller_rate", "strength", "power", "mixup", "gamma")},
-    **{name: (0.0, 1.0) for name in ("momentum", "alpha", "beta", "kappa", "personality", "revenue_personality", *FAULTS)},
+    **{name: (0.0, 1.0) for name in ("momentum", "alpha", "beta", "kappa", "personality", "revenue_personality",
+                                         *FAULTS)},
     **{name: (1, MOST) for name in ("classes_per_client", "clients", "pool_size", "public_size", "balanced_size",
                                     "refresh", "ramp_length", "fan_in", "fan_out", "max_gap", "spoken", "eval_every")}}
 CHOICES = {
-    "hard_loss": ("own", "plain", "balanced"), "readout": ("plain", "prior", "corrected", "prototype", "personal"), "pooling": ("log", "arithmetic"),
+    "hard_loss": ("own", "plain", "balanced"), "pooling": ("log", "arithmetic"),
+    "readout": ("plain", "prior", "corrected", "prototype", "personal"),
     "weighting": ("fixed", "ramp", "loss_ratio", "controller", "gradient", "uncertainty"),
     "kl_direction": ("teacher_first", "student_first"), "revenue": ("none", "labelled"),
     "schedule": ("simultaneous", "top_down", "bottom_up"), "levels": ("mlp", "cnn", "depth"),

@@ -105,8 +105,8 @@ def sharpen(q, gamma):
     q: (..., C) probabilities; gamma >= 0. Source: entropy reduction, DS-FL (2008.06180), in the form of SCARLET's
     enhanced ERA (2504.19602).
 
-    >>> sharpen(torch.tensor([0.75, 0.25]), 2.0).tolist()  # 9 : 1
-    [0.8999999761581421, 0.10000000149011612]
+    >>> [round(v, 4) for v in sharpen(torch.tensor([0.75, 0.25]), 2.0).tolist()]  # 9 : 1
+    [0.9, 0.1]
     """
     return q if gamma == 1 else torch.softmax(gamma * q.clamp_min(torch.finfo(q.dtype).tiny).log(), dim=-1)
 
@@ -119,14 +119,27 @@ def align(q, kappa):
     1, again and again, makes the mean uniform; 1/2 pays also where the public labels are not uniform.
     q: (..., m, C) probabilities of m images; kappa in [0, 1]. Source: distribution alignment (ReMixMatch, 1911.09785).
 
-    >>> align(torch.tensor([[0.9, 0.1], [0.7, 0.3]]), 0.5)[1].tolist()  # .7 (.5/.8)^.5 : .3 (.5/.2)^.5
-    [0.538461446762085, 0.461538553237915]
+    >>> [round(v, 4) for v in align(torch.tensor([[0.9, 0.1], [0.7, 0.3]]), 0.5)[1].tolist()]  # .7/.8^.5 : .3/.2^.5
+    [0.5385, 0.4615]
     """
     if kappa == 0:
         return q
     usual = q.mean(-2, keepdim=True).clamp_min(torch.finfo(q.dtype).tiny)
     moved = q * (1 / (q.shape[-1] * usual)) ** kappa
     return moved / moved.sum(-1, keepdim=True)
+
+
+def mix(images, targets, share):
+    """Every public image, and its target, with the next one of the batch: `share` of itself, the rest of the other.
+
+    images: (..., n, channel, height, width); targets: (..., n, C); share: (...) in [0, 1], one per batch; 1 changes no
+    bit. Source: mixup (Zhang et al. 2018, 1710.09412), on soft targets; batches are dealt at random, so is the next.
+
+    >>> mix(torch.tensor([[[[1.0]]], [[[3.0]]]]), torch.eye(2), torch.tensor(0.75))[0].flatten().tolist()
+    [1.5, 2.5]
+    """
+    return tuple(each.roll(1, -dims).lerp(each, share.reshape(*share.shape, *[1] * dims))
+                 for each, dims in ((images, 4), (targets, 2)))  # fmt: skip
 
 
 def predictions(logits, prior):

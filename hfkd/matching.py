@@ -19,6 +19,7 @@ RULES = {
     "similarity": "the poster's similarity alone: the fan_in most similar teachers",
     "uniformity": "the poster's trend toward uniformity alone: the fan_in teachers of largest union gain",
     "complementarity": "the poster's complementarity alone: the fan_in teachers that best cover what the student lacks",
+    "mutual": "what both sides gain where knowledge flows back: a student's cover by its teacher, the teacher's by it",
     "assignment": "one teacher each, the largest total affinity, exact",
     "random": "control: up to fan_in teachers at random (needs rng)",
     "all": "control: every admissible edge; fan_in is ignored, fan_out is kept", "none": "control: no edge"}
@@ -98,13 +99,18 @@ def match(counts: np.ndarray, paths: Paths, rule="coverage", personality=0.25, r
         students = np.flatnonzero((part == each) & learns)
         teachers = np.flatnonzero(allowed[students].any(axis=0))
         pairs, asked = np.ix_(students, teachers), (counts[students], personality, counts[teachers])
+        by_id = _ID * np.outer(1 - students / n, 1 - teachers / n)
         load = np.full(len(teachers), n if paths.fan_out is None else paths.fan_out)
         if rule == "coverage":
             worth = _covering(*asked)
+        elif rule == "mutual":
+            for s, g in enumerate(_mutual(counts[students], counts[teachers], allowed[pairs], load, fan_in, by_id)):
+                edges[students[s], teachers[g]] = True
+            continue
         else:
             fit = drawn[pairs] if rule == "random" else _FIT.get(rule, affinity)(*asked)
             worth = lambda s, g, free, rivals, fit=fit: (0.0, np.where(free, fit[s], -np.inf))
-        groups = _rounds(worth, allowed[pairs], load, fan_in, _ID * np.outer(1 - students / n, 1 - teachers / n))
+        groups = _rounds(worth, allowed[pairs], load, fan_in, by_id)
         for s, g in enumerate(_swapped(worth, allowed[pairs], load, groups) if rule == "coverage" else groups):
             edges[students[s], teachers[g]] = True
     edges.setflags(write=False)
@@ -160,6 +166,29 @@ def group(edges: np.ndarray, levels: np.ndarray, feedback=True, peers=True, self
         sparse = csr_array(edges, dtype=np.int32)
         mask |= ((sparse @ sparse.T).toarray() > 0) & (levels[:, None] == levels) & ~itself
     return mask | itself if self_ else mask
+
+
+def _mutual(n_s: np.ndarray, n_t: np.ndarray, may: np.ndarray, load: np.ndarray, fan_in: int, by_id) -> list[list]:
+    """Groups of up to fan_in teachers, edge by edge, the one first that adds most to the cover of both: the student's
+    by its teachers, the teacher's by its students. Greedy: with fan_out a student may find all its teachers taken."""
+    fair, give = (np.minimum(1, n.shape[1] * distributions(n)) for n in (n_s, n_t))
+    groups, own, theirs, left = [[] for _ in may], fair.copy(), give.copy(), may.copy()
+    up = lambda s: np.maximum(own[s, None], give).mean(-1) - own[s].mean(-1, keepdims=True)  # what students gain
+    down = lambda t: np.maximum(theirs[t], fair[:, None]).mean(-1) - theirs[t].mean(-1)  # what teachers gain
+    gain = np.concatenate([up(np.array([s])) for s in range(len(own))]) + down(slice(None)) - by_id
+    gain += _TREND * union_gain(n_s, n_t)
+    for _ in range(fan_in):
+        open_ = left & (load > 0)
+        while open_.any():
+            s, t = np.unravel_index(np.where(open_, np.round(gain, _DECIMALS), -np.inf).argmax(), gain.shape)
+            groups[s].append(int(t))
+            before = up(np.array([s]))[0], down([t])[:, 0]
+            own[s], theirs[t] = np.maximum(own[s], give[t]), np.maximum(theirs[t], fair[s])
+            gain[s] += up(np.array([s]))[0] - before[0]
+            gain[:, t] += down([t])[:, 0] - before[1]
+            left[s, t], open_[s], load[t] = False, False, load[t] - 1
+            open_ &= load > 0
+    return groups
 
 
 def _covering(n_s: np.ndarray, personality: float, n_t: np.ndarray):

@@ -131,8 +131,9 @@ def decide(config, mask, edges, round: int, signals, last) -> np.ndarray:
 
 
 def listens(config, mask, edges, round: int) -> np.ndarray:
-    """(z, N) bool: who may learn from others in this round, whatever its rule makes of what it hears; as `decide`. A digest
-    is learning as well, but beta = 0 says that teachers do not listen.
+    """(z, N) bool: who may learn from others in this round, whatever its rule makes of what it hears; as `decide`.
+
+    A digest is learning as well, but beta = 0 says that teachers do not listen.
     """
     alpha = float(config.alpha > 0 or config.digest > 0)
     beta = alpha if config.beta is None else float(config.beta > 0)

@@ -3,17 +3,19 @@
 import numpy as np
 import pytest
 import torch
-from scenes import METHODS, N, SEEDS, begun, last, run, same, settings, weights_of
+from scenes import METHODS, N, SEEDS, begun, last, network, run, same, settings, weights_of
 from scipy.optimize import minimize
 from scipy.special import softmax
+from scipy.stats import norm
 
 from hfkd.config import configure
 from hfkd.engine import federation, state
-from hfkd.engine.method import NEEDS, check
+from hfkd.engine.method import NEEDS, Graph, check
 from hfkd.matching import Paths, admissible, match
-from hfkd.methods import ktpfl, rhfl
+from hfkd.methods import ktpfl, rhfl, suwa
 
-PLAIN = ["fedmd", "expertise_mean", "dsfl", "ktpfl", "rhfl", "dml"]
+PLAIN = ["fedmd", "expertise_mean", "dsfl", "scarlet", "suwa", "ktpfl", "rhfl", "dml"]
+UNTUNED = ["local", "balanced_local", "labelled_public", "suwa", "alternating"]
 COUNTS = np.array([[8, 2, 0, 0], [2, 3, 0, 0], [0, 3, 0, 5], [0, 1, 0, 5], [6, 0, 0, 0], [4, 4, 0, 4]])
 LEVELS = np.array([1, 1, 2, 2, 2, 3])
 
@@ -36,12 +38,43 @@ def test_fedmd_is_the_softmax_of_the_mean_logits_and_a_mixture_by_samples_is_the
             np.testing.assert_allclose(found[z, s], mixture / mixture.sum(1, keepdims=True), atol=1e-6)
 
 
-def test_dsfl_sharpens_the_mean_prediction():
+def test_dsfl_and_scarlet_sharpen_the_mean_prediction():
     found, p, _ = pooled("dsfl")
     for s in range(N):
         np.testing.assert_allclose(found[:, s], softmax(p.mean(1) / 0.1, axis=-1), atol=1e-6)
     two = torch.tensor([[[[0.8, 0.2]], [[0.4, 0.6]]]]).log()  # of one image: .6 against .4, e^2 : 1 when sharpened
-    assert pooled("dsfl", two)[0][0, 0, 0] == pytest.approx([np.e**2 / (1 + np.e**2), 1 / (1 + np.e**2)], rel=1e-5)
+    alike = Graph(torch.full((1, 2, 2, 2), 0.5), None, None)
+    sharp = METHODS["dsfl"].pool(two, alike, None, None)[0, 0, 0]
+    assert sharp == pytest.approx([np.e**2 / (1 + np.e**2), 1 / (1 + np.e**2)], rel=1e-5)
+    end = last("dsfl", dropout=0.5, rounds=2)  # who is absent is left out
+    for z, s in np.ndindex(2, N):
+        p = end.answers[z, [t for t in range(N) if t == s or not end.fed.away[z, t]]].double().exp().numpy()
+        np.testing.assert_allclose(end.targets[z, s], softmax(p.mean(0) / 0.1, axis=-1), atol=1e-6)
+    for more, gamma in (({}, 1.5), ({"gamma": 3.0}, 3.0), ({"gamma": 1.0}, 1.0)):
+        found, p, _ = pooled("scarlet", **more)
+        power = p.mean(1) ** gamma
+        for s in range(N):
+            np.testing.assert_allclose(found[:, s], power / power.sum(-1, keepdims=True), atol=1e-6)
+
+
+def test_suwa_believes_those_whose_own_images_are_dense_where_the_image_lies():
+    found, p, fed = pooled("suwa")
+    scores = np.zeros((2, N, 40))
+    for i, (level, w) in weights_of(fed).items():
+        look, split = network(level, w)[:-1].double(), fed.splits[i // N]
+        own, asked = (look(fed.images[at].double()).detach().numpy() for at in (split.train[i % N], split.public))
+        spread = own.var(0) + 1e-3 * own.var(0).mean()
+        here, there = (norm(own.mean(0), spread**0.5).logpdf(each).sum(1) for each in (own, asked))
+        scores[i // N, i % N] = ((there - here.mean()) / here.std()).clip(-30, 30)
+    weights = softmax(scores, axis=1)
+    assert weights.max(1).min() > 0.2 and weights.argmax(1).std() > 0  # not everywhere the same one
+    for s in range(N):
+        np.testing.assert_allclose(found[:, s], np.einsum("ztu,ztuc->zuc", weights, p), atol=1e-5)
+    config, method, alone = begun("suwa", clients=1)
+    said, itself = state.speak(alone, config, 2), federation.decide(alone, config, method, SEEDS)
+    torch.testing.assert_close(method.pool(said, itself, alone, config), said.exp())
+    blank = suwa.familiarity(torch.zeros(1, 3, 2), torch.ones(1, 3), torch.tensor([[[0.0, 0.0], [1.0, 0.0]]]))
+    assert blank.tolist() == [[0.0, -30.0]]  # features that never move
 
 
 @pytest.mark.parametrize("scale", [1, 3, 8])
@@ -104,17 +137,34 @@ def test_hfkd_decides_groups_by_the_matching_and_say_by_samples(more, feedback, 
     assert found.edges.any() == (config.rule != "none")
 
 
-@pytest.mark.parametrize("levels", ["mlp", "cnn"])
-@pytest.mark.parametrize(("method", "own"), [*((name, "local") for name in PLAIN), ("hfkd", "balanced_local")])
-def test_weight_zero_is_local_training_to_the_last_bit(method, own, levels):
-    alone, zero, half = (last(name, rounds=2, levels=levels, alpha=alpha)
-                         for name, alpha in ((own, 0), (method, 0), (method, 0.5)))  # fmt: skip
+@pytest.mark.parametrize(("method", "levels"), [*((name, "mlp") for name in [*PLAIN, "hfkd"]),
+                                                ("fedmd", "cnn"), ("hfkd", "cnn")])  # fmt: skip
+def test_weight_zero_is_local_training_to_the_last_bit(method, levels):
+    own, more = METHODS[method].loss, dict(rounds=2, levels=levels, digest=0, epochs=1, weighting="fixed")
+    alone, zero, half = (last(name, hard_loss=own, alpha=alpha, **more)
+                         for name, alpha in (("local", 0), (method, 0), (method, 0.5)))  # fmt: skip
     assert same(weights_of(zero.fed), weights_of(alone.fed)) and zero.answers is None
     moved = {i for i, one in weights_of(half.fed).items() if not same({i: one}, weights_of(alone.fed))}
     assert moved == {i for i in range(2 * N) if half.heard.others().any(2).reshape(-1)[i]} and len(moved) > N
     if method == "hfkd":  # students hear nothing, teachers their students, in one federation
-        mixed = weights_of(last(method, rounds=2, levels=levels, alpha=0, beta=0.5).fed)
+        mixed = weights_of(last(method, alpha=0, beta=0.5, **more).fed)
         assert {mixed[i][0] for i in mixed if not same({i: mixed[i]}, weights_of(alone.fed))} == {3}
+
+
+@pytest.mark.parametrize(("method", "more", "each", "heard"), [
+    # batches a round of a client of n images, and besides where it listens; 40 public images are three batches
+    ("local", {}, lambda n: -(-n // 16), None), ("local", {"epochs": 3}, lambda n: -(-3 * n // 16), None),
+    ("fml", {}, lambda n: 2 * -(-n // 16), None), ("labelled_public", {}, lambda n: -(-(n + 40) // 16), None),
+    ("fedmd", {}, lambda n: -(-n // 16), lambda n: 3 + -(-n // 16)), ("feddf", {}, lambda n: -(-n // 16), None),
+    ("scarlet", {"alpha": 0}, lambda n: -(-n // 16), lambda n: 3),
+    ("dsfl", {"digest": 2, "dropout": 0.5}, lambda n: -(-n // 16), lambda n: 6 + -(-n // 16)),
+])  # fmt: skip
+def test_batches_by_hand(method, more, each, heard):
+    total, sizes = np.zeros((2, N)), np.stack([own.counts.sum(1) for own in begun("local")[2].splits])
+    for round in federation.rounds(*settings(method, **more), SEEDS):
+        now = each(sizes) + (heard(sizes) if heard and round.number > 1 else 0)
+        total += now * ~round.fed.away
+        assert (round.fed.batches == total).all()
 
 
 def test_bytes_of_answers_by_hand():
@@ -129,8 +179,9 @@ def test_what_a_method_says_of_itself(name):
     method = METHODS[name]
     assert method.name == name and len(method.summary) > 20 and set(method.needs) <= set(NEEDS)
     assert all(configure(**own) for own in (method.settings, *method.tuned.values()))  # fields, in their ranges
-    (tuned,) = {tuple(each) for each in method.tuned.values()} or {()}  # one setting, the same for both losses
-    assert set(tuned) <= {"alpha", "lr", "strength"} - set(method.settings) and len(tuned) == ("local" not in name)
+    (tuned,) = {tuple(each) for each in method.tuned.values()} or {()}  # the same settings for both losses
+    assert set(tuned) <= {"alpha", "lr", "strength", "gamma", "epochs"} - set(method.settings)
+    assert (name in UNTUNED) == (not tuned) and len(tuned) <= (3 if name.startswith("hfkd") else 1)
 
 
 @pytest.mark.parametrize(("method", "given", "sentence"), [
@@ -138,8 +189,12 @@ def test_what_a_method_says_of_itself(name):
     ("heterofl", dict(levels="depth"), "needs levels that differ in width only, .* set levels=mlp or levels=cnn$"),
     ("inclusivefl", dict(levels="mlp"), "needs levels that differ in depth only, .* set levels=depth$"),
     ("ktpfl", dict(schedule="top_down"), "needs targets that are made once a round; schedule is 'top_down'"),
-    ("fedavg", dict(dropout=0.2), "needs every client in every round: .*; dropout is 0.2, expected 0$"),
-    ("hfkd", dict(readout="prototype"), "has no prototypes .* take one of fedproto, fedtgp$"),
+    ("labelled_public", dict(public="none"), "needs images that everybody may speak about"),
+    ("fedproto", dict(dropout=0.2), "needs every client in every round: .*; dropout is 0.2, expected 0$"),
+    ("suwa", dict(liars=0.2), "needs every client in every round: .*; liars is 0.2, expected 0$"),
+    ("hfkd_nested", dict(dropout=0.1, straggling=0.2), "needs weights of all .*; straggling is 0.2, expected 0$"),
+    ("hfkd", dict(readout="prototype"), "has no readout 'prototype'; .* take one of fedproto, fedtgp$"),
+    ("fedproto", dict(readout="personal"), "has no readout 'personal'; .* take one of fedavg_ft, fedrod$"),
     ("fedmd", dict(revenue="labelled", public_labels=True, refresh=5), "revenue is 'labelled', which method 'fedmd'"),
 ])  # fmt: skip
 def test_a_method_says_what_it_lacks(method, given, sentence):

@@ -6,20 +6,21 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from scenes import METHODS, N, SEEDS, begun, doubled, last, network, same, weights_of
+from scenes import METHODS, N, SEEDS, begun, doubled, last, network, same, settings, weights_of
+from scipy.special import softmax
 from torch.func import functional_call
 
-from hfkd.engine import state, training
+from hfkd.engine import federation, training
 from hfkd.methods import fedkd
 from hfkd.streams import stream
 
 
-def trained(method, **more):
+def trained(method, scale=1.0, **more):
     """(config, method, fed, flat id -> (level, weights)) after the training of a round, made up: every weight moved."""
     config, named, fed = begun(method, **more)
     for cohort in fed.cohorts:
         for place, (name, w) in enumerate(cohort.weights.items()):
-            w += torch.randn(w.shape, generator=torch.Generator().manual_seed(place))
+            w += scale * torch.randn(w.shape, generator=torch.Generator().manual_seed(place))
             cohort.momentum[name] += 1
     return config, named, fed, weights_of(fed)
 
@@ -40,16 +41,19 @@ def ends_in(now, wanted, atol=1e-6):
 
 
 @pytest.mark.parametrize(("method", "part", "over_levels"), [
-    ("fedavg", "", False), ("hfkd_avg", "", False), ("lg_fedavg", "head.", True), ("fml", "small.", True),
+    ("fedavg", "", False), ("fedrod", ("body.", "head."), False), ("lg_fedavg", "head.", True), ("fml", "small.", True),
 ])  # fmt: skip
 def test_a_mean_by_samples_and_what_is_not_averaged_stays(method, part, over_levels):
     config, named, fed, old = trained(method)
-    sent = {cohort.level: (up, down) for cohort, up, down in named.exchange(fed, config, 1)}
+    fed.away[0, [1, 3]] = "presence" in named.needs  # who is away has no say, and hears of it when it is back
+    sent = {i: each for cohort, *ways in named.exchange(fed, config, 1)
+            for i, *each in zip(cohort.members.tolist(), *(way.tolist() for way in ways))}  # fmt: skip
     for i, (level, now) in weights_of(fed).items():
-        who = beside(old, i, None if over_levels else level)
+        who = [j for j in beside(old, i, None if over_levels else level) if not fed.away.flat[j]]
         for name, w in now.items():
             ends_in(w, mean(who, old, name, fed) if name.startswith(part) else old[i][1][name].numpy())
-        assert sent[level] == (sum(w.numel() for name, w in now.items() if name.startswith(part)),) * 2
+        size = sum(w.numel() for name, w in now.items() if name.startswith(part))
+        assert sent[i] == [size * (not fed.away.flat[i])] * 2
     for cohort in fed.cohorts:  # the momentum of what has been averaged away is gone, the other stays
         assert all(m.any() != name.startswith(part) for name, m in cohort.momentum.items())
     config, named, fed, old = trained(method)
@@ -59,6 +63,21 @@ def test_a_mean_by_samples_and_what_is_not_averaged_stays(method, part, over_lev
         for name in (name for name in now if name.startswith(part or "head.")):
             each = [old[j][1][name].double().numpy() for j in beside(old, i, None if over_levels else level)]
             ends_in(now[name], np.mean(each, axis=0))
+
+
+@pytest.mark.parametrize(("method", "dropout"), [  # one of six is there, or nobody at all
+    ("fedavg", 0.8), ("fedrod", 0.8), ("heterofl", 1.0), ("feddf", 1.0), ("feddf_nested", 1.0), ("hfkd_nested", 1.0),
+])  # fmt: skip
+def test_where_nobody_of_a_level_is_there_its_weights_stay(method, dropout):
+    before, waited = weights_of(begun(method)[2]), 0
+    for round in federation.rounds(*settings(method, dropout=dropout, strength=0.01), SEEDS):
+        now = weights_of(round.fed)
+        for i, (level, own) in now.items():
+            alone = all(round.fed.away.flat[j] for j in beside(now, i, level))
+            assert same({i: (level, own)}, before) == alone
+            waited += alone
+        before = now
+    assert waited > N
 
 
 @pytest.mark.parametrize("method", ["fedavg", "heterofl", "inclusivefl", "fedgh"])
@@ -73,19 +92,33 @@ def test_everybody_starts_alike_and_each_seed_by_itself(method):
     assert not at[0][1]["head.weight"].equal(at[N][1]["head.weight"])
 
 
+@pytest.mark.parametrize("loss", ["plain", "balanced"])
 @pytest.mark.parametrize("family", ["mlp", "cnn"])
-def test_heterofl_averages_every_entry_over_those_who_have_it(family):
-    config, named, fed, old = trained("heterofl", levels=family)
+def test_heterofl_averages_every_entry_over_those_who_have_it(family, loss):
+    """With the plain loss a row of the head belongs to those whose counts have the class; what nobody has stays."""
+    config, named, fed, _ = trained("heterofl", levels=family, hard_loss=loss)
+    fed.counts[0, 1], fed.counts[1, :, 3] = 0, 0  # who releases nothing has every class; a class that nobody has
+    fed.away[0] = fed.levels[0] == 3  # units that only the widest have, and those are away
+    for cohort in fed.cohorts:  # before a round all have the same row, and the mask keeps it
+        cohort.weights["head.weight"][:, 3] = cohort.weights["head.bias"][:, 3] = 0.5
+    old, widest = weights_of(fed), fed.levels.argmax(1)
     named.exchange(fed, config, 1)
+    rows = 0
     for i, (_, now) in weights_of(fed).items():
         for name, w in now.items():
             total, count = np.zeros((2, *w.shape))
-            for j in beside(old, i):
-                theirs = old[j][1][name].double().numpy()
+            for j in (j for j in beside(old, i) if not fed.away.flat[j]):
+                theirs, own = old[j][1][name].double().numpy(), fed.counts[divmod(j, N)]
                 at = tuple(slice(min(a, b)) for a, b in zip(w.shape, theirs.shape))
-                total[at] += theirs[at]
-                count[at] += 1
-            ends_in(w, total / count)
+                has = np.ones(theirs.shape, bool)
+                if loss == "plain" and name.startswith("head.") and own.any():
+                    has[own == 0] = False
+                total[at] += (theirs * has)[at]
+                count[at] += has[at]
+            stays = old[i // N * N + widest[i // N]][1][name].numpy()[tuple(map(slice, w.shape))]
+            ends_in(w, np.where(count > 0, total / count.clip(1), stays))
+            rows += name == "head.bias" and (count < count.max()).any()
+    assert (rows > 0) == (loss == "plain")
 
 
 def test_inclusivefl_layers_and_the_push_of_the_last_one():
@@ -103,25 +136,46 @@ def test_inclusivefl_layers_and_the_push_of_the_last_one():
             ends_in(w, wanted)
 
 
-def test_feddf_is_a_pass_of_torchs_sgd_from_the_mean_network_to_the_mean_of_all_logits():
-    (config, named, fed), (_, _, twin) = (begun("feddf", strength=0.05) for _ in "12")
-    said = state.speak(fed, config, 1)
-    fed.labels[:] = 0  # labels of public images, or of any others, are not read
+def pooled(method, log_p, counts):
+    """(u, c) the server's target in float64, of log-posteriors (t, u, c)."""
+    if method != "hfkd_nested":
+        return softmax(log_p.mean(0), axis=-1)
+    share = np.where(counts.sum(0) > 0, counts, 1)
+    q = softmax(2 * np.einsum("tc,tuc->uc", share / share.sum(0), log_p), axis=-1)  # gamma 2: squares
+    q *= (0.1 / q.mean(0)) ** 0.5  # kappa 1/2
+    return q / q.sum(-1, keepdims=True)
+
+
+@pytest.mark.parametrize(("method", "average", "loss", "passes"), [
+    ("feddf", "fedavg", "plain", 1), ("feddf_nested", "heterofl", "plain", 2),
+    ("hfkd_nested", "heterofl", "balanced", 1),
+])  # fmt: skip
+def test_the_server_teaches_each_mean_network_what_all_said_before_by_torchs_sgd(method, average, loss, passes):
+    more = dict(scale=0.1, strength=0.02, hard_loss=loss, digest=passes)
+    (config, named, fed, old), (_, _, twin, _) = (trained(method, **more) for _ in "12")
+    for each in (fed, twin):
+        each.away[0, 1] = True
+        each.counts[1, :, 3] = 0  # a class that nobody has: all speak alike
     sent = named.exchange(fed, config, 1)
-    assert [each[1:] for each in sent] == [each[1:] for each in METHODS["fedavg"].exchange(twin, config, 1)]
+    fed.labels[:] = 0  # labels of public images, or of any others, are not read
+    for (_, *found), (_, *wanted) in zip(sent, METHODS[average].exchange(twin, config, 1), strict=True):
+        assert [each.tolist() for each in found] == [each.tolist() for each in wanted]
     now, means = weights_of(fed), weights_of(twin)
     for z, own in enumerate(fed.splits):
-        target, public = said[z].double().mean(0).softmax(-1).float(), fed.images[own.public]
-        rows = training.batches(stream(SEEDS[z], "server"), 40, 3, 16)  # 40 public images
+        there, public = [i for i in range(z * N, z * N + N) if not fed.away.flat[i]], fed.images[own.public]
+        said = torch.stack([network(*old[i])(public).log_softmax(-1) for i in there]).detach().double().numpy()
+        target = torch.from_numpy(pooled(method, said, fed.counts[z, ~fed.away[z]])).float()
+        rows = training.batches(stream(SEEDS[z], "server"), 40, 3 * passes, 16)  # 40 public images
         for i in range(z * N, z * N + N):
             net = network(*means[i])
-            sgd = torch.optim.SGD(net.parameters(), lr=0.05, momentum=0.9)
+            sgd = torch.optim.SGD(net.parameters(), lr=0.02, momentum=0.9)
             for at in rows:
                 sgd.zero_grad()
                 F.kl_div(net(public[at]).log_softmax(-1), target[at], reduction="batchmean").backward()
                 sgd.step()
-            for found, wanted in zip(now[i][1].values(), net.parameters(), strict=True):
+            for (name, found), wanted in zip(now[i][1].items(), net.parameters(), strict=True):
                 torch.testing.assert_close(found, wanted.detach(), rtol=0, atol=1e-5)
+                assert not found.equal(means[i][1][name])
 
 
 @pytest.mark.parametrize(("shape", "energy"), [((7, 12), 0.95), ((16, 3, 3, 3), 0.98), ((5, 5), 1.0), ((30, 40), 0.6)])
@@ -154,10 +208,15 @@ def test_fedkd_hands_everybody_the_mentee_of_the_server_and_less_energy_is_less_
 
 def by_hand(method, net, w, x, y, prior, *given):
     """The loss of one client by torch's own functions."""
-    *more, a = given
+    *more, a = given or [0]
     said, kl = functional_call(net, w, (x,)), lambda z, q: F.kl_div(z.log_softmax(1), q.detach(), reduction="batchmean")
     part = lambda name: {each.removeprefix(name): v for each, v in w.items() if each.startswith(name)}
+    if method == "heterofl":  # logits of other classes are 0
+        return F.cross_entropy(said.masked_fill(given[0] == 0, 0) + prior, y)
     hard = F.cross_entropy(said + prior, y)
+    if method == "fedrod":  # the own head learns what is left, by the plain loss, and nobody else learns from it
+        h = functional_call(net.body, part("body."), (x,)).detach()
+        return hard + F.cross_entropy(said.detach() + h @ w["own.weight"].T + w["own.bias"], y)
     if method == "fedprox":
         return hard + a / 2 * sum(((w[name] - start) ** 2).sum() for name, start in more[0].items())
     if method == "fd":
@@ -170,7 +229,7 @@ def by_hand(method, net, w, x, y, prior, *given):
     return (1 - a) * both + a * apart if method == "fml" else both + a * apart / both.detach().clamp_min(0.1)
 
 
-@pytest.mark.parametrize("method", ["fedprox", "fml", "fedkd", "fd", "fedproto"])
+@pytest.mark.parametrize("method", ["fedprox", "fml", "fedkd", "fd", "fedproto", "heterofl", "fedrod"])
 def test_the_own_losses_of_methods_and_their_gradients_client_by_client(method):
     _, named, fed = begun(method, levels="cnn")
     for cohort in doubled(fed).cohorts:
@@ -180,7 +239,8 @@ def test_the_own_losses_of_methods_and_their_gradients_client_by_client(method):
         weights = {name: (w + 0.01).requires_grad_() for name, w in cohort.weights.items()}
         more = {"fedprox": [{name: w + 0.1 for name, w in cohort.weights.items()}], "fd": [draw(b, 10, 10).softmax(-1)],
                 "fedproto": [draw(b, 10, 32), (draw(b, 10) > 0).double()]}  # fmt: skip
-        given = (*more.get(method, ()), draw(b).sigmoid())
+        given = {"fedrod": (), "heterofl": ((draw(b, 10) > 0).double(),)}.get(method)
+        given = (*more.get(method, ()), draw(b).sigmoid()) if given is None else given
         found = named.local_loss(cohort.module, weights, x, y, prior, *given)
         slopes = torch.autograd.grad(found.sum(), list(weights.values()), materialize_grads=True)
         for i in range(b):
@@ -194,15 +254,16 @@ def test_the_own_losses_of_methods_and_their_gradients_client_by_client(method):
                 torch.testing.assert_close(slope[i], right, rtol=1e-9, atol=1e-12)
 
 
-TERM, BALANCED = ("strength", {}), ("strength", {"hard_loss": "balanced"})
-HEAD, ALONE = ("strength", {"readout": "head"}), ("momentum", {"clients": 1})
+TERM, BALANCED = ("strength", {}), ("strength", {"hard_loss": "balanced", "epochs": 1})
+HEAD, ALONE = ("strength", {"readout": "plain"}), ("momentum", {"clients": 1})
 
 
 @pytest.mark.parametrize(("method", "twin", "dial", "more"), [
     ("fedprox", "fedavg", *TERM), ("feddf", "fedavg", *TERM), ("fedkd", "local", *TERM), ("fml", "local", *BALANCED),
     ("fd", "local", *BALANCED), ("fedproto", "local", *HEAD), ("fedtgp", "local", *HEAD), ("fedavg", "local", *ALONE),
-    ("heterofl", "local", *ALONE), ("lg_fedavg", "local", *ALONE),
-    ("inclusivefl", "local", "momentum", {"clients": 1, "levels": "depth"}),
+    ("heterofl", "local", *ALONE), ("lg_fedavg", "local", *ALONE), ("feddf", "fedavg", "strength", {"dropout": 0.5}),
+    ("feddf_nested", "heterofl", *TERM), ("feddf_nested", "heterofl", *BALANCED),
+    ("hfkd_nested", "heterofl", *BALANCED), ("inclusivefl", "local", "momentum", {"clients": 1, "levels": "depth"}),
 ])  # fmt: skip
 def test_where_its_dial_is_at_zero_a_method_is_its_twin_to_the_last_bit(method, twin, dial, more):
     # without its term; alone, an average changes nothing but the momentum, which restarts in each round

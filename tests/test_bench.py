@@ -18,29 +18,19 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-# Multiplications of one image: places x channels out x kernel x channels in; nobody needs the gradient by the image.
-FIRST, REST = 24 * 24 * 32 * 25, 8 * 8 * 64 * 25 * 32 + 1024 * 512 + 512 * 10
-
-
-@pytest.mark.parametrize(("pair", "batch", "sizes"), [(False, 32, (70, 20)), (True, 10, (20, 8, 8))])
-def test_operations_of_the_published_rounds_by_hand(pair, batch, sizes):
-    work = bench.published(pair=pair, batch=batch, sizes=sizes)
-    steps = sum(-(-size // batch) for size in sizes)
-    assert work.flops == (1 + pair) * steps * batch * 2 * (2 * FIRST + 3 * REST) == bench.flops(work.alone)
-    work.batched()
-
-
-def test_operations_of_a_round_of_ours_by_hand():
-    work = bench.hfkd(seeds=range(2), clients=5, pool_size=400, public_size=50, balanced_size=100)
-    (seen, config), count = work.alone.args, 0
+@pytest.mark.parametrize("name", ["hfkd", "fedmd", "heterofl"])
+def test_operations_of_a_round_by_hand(name):
+    work = bench.a_round(name, seeds=range(2), clients=5, pool_size=400, public_size=50, balanced_size=100)
+    (seen, config), count, talks = work.alone.args, 0, name != "heterofl"
     for split, levels in zip(seen.fed.splits, seen.fed.levels):
         for mine, width in zip(split.train, (8, 32, 128) @ (levels == [[1], [2], [3]])):
             first, rest = 784 * width, width * 32 + 32 * 10
-            count += 2 * 50 * (first + rest)  # it speaks; then two batches a step, forward and twice backward
-            count += -(-len(mine) // config.batch) * 2 * config.batch * 2 * (2 * first + 3 * rest)
+            count += talks * 2 * 50 * (first + rest)  # it speaks; then two batches a step, forward and twice backward
+            passes = -(-2 * len(mine) // 32) * (1 + talks) + 2 * talks  # of own and of public images; two of a digest
+            count += passes * 32 * 2 * (2 * first + 3 * rest)
     assert work.flops == count
     found = bench.measured(work)
-    assert found["what"] == "HFKD, mlp, batch 32, 5 clients x 2" and min(found["seconds"], found["sequential"]) > 0
+    assert found["what"] == f"{name}, mlp, batch 32, 5 clients x 2" and min(found["seconds"], found["sequential"]) > 0
     assert found["floor"] * found["rate"] == pytest.approx(count) and found["ratio"] > 0
 
 

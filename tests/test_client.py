@@ -22,21 +22,24 @@ def batches(labels):
     return list(zip(images, z.argmax(-1) if labels else z.softmax(-1)))
 
 
-@pytest.mark.parametrize("hard_weight", [None, 0.0])
+@pytest.mark.parametrize("digest", [False, True])
 @pytest.mark.parametrize("direction", DIRECTIONS)
-def test_train_is_the_loop_of_every_tutorial(direction, hard_weight):
+def test_train_and_digest_are_the_loop_of_every_tutorial(direction, digest):
     nets = [nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.Flatten(), nn.Linear(8, 3)).double() for _ in "12"]
     nets[1].load_state_dict(nets[0].state_dict())
     mine, theirs = (torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9) for net in nets)
     prior, own, public = torch.tensor([0.5, 0.3, 0.2]).log(), batches(True), batches(False)
     for heard in (public, None):  # the second epoch alone: momentum goes on
-        client.train(nets[0], mine, own, prior, heard, 0.3, 2.0, direction, hard_weight)
+        if digest:
+            client.digest(nets[0], mine, public, 2.0, direction)
+        else:
+            client.train(nets[0], mine, own, prior, heard, 0.3, 2.0, direction)
         for (x, y), (u, q) in zip(own, public):
             p = F.softmax(nets[1](u) / 2, dim=1)
             apart = q * (q / p).log() if direction == "teacher_first" else p * (p / q).log()
             loss = F.cross_entropy(nets[1](x) + prior, y)
-            if heard:
-                loss = (0.7 if hard_weight is None else 0.0) * loss + 0.3 * 4 * apart.sum(1).mean()
+            if heard or digest:
+                loss = (0.0 if digest else 0.7) * loss + (1.0 if digest else 0.3) * 4 * apart.sum(1).mean()
             theirs.zero_grad()
             loss.backward()
             theirs.step()

@@ -134,7 +134,7 @@ def test_mixture_is_the_optimum_of_the_linear_programme(seed):
 def test_difference_to_a_curve_by_hand():
     # 90 - 10 w reaches 85 - .5 points of personality at w = .55 of alpha 0.5, with 51 and 53 of consistency
     frame = rows({("hfkd", "alpha=0.1"): [(.90, .40), (.90, .42)], ("hfkd", "alpha=0.5"): [(.80, .60), (.80, .62)],
-                  ("hfkd_ramp", ""): [(.85, .55), (.85, .53)]})
-    found = [compare.over_curve(frame, "hfkd_ramp", "hfkd[alpha=*]", name) for name in ("consistency", "personality")]
+                  ("hfkd", ""): [(.85, .55), (.85, .53)]})
+    found = [compare.over_curve(frame, "hfkd", "hfkd[alpha=*]", name) for name in ("consistency", "personality")]
     # 54 - .5 points of consistency on average: 41 + 20 w = 53.5, so w = .625 of alpha 0.5, and 90 - 10 w = 83.75
     np.testing.assert_allclose(found, [[4, 0], [1.25, 1.25]], atol=1e-6)

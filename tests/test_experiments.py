@@ -172,7 +172,7 @@ def test_a_cell_that_was_cut_off_is_named_and_fresh_makes_it_anew(calls, tmp_pat
 
 
 def test_the_ledger_of_a_grid_sums_to_one_say_per_listener(tmp_path):
-    experiments.run_grid("30", seeds=(0, 1), jobs=1, method="hfkd_ramp", **TINY | {"rounds": 6})
+    experiments.run_grid("30", seeds=(0, 1), jobs=1, method="hfkd", **TINY | {"rounds": 6})
     book = experiments.ledger("30", "smoke")
     assert list(book.columns) == [*experiments.LEDGER, "edges", "revenue", "weight"]
     assert set(book["variant"]) == {"revenue=labelled"} and set(book["round"]) == {5, 6}

@@ -9,7 +9,7 @@ from scenes import N, SEEDS, begun, last, run, same, settings, weights_of
 
 from hfkd.config import configure
 from hfkd.engine import faults, federation, state
-from hfkd.knowledge import pool, without
+from hfkd.knowledge import align, pool, sharpen, without
 
 
 def test_a_share_is_a_share_and_a_smaller_one_is_part_of_it():
@@ -83,7 +83,8 @@ def test_targets_are_pooled_from_what_arrives_and_from_what_one_thinks_oneself()
         view[s] = said[z, s]
         w = without(graph.weights[z], graph.mask[z], lost)
         torch.testing.assert_close(heard.weights[z], w, rtol=0, atol=1e-12)
-        torch.testing.assert_close(q[z, s], pool(view, w[s : s + 1])[0], rtol=0, atol=1e-5)
+        wanted = align(sharpen(pool(view, w[s : s + 1])[0], config.gamma), config.kappa)
+        torch.testing.assert_close(q[z, s], wanted, rtol=0, atol=1e-5)
         assert heard.mask[z, s].tolist() == (graph.mask[z, s] & ~lost[s]).tolist()
 
 
@@ -109,7 +110,7 @@ def test_who_is_absent_or_broken_waits_and_misses_its_batches(fault):
 def test_who_can_hear_nobody_learns_alone_or_not_at_all(fault):
     rows, ledger = run(**fault)
     assert not rows[["alpha", "bytes_up", "bytes_down"]].any(axis=None) and not ledger["bytes"].any()
-    alone = begun()[2] if "dropout" in fault else last("balanced_local", rounds=2).fed
+    alone = begun()[2] if "dropout" in fault else last("balanced_local", rounds=2, epochs=2).fed
     assert same(weights_of(last(**fault).fed), weights_of(alone))
 
 

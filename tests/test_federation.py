@@ -12,11 +12,12 @@ from scenes import DIGITS, METHODS, N, SEEDS, begun, doubled, last, network, run
 
 from hfkd.engine import client, federation, record, state, training
 from hfkd.engine.method import Graph, nobody
-from hfkd.knowledge import log_prior, teaching_weights
+from hfkd.knowledge import log_prior, mix, teaching_weights
 from hfkd.matching import Paths, match
 from hfkd.privacy import messages
 from hfkd.streams import stream
 
+FIRST = dict(gamma=1.0, kappa=0.0, digest=0, mixup=0.0, weighting="fixed", epochs=1)  # the first edition of the method
 MESSAGE = 40 * 10 * 4  # bytes of what one client says of the public images: m C float32
 
 
@@ -44,11 +45,21 @@ def plain_weights(mask, counts, earned, config):
     return found
 
 
-def plain_pool(said, w, kind):
-    """q (s, u, c) of what is said (t, u, c)."""
-    each = np.einsum("stc,tuc->suc", w, said if kind == "log" else np.exp(said))
-    each = np.exp(each) if kind == "log" else each
+def plain_pool(said, w, config):
+    """q (s, u, c) of what is said (t, u, c), sharpened and aligned."""
+    each = np.einsum("stc,tuc->suc", w, said if config.pooling == "log" else np.exp(said))
+    each = np.exp(each) if config.pooling == "log" else each
+    each = (each / each.sum(-1, keepdims=True)) ** config.gamma
+    each = each / each.sum(-1, keepdims=True)
+    each = each * (0.1 / each.mean(1, keepdims=True)) ** config.kappa
     return torch.from_numpy(each / each.sum(-1, keepdims=True))
+
+
+def plain_batches(rng, images, q, steps, config):
+    """Public batches (images, targets) of a stream, mixed up."""
+    rows = training.batches(rng, len(images), steps, 16)
+    shares = rng.beta(config.mixup, config.mixup, steps) if config.mixup else np.ones(steps)
+    return [mix(images[at], q[at], torch.tensor(share)) for at, share in zip(rows, shares)]
 
 
 def plain_earned(said, counts, labels):
@@ -73,7 +84,9 @@ def plainly(config, fed, z, seed):
     for r in range(1, config.rounds + 1):
         at = own.public[np.arange(r * size, r * size + size) % config.public_size if config.spoken else np.arange(size)]
         speak = lambda at=at: torch.stack([client.speak(net, images[at], config.temperature) for net in nets]).numpy()
-        said, taught = speak(), r > config.warmup
+        said, taught, ramp = speak(), r > config.warmup, 1.0
+        if config.weighting == "ramp":
+            ramp = min(1.0, max(0, r - config.warmup) / config.ramp_length)
         if taught and config.revenue == "labelled":
             earned = 0.7 * earned + 0.3 * plain_earned(said, own.counts, labels[at].numpy())
         if r == 1 or config.refresh and (r - 1) % config.refresh == 0:
@@ -82,22 +95,27 @@ def plainly(config, fed, z, seed):
         turns = [own.levels == level for level in (1, 2, 3)]
         turns = {"simultaneous": [own.levels > 0], "bottom_up": turns, "top_down": turns[::-1]}[config.schedule]
         for turn in turns:  # each hears what those before it have learned
-            q = plain_pool(said, w, config.pooling)
+            q = plain_pool(said, w, config)
             for i in np.flatnonzero(turn):
                 steps = -(-config.epochs * len(own.train[i]) // 16)
                 rows = own.train[i][training.batches(private[i], len(own.train[i]), steps, 16)]
-                batches = training.batches(public[i], size, steps, 16) if taught else []
-                heard = [(images[at[k]], q[i, k]) for k in batches] if taught else None
-                how = (weight[i], config.temperature, config.kl_direction)
+                how = (config.temperature, config.kl_direction)
+                if taught and config.digest and weight[i]:
+                    fresh = torch.optim.SGD(nets[i].parameters(), lr=config.lr, momentum=config.momentum)
+                    passes = config.digest * -(-size // 16)
+                    client.digest(nets[i], fresh, plain_batches(public[i], images[at], q[i], passes, config), *how)
+                heard = plain_batches(public[i], images[at], q[i], steps, config) if taught else None
+                how = (ramp * weight[i], *how)
                 client.train(nets[i], sgd[i], [(images[k], labels[k]) for k in rows], prior[i], heard, *how)
             said[turn] = speak()[turn]
     return nets, kept, q
 
 
 @pytest.mark.parametrize("more", [
-    {}, dict(schedule="top_down", kl_direction="student_first"), dict(feedback=False, peers=False, fan_in=1),
-    dict(schedule="bottom_up", temperature=2.0, hard_loss="plain", beta=0.1),
-    dict(pooling="arithmetic", epochs=2, spoken=9),
+    {}, FIRST, dict(gamma=1.5, kappa=1.0, digest=2, mixup=0.0), FIRST | dict(mixup=0.4, weighting="ramp"),
+    dict(schedule="top_down", kl_direction="student_first"), dict(feedback=False, peers=False, fan_in=1),
+    FIRST | dict(schedule="bottom_up", temperature=2.0, hard_loss="plain", beta=0.1),
+    dict(pooling="arithmetic", epochs=1, spoken=9),
     dict(revenue="labelled", public_labels=True, refresh=2, revenue_temperature=0.2, rounds=5, public_size=60),
 ])  # fmt: skip
 def test_hfkd_is_what_its_formulas_say_client_by_client(more):
@@ -115,7 +133,7 @@ def test_hfkd_is_what_its_formulas_say_client_by_client(more):
 
 
 def test_local_hears_nobody_and_so_does_everybody_with_the_identity_for_w():
-    alone, end = last("balanced_local"), last(replace(METHODS["hfkd"], decide=nobody))
+    alone, end = last("balanced_local"), last(replace(METHODS["hfkd"], decide=nobody), epochs=1)
     assert all(each.answers is each.targets is None and not each.links.any() for each in (alone, end))
     assert same(weights_of(end.fed), weights_of(alone.fed)) and not same(weights_of(last().fed), weights_of(alone.fed))
     for loss in ("balanced", "plain"):  # which is all that tells Local from Balanced-Local
@@ -126,7 +144,7 @@ def test_the_uniform_w_is_fedmd_the_softmax_of_everybodys_mean_logits():
     everybody = np.ones((N, N), bool)
     uniform = Graph(teaching_weights(everybody, np.ones((N, 10))), everybody, everybody)
     for method in ("fedmd", replace(METHODS["hfkd"], decide=lambda *given: uniform)):
-        for end in federation.rounds(*settings(method), SEEDS):
+        for end in federation.rounds(*settings(method, gamma=1.0, kappa=0.0), SEEDS):
             for z in range(2) if end.number > 1 else ():
                 asked = end.fed.images[end.fed.splits[z].public]
                 mean = torch.stack([network(*before[z * N + i])(asked).detach() for i in range(N)]).mean(0)
@@ -146,7 +164,7 @@ MASK = np.array([[(s, t) in WHO for t in range(N)] for s in range(N)])
 def test_ledger_and_bytes_of_a_graph_by_hand(beta, deaf):
     asked, graph = [], Graph(teaching_weights(MASK, np.ones((N, 10))), MASK, EDGES)
     method = replace(METHODS["hfkd"], decide=lambda *given: asked.append(given) or graph)
-    rows, ledger = run(method, refresh=2, rounds=5, alpha=0.5, beta=beta)
+    rows, ledger = run(method, refresh=2, rounds=5, alpha=0.5, beta=beta, weighting="fixed")
     assert len(asked) == 2 * 3 and sorted(set(ledger["round"])) == [2, 4, 5]  # decided for rounds 1, 3 and 5, two seeds
     for (_, end), period in ledger.groupby(["seed", "round"]):
         assert {(s, t): kind for s, t, kind in zip(period["to"], period["from"], period["kind"])} == WHO
@@ -180,10 +198,13 @@ def test_rows_are_tidy_the_same_twice_and_whenever_they_are_measured():
 def honest(method):
     """The end of a run of seeds 1 and 0, never changed."""
     with exact():
-        return last(method, (1, 0)).fed
+        return last(method, (1, 0), epochs=1).fed
 
 
-@pytest.mark.parametrize("method", METHODS)
+HONEST = [name for name in METHODS if name != "labelled_public"]  # which trains on other images, and on other labels
+
+
+@pytest.mark.parametrize("method", HONEST)
 def test_split_first_weights_and_batches_are_the_same_for_all_methods(method):
     local, end, (config, _, digits) = honest("local"), honest(method), settings(method)
     with exact():
@@ -198,9 +219,13 @@ def test_split_first_weights_and_batches_are_the_same_for_all_methods(method):
             assert all(map(np.array_equal, *parts))
     drawn = [[str(rng.bit_generator.state) for rng in fed.private_streams] for fed in (end, local)]
     assert drawn[0] == drawn[1] and len(set(drawn[0])) == 2 * N  # as many draws, from streams of each client's own
+    counted, each = end.batches, [3 * -(-len(mine) // 16) for own in end.splits for mine in own.train]
+    listens = METHODS[method].decide is not nobody  # two rounds of one digest, three batches each
+    wanted = METHODS[method].networks * np.reshape(each, (2, N)) + listens * (2 * 3 + np.reshape(each, (2, N)) * 2 // 3)
+    assert method in ("alternating", "dml") or np.array_equal(counted, wanted)
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", HONEST)
 def test_a_seed_learns_the_same_whatever_runs_beside_it_and_only_from_its_own_training_labels(method):
     def spoiled(fed):
         """Labels of public, validation and test images are wrong, and the images of the test parts are noise."""
@@ -212,7 +237,7 @@ def test_a_seed_learns_the_same_whatever_runs_beside_it_and_only_from_its_own_tr
 
     both = weights_of(honest(method))
     with exact(spoiled):
-        now, again = (weights_of(last(method, (0,)).fed) for _ in "12")
+        now, again = (weights_of(last(method, (0,), epochs=1).fed) for _ in "12")
     assert same(now, again)  # to the bit where the same clients stand side by side
     for i, (_, own) in now.items():
         for name, w in own.items():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 from scipy.special import log_softmax, softmax
+from scipy.stats import entropy
 
-from hfkd.knowledge import log_prior, pool, predictions, teaching_weights, without
+from hfkd.knowledge import align, log_prior, mix, pool, predictions, sharpen, teaching_weights, without
 
 S = T = 5
 C, M = 4, 7
@@ -72,11 +73,62 @@ def test_both_trainings_meet_in_the_posterior_of_bayes():
     rng = np.random.default_rng(5)
     likelihood, prior = rng.dirichlet(np.ones(C), (3, 50)), rng.dirichlet(np.ones(C), 3)
     joint, log_p = likelihood * prior[:, None], torch.from_numpy(np.log(prior))
-    plain = predictions(torch.from_numpy(np.log(joint)), log_p, balanced=False)
-    balanced = predictions(torch.from_numpy(np.log(likelihood)), log_p, balanced=True)
-    for own, free in (plain, balanced):
-        assert (own.numpy() == joint.argmax(-1)).all() and (free.numpy() == likelihood.argmax(-1)).all()
-    assert not own.equal(free)
+    own, _, free = predictions(torch.from_numpy(np.log(joint)), log_p)  # plainly trained: as it is, and corrected
+    everybody, mine, _ = predictions(torch.from_numpy(np.log(likelihood)), log_p)  # balanced: as it is, and with prior
+    assert (own.numpy() == joint.argmax(-1)).all() and (free.numpy() == likelihood.argmax(-1)).all()
+    assert mine.equal(own) and everybody.equal(free) and not own.equal(free)
+
+
+def targets(seed=0, classes=C):
+    """Soft targets (2, M, classes), as two students hear them, some of which are nearly certain."""
+    return torch.from_numpy(softmax(np.random.default_rng(seed).normal(0, 3, (2, M, classes)), axis=-1))
+
+
+def test_sharpen_and_align_by_loops():
+    q, gamma, kappa = targets(), 2.5, 0.5
+    for s, u in np.ndindex(2, M):
+        wanted = q[s, u].numpy() ** gamma
+        np.testing.assert_allclose(sharpen(q, gamma)[s, u], wanted / wanted.sum(), rtol=0, atol=1e-12)
+        wanted = q[s, u].numpy() * (1 / C / q[s].numpy().mean(0)) ** kappa
+        np.testing.assert_allclose(align(q, kappa)[s, u], wanted / wanted.sum(), rtol=0, atol=1e-12)
+    assert (entropy(sharpen(q, 2.0), axis=-1) < entropy(q, axis=-1)).all()
+    assert sharpen(q, 1.0) is q and align(q, 0.0) is q  # today's targets, to the bit
+    torch.testing.assert_close(sharpen(q, 0.0), torch.full_like(q, 1 / C))
+
+
+@pytest.mark.parametrize("kappa", [0.5, 1.0])
+def test_align_again_and_again_makes_classes_even(kappa):
+    q, gaps = targets(), []
+    for _ in range(300):
+        gaps.append(float((q.mean(-2) - 1 / C).abs().max()))
+        q = align(q, kappa)
+    assert gaps[-1] < 1e-6 < 0.05 < gaps[0] and gaps[1] < gaps[0]
+    torch.testing.assert_close(align(q, kappa), q, rtol=0, atol=1e-6)  # even classes stay
+
+
+def test_sharpen_and_align_know_neither_the_order_of_classes_nor_of_images_nor_of_students():
+    q = targets()
+    for way in (lambda each: sharpen(each, 2.0), lambda each: align(each, 0.5), lambda each: align(each, 1.0)):
+        for dim in range(3):
+            torch.testing.assert_close(way(q.flip(dim)), way(q).flip(dim), rtol=0, atol=1e-12)
+    for alone in (q[:1], q[:, :1], torch.full((1, 1, C), 1 / C, dtype=torch.float64)):  # one student, one image
+        torch.testing.assert_close(align(alone, 0.5)[0, 0].sum(), torch.ones((), dtype=torch.float64))
+    one = align(q[:, :1], 1.0)  # of one image nothing is left: it is taken for what is always said
+    torch.testing.assert_close(one, torch.full_like(one, 1 / C))
+    sure = torch.eye(C)[[0, 0, 1]][None]  # classes that nobody ever says, and answers without any doubt
+    for way in (sharpen(sure, 3.0), align(sure, 0.5), align(sure, 1.0)):
+        torch.testing.assert_close(way, sure)
+
+
+def test_mix_is_the_mean_of_neighbours():
+    rng = np.random.default_rng(0)
+    images, q, share = torch.from_numpy(rng.normal(size=(2, M, 1, 3, 3))), targets(), torch.tensor([0.3, 1.0]).double()
+    x, p = mix(images, q, share)
+    for b, u in np.ndindex(2, M):
+        for found, each in ((x, images), (p, q)):
+            wanted = share[b] * each[b, u] + (1 - share[b]) * each[b, u - 1]
+            torch.testing.assert_close(found[b, u], wanted, rtol=0, atol=1e-12)
+    assert x[1].equal(images[1]) and p[1].equal(q[1])  # all of itself
 
 
 def test_bad_input():

@@ -69,7 +69,6 @@ def test_the_default_of_torch_is_weaker_and_an_impossible_class_costs_something_
 def test_the_weights_mix_and_weight_zero_is_the_hard_loss_to_the_last_bit():
     hard, soft = torch.tensor(2.0), torch.tensor(6.0)
     assert [float(distillation_loss(hard, soft, w)) for w in (0.0, 0.25, 1.0)] == [2.0, 3.0, 6.0]  # 1.5 + 1.5
-    assert [float(distillation_loss(hard, soft, 0.25, w)) for w in (0.75, 1.0, 0.0)] == [3.0, 3.5, 1.5]
     logits, labels, target = (x.float() if x.is_floating_point() else x for x in drawn())
     alone, joint, prior = logits.clone().requires_grad_(), logits.clone().requires_grad_(), torch.full((C,), -1.7)
     hard_loss(alone, labels, prior).backward()

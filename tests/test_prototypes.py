@@ -43,7 +43,7 @@ def test_prototypes_are_means_over_samples_and_the_nearest_wins():
     fed.memory["known"][0, 3] = 0  # nobody has seen it: nobody says it
     at = weights_of(fed)
     for cohort, up, down in sent:
-        scores = fedproto.answers(fed, cohort, fed.images, torch.arange(50).expand(len(cohort.members), -1))
+        scores = fedproto.answers(fed, config, cohort, torch.arange(50).expand(len(cohort.members), -1))
         for b, i in enumerate(cohort.members.tolist()):
             assert (up[b], down[b]) == (has[i // N, i % N].sum() * 32, has[i // N].any(0).sum() * 32)
             h = network(*at[i])[:-1](fed.images[:50]).detach()
@@ -78,9 +78,11 @@ def test_fedtgp_one_step_is_torchs_on_its_own_modules(monkeypatch):
     sgd = torch.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
     who, label = there[0].nonzero(as_tuple=True)
     means = [each[0, there[0, :, c] > 0, c].mean(0) for c in range(9)]
-    margin = max(float((a - b).norm()) for a in means for b in means)
+    margin = max(min(np.linalg.norm(a - b) for b in means if b is not a) for a in means)  # the nearest other, at most
     assert float(fedtgp.margins(each, there)) == pytest.approx(margin, rel=1e-5)
     assert fedtgp.margins(1e3 * each, there).tolist() == [100.0]
+    two = torch.stack([there[0], F.one_hot(torch.tensor([4] * 3), 10).float()])  # seed by seed; of one class: no other
+    assert fedtgp.margins(each.repeat(2, 1, 1, 1), two).tolist() == [pytest.approx(margin, rel=1e-5), 0.0]
     apart = (each[0, who, label][:, None] - net(torch.arange(10))[None]).norm(dim=-1)
     F.cross_entropy(-(apart + margin * F.one_hot(label, 10)), label).backward()
     sgd.step()

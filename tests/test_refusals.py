@@ -29,8 +29,9 @@ REFUSED = {
     "run --set liars=0.2 --set schedule=top_down": "schedule is 'top_down' with liars; expected simultaneous",
     "run --set public=none": "method 'hfkd' needs images that everybody may speak about and public is 'none'",
     "run --method inclusivefl": "needs levels that differ in depth only, which levels 'mlp' are not; set levels=depth",
-    "run --method fedavg --set dropout=0.3": "method 'fedavg' needs every client in every round",
-    "run --method fedmd --set readout=prototype": "method 'fedmd' has no prototypes to predict by; set readout=head",
+    "run --method fd --set dropout=0.3": "method 'fd' needs every client in every round",
+    "run --method fedavg --set liars=0.3": "method 'fedavg' needs weights of all who are there",
+    "run --method fedmd --set readout=prototype": "method 'fedmd' has no readout 'prototype'; set readout=plain",
     "run --method fedmd --set revenue=labelled --set public_labels=True --set refresh=2":
         "revenue is 'labelled', which method 'fedmd' does not read; expected none",
     # names
@@ -41,7 +42,7 @@ REFUSED = {
     "run --set partition=even": "partition is 'even'; expected one of dirichlet, ",
     "run --profile full": "profile is 'full'; expected one of committed, smoke, lite, paper",
     "run --profile committed": "profile is 'committed', which is read, not run; expected smoke, lite or paper",
-    "grid 41": "grid is '41'; expected one of 20, 30, ",
+    "grid 41": "grid is '41'; expected one of 10, 20, ",
     "grid 40 --set hard_loss=plain": "hard_loss is an axis of 40_comparison; leave it to the grid, or `hfkd run --set",
     "grid 50 --set method=fedavg": "method is 'fedavg'; expected one of local, ",
     "reproduce --only 41": "--only names notebook '41'; expected one of 00, 10, ",
@@ -50,7 +51,7 @@ REFUSED = {
     "reproduce --profile full": "profile is 'full'; expected one of committed, ",
     "list colours": "invalid choice: 'colours'",
     "fetch imagenet": "data set 'imagenet' cannot be fetched; expected one of ",
-    "bench --only sweep": "only is 'sweep', repeats is 1; expected one of fml, ",
+    "bench --only sweep": "only is 'sweep', repeats is 1; expected one of hfkd, ",
     "bench --json rows.txt": "json is 'rows.txt'; expected a new file whose name ends in .json",
     "walk": "invalid choice: 'walk'",
     # seeds and jobs

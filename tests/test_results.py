@@ -26,8 +26,8 @@ def rows(runs=(("local", ""), ("fedmd", ""), ("hfkd", "")), seeds=(0, 1), rounds
     for (method, variant), skew, seed, r, client in itertools.product(runs, skews, seeds, rounds, range(clients)):
         table.append({"method": method, "dataset": "digits", "public": "same", "partition": "dirichlet", "skew": skew,
                       "variant": variant, "seed": seed, "round": r, "client": client, "level": 1 + client % 3,
-                      **dict(zip(SHARES, rng.random(5).round(6))), "alpha": .2, "teachers": client % 4,
-                      "samples": 50 + client, "bytes_up": 1000 * r + client, "bytes_down": 2 * r})
+                      **dict(zip(SHARES, rng.random(len(SHARES)).round(6))), "alpha": .2, "teachers": client % 4,
+                      "samples": 50 + client, "batches": 9 * r, "bytes_up": 1000 * r + client, "bytes_down": 2 * r})
     return pd.DataFrame(table)
 
 

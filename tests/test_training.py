@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from hfkd.engine import client, cohort, training
+from hfkd.knowledge import mix
 from hfkd.losses import DIRECTIONS
 from hfkd.streams import stream
 
@@ -44,19 +45,23 @@ def trained(arguments, **changed):
     return own["cohort"].weights
 
 
-def one_by_one(cohort, images, labels, private, steps, prior, optimiser, lesson=None):
-    """The same round by `engine.client`, one nn.Module after the other."""
+def one_by_one(cohort, images, labels=None, private=None, steps=None, prior=None, optimiser=None, lesson=None):
+    """The same round by `engine.client`, one nn.Module after the other; without steps a digest."""
     found = {name: w.clone() for name, w in cohort.weights.items()}
-    for b, count in enumerate(steps):
+    for b, count in enumerate(steps or [lesson.rows.shape[1]] * len(cohort.members)):
         net = copy.deepcopy(cohort.module).to_empty(device="cpu").to(images.dtype)
         net.load_state_dict({name: w[b] for name, w in cohort.weights.items()})
-        own, public, more = [(images[at], labels[at]) for at in private[b, :count]], None, {}
+        public, shape = None, dict(temperature=optimiser.temperature, direction=optimiser.direction)
         if lesson is not None:
             public = [(images[lesson.asked[b, rows]], lesson.targets[b, rows]) for rows in lesson.rows[b, :count]]
-            more = dict(weight=lesson.weight[b], temperature=optimiser.temperature, direction=optimiser.direction,
-                        hard_weight=None if lesson.hard is None else lesson.hard[b])  # fmt: skip
+            if lesson.mix is not None:
+                public = [mix(*batch, share) for batch, share in zip(public, lesson.mix[b])]
         sgd = torch.optim.SGD(net.parameters(), lr=optimiser.lr, momentum=optimiser.momentum)
-        client.train(net, sgd, own, prior[b], public, **more)
+        if steps:
+            own = [(images[at], labels[at]) for at in private[b, :count]]
+            client.train(net, sgd, own, prior[b], public, lesson.weight[b] if lesson else 0.0, **shape)
+        else:
+            client.digest(net, sgd, public, **shape)
         for name, w in net.named_parameters():
             found[name][b] = w.detach()
     return found
@@ -84,14 +89,32 @@ def test_the_engine_is_one_client_after_the_other(family, level, shape, how):
         assert max(float((found[name][b] - first[name][b]).abs().max()) for name in first) > 1e-3
 
 
+@pytest.mark.parametrize(("family", "level", "shape"), SHAPES)
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_digest_is_one_client_after_the_other_and_leaves_the_private_momentum(family, level, shape, mixed):
+    given = rehearsed(family, level, shape)
+    mine = given["cohort"]
+    for momentum in mine.momentum.values():  # of earlier epochs: not read, and still there afterwards
+        momentum += 7
+    lesson = given["lesson"]._replace(weight=None, rows=given["lesson"].rows[:, :3])
+    if mixed:
+        lesson = lesson._replace(mix=torch.from_numpy(stream(0, "mix").beta(0.5, 0.5, (len(SIZES), 3))))
+    how = dict(cohort=cohort.part(mine, slice(None)), images=given["images"], optimiser=given["optimiser"],
+               lesson=lesson)  # fmt: skip
+    wanted = one_by_one(**how)
+    training.digest(**how)
+    close(how["cohort"].weights, wanted)
+    assert same(how["cohort"].momentum, mine.momentum) and not same(how["cohort"].weights, mine.weights)
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("members", [1, 3])
 def test_neither_blocks_nor_threads_change_a_members_mathematics(members, threads, monkeypatch):
     given, sizes = rehearsed("cnn", 1, (1, 9, 9)), []
     each = cohort.footprint(given["cohort"].module, given["cohort"].weights, (1, 9, 9), 16)
     monkeypatch.setattr(cohort, "CACHE", members * each)
-    block = training._block
-    monkeypatch.setattr(training, "_block", lambda some, *rest: sizes.append(len(some.members)) or block(some, *rest))
+    block = training._descend
+    monkeypatch.setattr(training, "_descend", lambda some, *rest: sizes.append(len(some.members)) or block(some, *rest))
     wanted = one_by_one(**given)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

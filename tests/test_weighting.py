@@ -85,11 +85,14 @@ def test_a_client_has_the_weight_of_its_role():
     }  # fmt: skip
     assert set(wanted) == set(weighting.RULES)
     for rule, each in wanted.items():
-        how = dict(weighting=rule, alpha=0.8, beta=0.3, ramp_length=2, public_labels=True)
+        how = dict(weighting=rule, alpha=0.8, beta=0.3, ramp_length=2, public_labels=True, digest=0)
         found = weighting.decide(configure(**how), mask[None], edges[None], 2, signal, last)
         np.testing.assert_allclose(found, [[*np.minimum(each, 1), 0, 0]], rtol=1e-12, err_msg=rule)
         assert not weighting.decide(configure(**how), mask[None], edges[None], 1, signal, last).any()  # the warmup
-        for more, ears in (({}, [1, 1, 0, 0]), (dict(beta=0.0), [1, 0, 0, 0]), (dict(alpha=0.0), [0, 1, 0, 0])):
+        for more, ears in (({}, [1, 1, 0, 0]), (dict(beta=0.0), [1, 0, 0, 0]), (dict(alpha=0.0), [0, 1, 0, 0]),
+                           (dict(alpha=0.0, beta=None), [0, 0, 0, 0]),
+                           (dict(alpha=0.0, beta=None, digest=1), [1, 1, 0, 0]),
+                           (dict(alpha=0.0, beta=0.0, digest=1), [1, 0, 0, 0])):
             assert weighting.listens(configure(**how | more), mask[None], edges[None], 2).tolist() == [ears]
         assert not weighting.listens(configure(**how), mask[None], edges[None], 1).any()
 

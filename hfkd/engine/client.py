@@ -20,8 +20,8 @@ def speak(network: torch.nn.Module, images, temperature: float = 1.0):
 
 
 def digest(network, sgd, public, temperature=1.0, direction="teacher_first") -> None:
-    """A pass over public batches (images, targets q (i, C)) by the soft loss alone, in place; sgd: a fresh optimiser, so
-    that the private momentum waits (FedMD's "digest", 1910.03581; before the own epochs, and with momentum from 0: ours).
+    """A pass over public batches (images, targets q (i, C)) by the soft loss alone, in place; sgd: a fresh optimiser,
+    so that the private momentum waits (FedMD's "digest", 1910.03581; momentum from 0, before the own epochs: ours).
     """
     for images, targets in public:
         sgd.zero_grad()

@@ -90,7 +90,7 @@ def footprint(module, weights: dict, shape: tuple[int, ...], images: int) -> int
 def slices(count: int, each: int, device: torch.device) -> list[slice]:
     """Consecutive rows of a cohort that go together: `count` members of `each` bytes.
 
-    >>> slices(5, 6 * 2**20, torch.device("cpu"))
+    >>> slices(5, 12 * 2**20, torch.device("cpu"))
     [slice(0, 2, None), slice(2, 4, None), slice(4, 5, None)]
     """
     room = CACHE

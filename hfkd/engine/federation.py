@@ -80,7 +80,8 @@ def rounds(config: Config, method: Method, dataset, seeds, public=None) -> Itera
 
 def decide(fed, config, method, seeds) -> Graph:
     """Who hears whom, of all seeds: what the method makes of released counts, levels and revenue."""
-    each = [method.decide(fed.counts[z], fed.levels[z], fed.revenue[z], config, stream(seed, "matching"))
+    purpose = f"matching {config.draw}" if config.draw else "matching"
+    each = [method.decide(fed.counts[z], fed.levels[z], fed.revenue[z], config, stream(seed, purpose))
             for z, seed in enumerate(seeds)]  # fmt: skip
     weights, mask, edges = zip(*each)
     return Graph(torch.stack(weights), np.stack(mask), np.stack(edges))
@@ -127,8 +128,8 @@ def learn(fed, config, method, heard, said, q, weight, ears, round) -> None:
 
 
 def epoch(fed, config, method, cohort, q, weight, ears, round) -> None:
-    """A round of a cohort: who has ears (z, N) digests the soft targets q (z, s, u, c), if any; then everybody's epochs on
-    the own data, and by weight (z, N) on q. Batches are counted: of private and of public images, each as one.
+    """A round of a cohort: who has ears (z, N) digests the soft targets q (z, s, u, c), if any; then everybody's epochs
+    on its own data, and by weight (z, N) on q. Batches are counted: of private and of public images, each as one.
     """
     ids, device = cohort.members.numpy(), fed.images.device
     own = [fed.splits[i // fed.clients].train[i % fed.clients] for i in ids]

@@ -14,6 +14,7 @@ from hfkd.engine.training import plain
 
 NEEDS = {
     "public": "images that everybody may speak about",
+    "labels": "labels of the public images",
     "simultaneous": "targets that are made once a round",
     "everybody": "every client in every round: faults are modelled for answers that are pooled by a W",
     "presence": "weights of all who are there: of all faults only dropout is modelled for them",
@@ -71,7 +72,7 @@ class Method:
     local_loss: Callable = plain  # (module, weights, x, y, prior, *given) -> (b,), of every member
     given: Callable = lambda fed, config, cohort: ()  # what local_loss reads beside the batch, members first
     exchange: Callable = lambda fed, config, round: []  # after a round -> [(cohort, numbers up, numbers down)]
-    answers: Callable | None = None  # (fed, config, cohort, at) -> (b, n, c) scores, where it predicts by something else
+    answers: Callable | None = None  # (fed, config, cohort, at) -> (b, n, c) scores, where others than logits predict
 
 
 def check(config, method: Method, methods: Mapping[str, Method]) -> None:
@@ -81,6 +82,8 @@ def check(config, method: Method, methods: Mapping[str, Method]) -> None:
     if "public" in needs and config.public == "none":
         free = ", ".join(other.name for other in methods.values() if "public" not in other.needs)
         raise ValueError(f"{needs['public']} and public is 'none'; set public=same, or take a data-free method: {free}")
+    if "labels" in needs and config.public != "same":
+        raise ValueError(f"{needs['labels']}; public is {config.public!r}, expected same")
     for need, fits in networks.HAS.items():
         if need in needs and config.levels not in fits:
             fit = " or levels=".join(fits)

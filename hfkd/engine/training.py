@@ -16,6 +16,7 @@ from torch.utils._pytree import tree_map
 
 from hfkd.engine.cohort import footprint, part, put_back, slices
 from hfkd.engine.layers import pick, seen
+from hfkd.knowledge import mix
 from hfkd.losses import distillation_loss, hard_loss, soft_loss
 
 
@@ -26,7 +27,7 @@ class Lesson(NamedTuple):
     targets: torch.Tensor  # (b, m, c) probabilities q_b(c|u)
     rows: torch.Tensor  # (b, k, i) which of the m images each step takes
     weight: torch.Tensor | None = None  # (b,) alpha or beta in [0, 1], of the soft loss; a digest needs none
-    mix: torch.Tensor | None = None  # (b, k) mixup: share of each image and target, the next one has the rest; None: all
+    mix: torch.Tensor | None = None  # (b, k) mixup: how much of itself each image keeps; None: all
 
 
 class Term(NamedTuple):
@@ -51,7 +52,7 @@ def batches(rng, n: int, steps: int, size: int) -> np.ndarray:
     >>> batches(np.random.default_rng(0), 4, 3, 2).shape
     (3, 2)
     """
-    rounds = -(-steps * size // n)
+    rounds = max(1, -(-steps * size // n))
     return np.concatenate([rng.permutation(n) for _ in range(rounds)])[: steps * size].reshape(steps, size)
 
 
@@ -110,14 +111,11 @@ def rows_of(parts, rows):
 
 
 def _soft(module, own, images, lesson, k, optimiser):
-    """(b,) soft loss of step k on the public batch of every member, mixed up with its neighbours where `mix` says so
-    (Zhang et al. 2018, 1710.09412; the rows are dealt at random, so the neighbour is as well).
-    """
+    """(b,) soft loss of step k on the public batch of every member."""
     rows = lesson.rows[:, k]
     x, q = pick(images, lesson.asked.gather(1, rows)), torch.take_along_dim(lesson.targets, rows.unsqueeze(-1), 1)
     if lesson.mix is not None:
-        share = lesson.mix[:, k]
-        x, q = (each.roll(1, 1).lerp(each, share.view(-1, *[1] * (each.dim() - 1))) for each in (x, q))
+        x, q = mix(x, q, lesson.mix[:, k])
     return soft_loss(seen(module, own, x)[1], q, optimiser.temperature, optimiser.direction)
 
 

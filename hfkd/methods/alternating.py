@@ -1,8 +1,9 @@
-"""The authors' own transport: teacher and student meet on the student's private data and learn from each other in turn,
-the student first (myth646/FedKDMR, of the poster's authors). Teachers by HFKD's matching; networks travel, no answers.
+"""Alternating distillation, after the authors' code: teacher and student meet on the student's private data and learn
+from each other in turn, the student first (myth646/FedKDMR). Teachers by HFKD's matching; networks travel, no answers.
 
-In a round everybody trains on its own data; then every student with a teacher hears it on its own images, and then the
-teacher, on a visit to one of its students (in turn), hears that student. Both losses are the poster's, with alpha = beta.
+In a round everybody trains on its own data; then every student with a teacher hears it on its own images, and then
+the teacher, on a visit to one of its students (in turn), hears that student. The losses are the poster's, alpha = beta.
+Theirs differs: the teacher is a copy of the global mean that all students teach side by side, and alpha is a ramp.
 """
 
 from dataclasses import replace
@@ -39,7 +40,7 @@ def exchange(fed, config, round) -> list:
                 _meet(fed, config, cohort, rows, [pairs[i] for i in cohort.members[rows].tolist()], pairs is turn)
     for s, t in fed.memory["pairs"]:
         size = next(sum(w[0].numel() for w in each.weights.values()) for each in fed.cohorts if t in each.members)
-        sent[[s, t]] += size
+        sent[[s, t]] += size * (round > config.warmup)
     return [(cohort, sent[cohort.members], sent[cohort.members]) for cohort in fed.cohorts]
 
 
@@ -59,7 +60,8 @@ def _meet(fed, config, cohort, rows, partners, visiting):
         if found:
             here, there = map(list, zip(*found))
             targets[here] = cohorts.logits(cohorts.part(other, there), fed.images, at[here]).softmax(-1)
-    lesson = training.Lesson(at, targets, stack(dealt).to(at.device), torch.full((len(rows),), config.alpha).to(targets))
+    weight = torch.full((len(rows),), config.alpha).to(targets)
+    lesson = training.Lesson(at, targets, stack(dealt).to(at.device), weight)
     some, prior = cohorts.part(cohort, rows), fed.prior[students] * (config.hard_loss == "balanced")
     optimiser = training.Optimiser(config.lr, config.momentum, config.temperature, config.kl_direction)
     training.train(some, fed.images, fed.labels, private, steps, prior, optimiser, lesson)
@@ -67,5 +69,5 @@ def _meet(fed, config, cohort, rows, partners, visiting):
     fed.batches.reshape(-1)[cohort.members[rows].numpy()] += 2 * np.array(steps)
 
 
-ALTERNATING = Method("alternating", "the authors' code: student and teacher learn in turn on the student's private data",
+ALTERNATING = Method("alternating", "the authors' code: student and teacher in turn on the student's private data",
                      begin=begin, exchange=exchange, needs=("everybody",), settings={"alpha": 0.5})

@@ -19,6 +19,11 @@ def seats(fed, cohort) -> torch.Tensor:
     return cohort.members // fed.clients
 
 
+def anybody(fed) -> np.ndarray:
+    """(z, N) bool, who sends anything in this round; everybody in a seed where nobody does: what is there stays."""
+    return ~fed.away | fed.away.all(1, keepdims=True)
+
+
 def present(fed, cohort) -> torch.Tensor:
     """(b,) bool, who sends anything in this round."""
     return torch.from_numpy(~fed.away.reshape(-1)[cohort.members.numpy()])
@@ -35,8 +40,8 @@ def named(cohort, part="") -> dict:
 
 
 def sized(fed, part="") -> list:
-    """What `exchange` returns where the weights of a part go up and come down once."""
-    numbers = [sum(w[0].numel() for w in named(cohort, part).values()) for cohort in fed.cohorts]
+    """What `exchange` returns where the weights of a part go up and come down once, to and from all who are there."""
+    numbers = [sum(w[0].numel() for w in named(cohort, part).values()) * present(fed, cohort) for cohort in fed.cohorts]
     return list(zip(fed.cohorts, numbers, numbers))
 
 

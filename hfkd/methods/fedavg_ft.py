@@ -36,6 +36,6 @@ def answers(fed, config, cohort, at):
     return found + prior.unsqueeze(1)
 
 
-FEDAVG_FT = replace(fedavg.FEDAVG, name="fedavg_ft", summary="FedAvg within each level, fine-tuned by everybody for itself",
+FEDAVG_FT = replace(fedavg.FEDAVG, name="fedavg_ft", summary="FedAvg within each level, fine-tuned by each client",
                     begin=begin, answers=answers, settings={"readout": "personal"},
                     tuned={"plain": {"strength": 1.0}, "balanced": {"strength": 1.0}})  # fmt: skip

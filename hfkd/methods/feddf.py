@@ -1,5 +1,5 @@
-"""FedDF: weights are averaged, and then the server teaches every mean network what all clients together say about public
-images (Lin et al. 2020, arXiv:2006.07242).
+"""FedDF: weights are averaged, and then the server teaches every mean network what all clients together say about
+public images (Lin et al. 2020, arXiv:2006.07242).
 
 The server has the public images, the clients need none. It takes `digest` passes over them a round, with a learning
 rate of its own, `strength`. As published the means are those of each level (feddf); feddf_nested averages nested levels
@@ -28,8 +28,9 @@ def starting(begin):
 
 
 def ensemble(said, fed, config):
-    """(z, u, c) softmax of the mean of all clients' logits: log-softmax takes a number from each that softmax undoes."""
-    return torch.stack([each[~away].double().mean(0).softmax(-1) for each, away in zip(said, fed.away)]).to(said)
+    """(z, u, c) softmax of the mean of all clients' logits: what log-softmax has taken from each is no matter."""
+    each = zip(said, averaging.anybody(fed))
+    return torch.stack([log_p[there].double().mean(0).softmax(-1) for log_p, there in each]).to(said)
 
 
 def taught(average, pooled):
@@ -40,14 +41,16 @@ def taught(average, pooled):
         target = pooled(speak(fed, config, round), fed, config)
         travelled = average(fed, config, round)
         steps = [config.digest * -(-target.shape[1] // config.batch)] * fed.seeds
-        first = np.arange(fed.seeds) * fed.clients  # of every seed one client, for the public images are those of the seed
+        first = np.arange(fed.seeds) * fed.clients  # one client of every seed: all have the same public images
         lesson = public_lesson(fed, config, first, target, fed.memory["streams"], steps, round)
         optimiser = training.Optimiser(config.strength, config.momentum, config.temperature, config.kl_direction)
         for cohort in fed.cohorts:
             one_each = np.unique(averaging.seats(fed, cohort), return_index=True)[1]  # of every seed its mean network
             student = cohorts.part(cohort, np.sort(one_each))
             at = averaging.seats(fed, student)
+            before, somebody = cohorts.part(student, slice(None)), torch.from_numpy(~fed.away.all(1))[at]
             training.digest(student, fed.images, optimiser, training.rows_of(lesson, at))
+            cohorts.put_back(student, cohorts.part(before, ~somebody), ~somebody)  # where nobody was, nothing was said
             averaging.take(fed, cohort, {name: w[at.argsort()] for name, w in student.weights.items()})
         return travelled
 
@@ -59,5 +62,6 @@ FEDDF = Method("feddf", "FedDF (2006.07242): FedAvg in each level, then the serv
                settings={"digest": 1}, tuned={"plain": {"strength": 0.001}, "balanced": {"strength": 0.001}})
 FEDDF_NESTED = Method("feddf_nested", "FedDF on nested levels: HeteroFL, then the server distils all clients into each",
                       begin=starting(heterofl.begin), exchange=taught(heterofl.exchange, ensemble),
+                      local_loss=heterofl.loss, given=heterofl.given,
                       needs=("public", "widths", "presence"), settings={"digest": 1},
                       tuned={"plain": {"strength": 0.001}, "balanced": {"strength": 0.001}})  # fmt: skip

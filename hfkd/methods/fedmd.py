@@ -1,7 +1,7 @@
 """FedMD: everybody learns the mean of everybody's logits on the public set (Li and Wang 2019, arXiv:1910.03581).
 
-The consensus is digested before the own data is revisited, as published; by a KL divergence instead of an absolute error
-(ours, as for all methods here). With alpha > 0 it is also heard in joint steps while revisiting.
+The consensus is digested before the own data is revisited, as published; by a KL divergence instead of an absolute
+error (ours, as for all methods here). With alpha > 0 it is also heard in joint steps while revisiting.
 """
 
 import numpy as np
@@ -19,5 +19,6 @@ def decide(counts, levels, revenue, config, rng) -> Graph:
     return expertise_mean.decide(np.ones_like(counts), levels, revenue, config, rng)
 
 
-FEDMD = Method("fedmd", "FedMD (1910.03581): the mean of everybody's logits", decide=decide, needs=("public",), settings={"digest": 1},
+FEDMD = Method("fedmd", "FedMD (1910.03581): the mean of everybody's logits", decide=decide, needs=("public",),
+               settings={"digest": 1},
                tuned={"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.1}})  # fmt: skip

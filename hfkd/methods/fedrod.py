@@ -1,7 +1,7 @@
-"""FedRoD within a level: a body and a head that are averaged, trained with the balanced softmax, and beside them a head of
-one's own, trained with the plain loss on what is left (Chen and Chao 2022, arXiv:2107.00778).
+"""FedRoD within a level: a body and a head that are averaged, trained with the balanced softmax, and beside them a
+head of one's own, trained with the plain loss on what is left (Chen and Chao 2022, arXiv:2107.00778).
 
-Consistency is read from the shared head, personality from the sum of both.
+Consistency is read from the averaged network, personality from the sum of both heads as a client leaves its own round.
 """
 
 import torch
@@ -49,19 +49,21 @@ def loss(module, weights, x, y, prior):
 
 
 def exchange(fed, config, round) -> list:
-    """Everything but one's own head is averaged over the level, by samples."""
+    """Everything but one's own head is averaged over the level, by samples; every client keeps what it had before."""
+    fed.memory["mine"] = {cohort.level: cohorts.part(cohort, slice(None)) for cohort in fed.cohorts}
     for cohort in fed.cohorts:
         for part in ("body.", "head."):
             averaging.average(fed, [cohort], part)
-    return [(cohort, *(sum(up) for _ in "ud")) for cohort in fed.cohorts
-            for up in [[w[0].numel() for name, w in cohort.weights.items() if not name.startswith("own.")]]]
+    sent = [averaging.sized(fed, part) for part in ("body.", "head.")]
+    return [(cohort, up + more, down + less) for (cohort, up, down), (_, more, less) in zip(*sent)]
 
 
 def answers(fed, config, cohort, at):
     """(b, n, c) the sum of both heads."""
-    features = cohorts.features(cohort, fed.images, at)
-    logits = forward(cohort.module.head, inside(cohort.weights, "head"), features)
-    return both(cohort.module, cohort.weights, features, logits)
+    mine = fed.memory["mine"][cohort.level]
+    features = cohorts.features(mine, fed.images, at)
+    logits = forward(mine.module.head, inside(mine.weights, "head"), features)
+    return both(mine.module, mine.weights, features, logits)
 
 
 FEDROD = Method("fedrod", "FedRoD (2107.00778): FedAvg with the balanced loss in each level, and a head of one's own",

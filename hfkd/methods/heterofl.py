@@ -52,7 +52,7 @@ def exchange(fed, config, round) -> list:
 
 
 def _classes(fed, config):
-    """(z, i, c) bool: as released, the classes of each client; all with the balanced loss, or of who has released none."""
+    """(z, i, c) bool: the classes of each client as released; all with the balanced loss, or if none was released."""
     counts = torch.as_tensor(fed.counts)
     return (counts > 0) | (counts.sum(-1, keepdim=True) == 0) | (config.hard_loss == "balanced")
 

@@ -33,4 +33,4 @@ def loss(module, weights, x, y, prior, mixed):
 
 
 LABELLED_PUBLIC = Method("labelled_public", "anchor: own data and the public images with their labels, nobody talks",
-                         begin=begin, given=given, local_loss=loss)  # fmt: skip
+                         begin=begin, given=given, local_loss=loss, needs=("public", "labels"))

@@ -1,4 +1,4 @@
-"""SCARLET's aggregation: the mean of everybody's predictions, sharpened by a power (Azuma et al. 2025, arXiv:2504.19602).
+"""SCARLET's aggregation: the mean of everybody's predictions, sharpened by a power (Azuma et al. 2025, 2504.19602).
 
 Enhanced ERA, q ~ (mean_j p_j)^beta, in place of DS-FL's temperature; beta is our gamma. Its cache of soft labels, which
 saves bytes, is left out.

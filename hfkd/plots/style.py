@@ -32,9 +32,11 @@ METHODS = {  # name in the rows -> name in the figures, family; in the order of 
     "expertise_mean": ("Expertise mean", "answers"), "scarlet": ("SCARLET", "answers"), "suwa": ("sUWA", "answers"),
     "fedavg_ft": ("FedAvg, fine-tuned", "within"), "fedrod": ("FedRoD", "within"),
     "fedavg": ("FedAvg", "within"), "fedprox": ("FedProx", "within"), "feddf": ("FedDF", "within"),
-    "heterofl": ("HeteroFL", "nested"), "feddf_nested": ("FedDF nested", "nested"), "inclusivefl": ("InclusiveFL", "nested"), "fd": ("FD", "means"),
+    "heterofl": ("HeteroFL", "nested"), "feddf_nested": ("FedDF nested", "nested"),
+    "inclusivefl": ("InclusiveFL", "nested"), "fd": ("FD", "means"),
     "fedproto": ("FedProto", "means"), "fedtgp": ("FedTGP", "means"), "fedgh": ("FedGH", "means"),
-    "lg_fedavg": ("LG-FedAvg", "means"), "alternating": ("Alternating", "means"), "fml": ("FML", "means"), "fedkd": ("FedKD", "means"),
+    "lg_fedavg": ("LG-FedAvg", "means"),
+    "alternating": ("Alternating", "means"), "fml": ("FML", "means"), "fedkd": ("FedKD", "means"),
 }  # fmt: skip
 BAND = lambda sample: compare.interval(sample)[1:3]  # as seaborn wants its error bars; NaN for one seed
 PARTITIONS = {"dirichlet": "Dirichlet {skew:g}", "pathological": "two classes each", "natural": "as published"}

@@ -1,9 +1,9 @@
 """Claims: every finding that the text states, as a line of data/claims.csv that a machine can check (ours).
 
 `how` says what to read, and `scenes` where: the claim must hold for every combination in every scene.
-    hfkd_ramp - local | consistency                     a difference at the last round, paired by seed
+    hfkd - local | consistency                     a difference at the last round, paired by seed
     hfkd - fedmd / dsfl | consistency / personality     against each of them, in each metric
-    hfkd_ramp - hfkd[weighting=fixed,alpha=*] | ...     against a whole curve (`compare.over_curve`)
+    hfkd - hfkd[weighting=fixed,alpha=*] | ...     against a whole curve (`compare.over_curve`)
     hfkd | below_local                                  one run's own value
 Kinds: "above" / "below" (the 95 % interval is above / below `expected`), "within" (equivalence: the 90 % interval is
 within `tolerance` of `expected`, which is TOST at .05); in points for accuracies, else in the metric's unit. What has a

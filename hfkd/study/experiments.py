@@ -166,6 +166,8 @@ def finished(jobs: list[Job], workers: int) -> Iterator[Exception | None]:
 def read(path: Path) -> pd.DataFrame:
     """The rows or the ledger of a cell. Raises ValueError for a file that was cut off."""
     try:
+        if not path.read_bytes().endswith(b"\n"):
+            raise ValueError("it is cut off")
         return pd.read_csv(path, **results.AS_TEXT).astype({"skew": float})
     except ValueError as error:
         raise ValueError(f"{path} cannot be read ({error}); remove it, or run with --fresh") from error

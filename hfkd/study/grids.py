@@ -72,78 +72,99 @@ def checked(profile: str, **overrides) -> Config:
     return config
 
 
-BASE = "hfkd"
 ALPHAS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
-STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-RATES = (0.002, 0.003, 0.005, 0.01, 0.02, 0.03, 0.05)
 ADAPTIVE = ("loss_ratio", "controller", "gradient", "uncertainty")
 AT_BEST = (  # every rule at its best value on validation data (tuning_rules)
-    *({"weighting": ("ramp",), "ramp_length": (n,), "alpha": (best,)} for n, best in ((10, 0.35), (20, 0.7))),
+    {"weighting": ("ramp",), "ramp_length": (20,), "alpha": (0.7,)},
     *({"weighting": (rule,), "alpha": (best,)} for rule, best in zip(ADAPTIVE, (0.5, 0.1, 1.0, 0.5))))
 BOTH = {"skew": (0.1, 0.5)}
-SCENES = (BOTH, {"partition": ("pathological",)})
+SCENES, HIERARCHY = (BOTH, {"partition": ("pathological",)}), {"partition": ("level_dependent",)}
 OWN = {"method": ("local", "balanced_local"), **BOTH}
-HFKD, FIXED = {"method": (BASE,), **BOTH}, {"method": ("hfkd",), **BOTH}
-BALANCED, TUNED = {"hard_loss": ("balanced",)}, {**BOTH, "hard_loss": ("own", "balanced")}
+HFKD, ALONE = {"method": ("hfkd",), **BOTH}, {"feedback": (False,), "peers": (False,)}
+BALANCED, EITHER = {"hard_loss": ("balanced",)}, {"hard_loss": ("own", "balanced")}
 LABELLED = {"public_labels": True, "refresh": 5}  # what rules of weight and revenue read; changes nothing by itself
 EARNING = {"revenue": ("labelled",)}
 SHARP = {**EARNING, "revenue_temperature": (0.2,)}
 LYING = {"liars": (0.2,), "lie": ("flip", "random", "constant", "collude")}
+FIRST = {"gamma": (1.0,), "kappa": (0.0,), "digest": (0,), "mixup": (0.0,)}  # the method without its second edition
 WIDE = tuple(name for name, method in METHODS.items() if "depths" not in method.needs)  # the others: grid depth
 PLAIN = tuple(name for name in WIDE if METHODS[name].loss == "plain" and name != "local")
-DEEP, CLASSES = ("fedavg", "inclusivefl", "fedmd"), {"method": ("fedproto", "fedtgp")}
+DEEP, CLASSES = ("fedavg", "inclusivefl", "fedmd"), {"method": ("fedproto", "fedtgp"), "readout": ("plain",)}
+MAIN = ("local", "balanced_local", "hfkd", "fedmd", "dsfl", "fedavg", "feddf", "heterofl", "feddf_nested",
+        "hfkd_nested")  # fmt: skip
+CRITERIA = ("coverage", "similarity", "uniformity", "complementarity")
+DRAWN = {"rule": ("random",), "draw": (0, 1, 2)}
 ANSWERS = ("fedmd", "expertise_mean", "dsfl", "scarlet", "suwa", "ktpfl", "rhfl", "dml")
 AVERAGING = ("fedavg", "fedavg_ft", "fedprox", "feddf", "heterofl", "feddf_nested", "fd", "fedproto", "fedtgp", "fedgh",
              "lg_fedavg")  # fmt: skip
+PAIRS = ("fml", "fedkd", "alternating")
 RATE = {"lr": (0.01,)}
-FIVE, THREE = (100, 101, 102, 103, 104), (100, 101, 102)  # seeds of tuning, which no table uses
+FIRST_FIVE, FIVE, THREE = (0, 1, 2, 3, 4), (100, 101, 102, 103, 104), (100, 101, 102)  # from 100 on: tuning alone
 
 GRIDS = {
+    "10": Grid("10_matching", (
+        *({"method": ("local", "balanced_local"), **where} for where in SCENES),
+        *({"method": ("hfkd",), **where, "fan_in": (1, 2, 4), **ALONE, **rules}
+          for where in SCENES for rules in ({"rule": CRITERIA}, DRAWN)),
+        *({"method": ("hfkd",), **where, "fan_in": each, **rules}
+          for where, each in ((BOTH, (1, 2, 4)), (SCENES[1], (2,)), (HIERARCHY, (2,)))
+          for rules in ({"rule": (*CRITERIA, "mutual")}, DRAWN)),
+        *({"method": ("hfkd",), **HIERARCHY, "fan_in": (2,), **ALONE, **how} for how in ({"rule": CRITERIA}, DRAWN)),
+        {"method": ("local", "balanced_local"), **HIERARCHY},
+        *({"method": ("hfkd",), **BOTH, "fan_in": (2,), "fan_out": (4,), "rule": ("coverage", "random"), **group}
+          for group in ({}, ALONE)),  # 4: 1.2 times what a teacher of level 2 has on average, and whole
+    ), "RQ1 at 60 clients: the criteria against teachers at random, one to four, teachers alone and whole groups",
+        FIRST_FIVE, base={"clients": 60}),
     "20": Grid("20_weighting", (
-        OWN, {**FIXED, "weighting": ("fixed",), "alpha": ALPHAS}, *({**FIXED, **rule} for rule in AT_BEST),
-        HFKD, {**HFKD, "beta": (0.0, 0.1, 0.5)},
-    ), "RQ2: the curve of fixed alphas, every rule at the alpha chosen on other seeds, and beta", base=LABELLED),
+        OWN, {**HFKD, "weighting": ("fixed",), "alpha": (0.0, *ALPHAS)}, *({**HFKD, **rule} for rule in AT_BEST),
+        HFKD, {**HFKD, "beta": (0.0, 0.1, 0.5)}, {**HFKD, "gamma": (1.0, 1.5, 3.0)}, {**HFKD, "digest": (0, 2)},
+        {"method": ("labelled_public",), **BOTH},
+    ), "RQ2: the curve of fixed alphas, every rule at the alpha chosen on other seeds, beta, sharpness and digest",
+        base=LABELLED),
     "30": Grid("30_group_distillation", (
         OWN, HFKD, {**HFKD, "feedback": (False,), "peers": (True, False)}, {**HFKD, "peers": (False,)},
         {**HFKD, "include_self": (False,)}, {**HFKD, **EARNING}, {**HFKD, **SHARP, "revenue_personality": (1.0, 0.0)},
-    ), "RQ3: every member of a group on and off, and revenue", base=LABELLED, ledger=("revenue=labelled",)),
+        {**HFKD, "schedule": ("top_down", "bottom_up")}, {"method": ("labelled_public",), **BOTH},
+    ), "RQ3: every member of a group on and off, revenue, and the order", base=LABELLED, ledger=("revenue=labelled",)),
     "40": Grid("40_comparison", tuple({**block, **where} for where in SCENES for block in (
         # neither the loss nor the readout alone may explain a gain: the baselines with the balanced softmax too
-        {"method": WIDE}, {"method": PLAIN, **BALANCED}, {**CLASSES, "readout": ("head",)},
-        {**CLASSES, **BALANCED, "readout": ("head",)}, {"method": ("hfkd",), **AT_BEST[0]},
-    )) + (
-        # is it the matching? HFKD with teachers at random, with all admissible ones, and with no groups at all
-        {**FIXED, "rule": ("random", "all")}, {"method": ("expertise_mean",), **BOTH, **BALANCED, "pooling": ("log",)},
-    ), "every method at three label skews, baselines also with the balanced softmax, HFKD also with matching controls"),
+        {"method": WIDE}, {"method": PLAIN, **BALANCED}, CLASSES, {**CLASSES, **BALANCED},
+    )), "every method at three label skews, baselines also with the balanced softmax"),
     "depth": Grid("40_comparison_depth", tuple({**block, **where} for where in SCENES for block in (
         {"method": ("local", "balanced_local", *DEEP, "hfkd")}, {"method": DEEP, **BALANCED},
-    )), "levels that differ in depth, which InclusiveFL is made for", base={"levels": "depth"}),
+    )), "levels that differ in depth, which InclusiveFL is made for", FIRST_FIVE, base={"levels": "depth"}),
+    "cnn": Grid("40_comparison_cnn", tuple({"method": MAIN, **where} for where in SCENES),
+                "convolutional levels, the main methods", FIRST_FIVE, base={"levels": "cnn"}),
+    "mnist": Grid("40_comparison_mnist_public", ({"method": ("local", "balanced_local", "hfkd", "fedmd"), **BOTH},
+                                                 {**HFKD, "kappa": (0.0, 1.0)}),
+                  "public images of another domain", FIRST_FIVE, base={"public": "mnist"}),
+    "rounds": Grid("40_comparison_rounds", ({"method": MAIN, **BOTH}, {"method": MAIN, **BOTH, "dropout": (0.8,)}),
+                   "the main methods over 60 rounds, and with a fifth of the clients in each", FIRST_FIVE,
+                   base={"rounds": 60}),
+    "anchors": Grid("40_comparison_anchors", tuple(
+        {**block, **BOTH, "level_share": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))} for block in (
+            {"method": ("local",), "clients": (1,)}, {"method": ("fedavg",), **BALANCED}, {"method": ("hfkd",)})),
+        "central training of each level, and all clients of one level", FIRST_FIVE),
     "50": Grid("50_ablations", (
-        OWN, HFKD, {**HFKD, "hard_loss": ("plain",), "pooling": ("log", "arithmetic")},
-        {**HFKD, "pooling": ("arithmetic",)},
-        {**HFKD, "fan_in": (2,), "rule": ("coverage", "similarity", "uniformity", "complementarity", "random")},
-        {**HFKD, "fan_in": (2,), "rule": ("coverage",), "personality": (0.0, 0.5, 1.0)},
-        {**HFKD, "fan_in": (1, 8)}, {**HFKD, "max_gap": (2,)}, {**HFKD, "schedule": ("top_down", "bottom_up")},
-        {**HFKD, "kl_direction": ("student_first",)}, {**HFKD, "spoken": (10, 100)},
-    ), "what each part is worth: knowledge, matching, paths, schedule, divergence, images spoken about"),
-    "70": Grid("70_privacy", (OWN, FIXED, {**FIXED, "epsilon": (0.1, 0.3, 1.0, 3.0, 10.0)}),  # and the true counts
+        OWN, HFKD, *({**HFKD, **one} for one in (
+            {"hard_loss": ("plain",)}, {"pooling": ("arithmetic",)}, {"gamma": (1.0,)}, {"kappa": (0.0, 1.0)},
+            {"digest": (0,)}, {"mixup": (0.0,)}, {"epochs": (1,)}, FIRST, {"kl_direction": ("student_first",)},
+            {"spoken": (100,)}, {"public_size": (300, 3000)}, {"power": (0.0,)},
+            {"rule": ("random", "all")}, {"fan_in": (1, 8)}, {"max_gap": (2,)})),
+    ), "what each part is worth: taken away alone", FIRST_FIVE),
+    "70": Grid("70_privacy", (OWN, HFKD, {**HFKD, "epsilon": (0.1, 0.3, 1.0, 3.0, 10.0)}),  # and the true counts
                "label counts released with noise: both endpoints over epsilon"),
     "faults": Grid("70_faults", (
-        OWN, FIXED, {**FIXED, "dropout": (0.3,)}, {**FIXED, "straggling": (0.3,)}, {**FIXED, "exploding": (0.2,)},
-        {**FIXED, **LYING}, *({**FIXED, **liars, **SHARP, "revenue_personality": (0.0,)} for liars in ({}, LYING)),
+        OWN, HFKD, {**HFKD, "dropout": (0.2,)}, {**HFKD, "straggling": (0.2,)}, {**HFKD, "exploding": (0.2,)},
+        {**HFKD, **LYING}, *({**HFKD, **liars, **SHARP, "revenue_personality": (0.0,)} for liars in ({}, LYING)),
     ), "who is absent, late, broken or lying, and what revenue saves", base=LABELLED),
-    "tuning_epochs": Grid("tuning_epochs", (
-        {"method": ("local", "balanced_local", "hfkd_nested", "fedrod"), **BOTH, **RATE, "epochs": (1, 2, 3, 6)},
-        {"method": AVERAGING, **TUNED, **RATE, "epochs": (1, 2, 3, 6)},
-        {"method": ("fml", "fedkd", "alternating"), **TUNED, **RATE, "epochs": (1, 2, 3)},
-        {"method": ("labelled_public",), **TUNED, **RATE, "epochs": (1, 2)},
-        {"method": ANSWERS, **TUNED, **RATE, "alpha": (0.0,), "epochs": (1, 2, 3)},
-        {"method": ANSWERS, **TUNED, **RATE, "alpha": (0.2,), "epochs": (1, 2)},
-        {"method": ("hfkd",), **BOTH, **RATE, "alpha": (0.0,), "epochs": (1, 2, 3)},
-        {"method": ("hfkd",), **BOTH, **RATE, "alpha": (0.2,), "epochs": (1, 2)},
-    ), "own epochs and loss of every method, as many as 100 batches a round allow; seeds that no table uses", THREE),
+    "tuning_loss": Grid("tuning_loss", (
+        {"method": ("local", "balanced_local", "hfkd", "hfkd_nested", "fedrod"), **BOTH, **RATE, "epochs": (2,)},
+        {"method": (*AVERAGING, *PAIRS, "labelled_public"), **BOTH, **RATE, "epochs": (2,), **EITHER},
+        {"method": ANSWERS, **BOTH, **RATE, "epochs": (2,), "alpha": (0.0,), **EITHER},
+    ), "first the loss of every method, the published or the balanced one; seeds that no table uses", THREE),
     "tuning_rules": Grid("tuning_rules", (
-        {**FIXED, "weighting": ADAPTIVE, "alpha": ALPHAS},
-        {**FIXED, "weighting": ("ramp",), "ramp_length": (10, 20), "alpha": ALPHAS},
-    ), "RQ2: alpha of every weighting rule, the same values each; the seeds of tuning", FIVE, base=LABELLED),
+        {**HFKD, "weighting": ADAPTIVE, "alpha": ALPHAS},
+        {**HFKD, "weighting": ("ramp",), "ramp_length": (10, 20), "alpha": ALPHAS},
+    ), "RQ2: alpha of every weighting rule, the same values each; the seeds of tuning", THREE, base=LABELLED),
 }  # fmt: skip
