@@ -1,9 +1,18 @@
 # Everything runs in .venv, which `make` makes from requirements.lock. `make help` names the targets.
-PYTHON ?= python3
-PROFILE ?= committed
-ONLY ?=
+PYTHON = python3
+PROFILE = committed
+ONLY =
 BIN := .venv/bin
 READY := .venv/.ready
+
+# What is set for other programs, by a user or a hook of git, decides nothing here, save from where pip fetches.
+FETCHING := CONFIG_FILE INDEX_URL EXTRA_INDEX_URL NO_INDEX FIND_LINKS TRUSTED_HOST CERT CLIENT_CERT PROXY CACHE_DIR \
+  TIMEOUT DEFAULT_TIMEOUT RETRIES
+unexport $(filter-out $(FETCHING:%=PIP_%),$(filter PYTHON% PIP_% GIT_% PYTEST_% JUPYTER_PATH MPLBACKEND,$(.VARIABLES)))
+export PIP_USER := 0
+export PIP_REQUIRE_HASHES := 0
+export IPYTHONDIR := $(CURDIR)/.venv/ipython
+export MATPLOTLIBRC := /dev/null
 
 .DEFAULT_GOAL := help
 .PHONY: help venv reproduce test lab refresh clean
@@ -21,15 +30,26 @@ help:
 
 venv: $(READY)
 
-$(READY): requirements.lock pyproject.toml
+# Made anew where its Python is gone, or finds the hfkd of another clone.
+ifneq ($(shell $(BIN)/python -I -c 'from hfkd import paths; print(paths.ROOT)' 2>/dev/null),$(shell pwd -P))
+.PHONY: $(READY)
+endif
+
+# .ready is old until all is there. hfkd is found beside .venv, wherever both are copied to.
+$(READY): requirements.lock
+	@test ! -e .venv || test -e $@ || { echo \
+	  ".venv is there and make has not made it; move it away, then make again." >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { echo \
 	  "$(PYTHON) is missing or not Python 3.11, 3.12 or 3.13; name one that is, such as make PYTHON=python3.11." >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { echo \
 	  "$(PYTHON) has no venv module; on Debian and Ubuntu: apt install python3-venv, then make again." >&2; exit 1; }
 	@echo "making .venv from requirements.lock: one to a few minutes, most of it for torch"
-	@$(PYTHON) -m venv --clear .venv
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check -r requirements.lock
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@rm -rf .venv && mkdir .venv && touch -t 200001010000 $@
+	@$(PYTHON) -I -m venv .venv
+	@$(BIN)/python -I -m pip install -qq --disable-pip-version-check -r requirements.lock
+	@$(BIN)/python -I -c 'import sysconfig; open(sysconfig.get_path("purelib") + "/hfkd.pth", "w").write("../../../..\n")'
+	@printf '%s\n' '#!/bin/sh' 'exec "$$(dirname "$$(readlink -f "$$0")")/python" -I -m hfkd.cli "$$@"' > $(BIN)/hfkd
+	@chmod +x $(BIN)/hfkd
 	@touch $@
 
 reproduce: $(READY)
@@ -42,11 +62,11 @@ test: $(READY)
 	$(BIN)/hfkd render --check
 
 lab: $(READY)
-	$(BIN)/jupyter lab notebooks/
+	$(BIN)/python -m jupyterlab notebooks/
 
 refresh: $(READY)
 	$(BIN)/hfkd refresh
 
 clean:
-	rm -rf .venv build dist *.egg-info .pytest_cache .hypothesis
-	find hfkd tests notebooks -name __pycache__ -o -name .ipynb_checkpoints | xargs rm -rf
+	rm -rf .venv .pytest_cache .hypothesis
+	find hfkd tests notebooks -name __pycache__ -prune -exec rm -rf {} +

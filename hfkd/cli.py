@@ -1,9 +1,11 @@
 """The command `hfkd`: what the notebooks do, without Jupyter. What a command needs is imported when it runs."""
 
 import argparse
+import os
+import re
 import signal
 import sys
-from contextlib import suppress
+from contextlib import chdir, suppress
 from importlib import import_module
 from pathlib import Path
 
@@ -26,19 +28,26 @@ LISTS = {
     "profiles": lambda: {name: about for name, (_, _, about) in config.PROFILES.items()},
     "grids": lambda: {key: f"{grid.name}: {grid.about}" for key, grid in _of("study.grids").GRIDS.items()},
     "claims": lambda: {claim.id: claim.statement for claim in _of("study.claims").read()}, "settings": config.settings}
+UNWRITTEN = []  # why text that was asked for did not reach stdout
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Returns 0: done and saved; 1: a claim fails, or a document is stale; 2: bad input; 130: stopped by hand."""
-    with suppress(ValueError):  # not in a thread
-        signal.signal(signal.SIGTERM, signal.default_int_handler)  # what schedulers send is answered like Ctrl-C
+    _alone()
     try:
         options = _parser().parse_args(arguments)
-        return options.act(options) or 0
-    except (ValueError, OSError, MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and "memory" not in str(error):  # torch has no class of its own for it
+        status = options.act(options) or 0
+        if UNWRITTEN:
+            raise OSError(f"stdout cannot be written ({UNWRITTEN.pop()}); files that were asked for are saved")
+        return status
+    except (ValueError, OSError, MemoryError, RuntimeError, ImportError) as error:
+        said = " ".join(str(error).split()) or type(error).__name__
+        short = re.search("allocate memory|out of memory|new thread|map segment", said)  # torch, CUDA, Linux
+        if isinstance(error, MemoryError) or short and not isinstance(error, ValueError):
+            said = f"out of memory ({said}); fewer --jobs, seeds or images take less, and what is done is kept"
+        elif isinstance(error, RuntimeError):  # a fault of ours
             raise
-        say(f"hfkd: {' '.join(str(error).split()) or type(error).__name__}", "stderr")
+        say(f"hfkd: {said}" + "; `make venv` installs what is needed" * isinstance(error, ImportError), "stderr")
         return 2
     except KeyboardInterrupt:
         say("\nhfkd: stopped; what is done is kept, and the same command goes on from there", "stderr")
@@ -50,8 +59,23 @@ def say(text: str, stream: str = "stdout") -> None:
     if (out := getattr(sys, stream)) is not None:
         try:
             print(text, file=out, flush=True)
-        except (OSError, ValueError):
+        except (OSError, ValueError) as error:
             setattr(sys, stream, None)  # so that Python does not flush it at the end
+            if stream == "stdout" and not isinstance(error, BrokenPipeError):  # who closes a pipe has read enough
+                UNWRITTEN.append(error)
+
+
+def _alone():
+    """What a user, a hook of git or a login script has set for other programs decides nothing here."""
+    for name in [name for name in os.environ if name.startswith(("PYTHON", "GIT_", "TQDM_", "MPLBACKEND"))]:
+        del os.environ[name]  # of what is started from here: processes, kernels, git
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(AttributeError, OSError, ValueError):  # closed, or not a file
+            stream.reconfigure(errors="backslashreplace")
+    with suppress(ValueError):  # not in a thread
+        for number in (signal.SIGTERM, signal.SIGHUP):  # of schedulers, of lost terminals: answered like Ctrl-C
+            if not signal.getsignal(number):  # nohup ignores one
+                signal.signal(number, signal.default_int_handler)
 
 
 def _experiment(options):
@@ -81,20 +105,23 @@ def _reproduce(options):
     from hfkd import data, notebooks
     from hfkd.engine.state import check_device
     from hfkd.study import claims
-    settings, folder = config.configure(options.profile), paths.RUNS / options.profile
     if wrong := [text for text in options.p if "=" not in text or text.startswith("profile=")]:
         raise ValueError(f"-p is {wrong[0]!r}; expected name=value, and --profile for the profile")
     given = {"profile": options.profile} | dict(text.split("=", 1) for text in options.p)
     plan = notebooks.plan(notebooks.chosen(options.only), given)
-    if options.profile != "committed":
-        check_device(settings)
-        data.load(settings.dataset)
+    for overrides in [[], *(values.get("overrides", []) for values in plan.values())]:
+        settings = config.configure(options.profile, **config.parse_set(overrides))
+        if options.profile != "committed":
+            check_device(settings)
+            with chdir(paths.ROOT):  # where notebooks run
+                data.load(settings.dataset)
+    folder = paths.RUNS / options.profile
+    paths.expect_writable(folder / "notebook", "set HFKD_RUNS to a folder that can")
     for at, (book, values) in enumerate(plan.items(), 1):
         seconds = notebooks.execute(book, folder / book.name, values)
         say(f"[{at}/{len(plan)}] {book.stem}: {seconds:.0f} s, see {folder / book.name}")
     judged = folder if options.profile == "lite" else paths.RESULTS  # the size of the claims; others are no evidence
-    say(f"claims, judged on the rows in {judged}:")
-    say("\n".join(claims.closing_lines(claims.verdicts(judged))))
+    say("\n".join([f"claims, judged on the rows in {judged}:", *claims.closing_lines(claims.verdicts(judged))]))
 
 
 def _refresh(options):

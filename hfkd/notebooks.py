@@ -1,6 +1,6 @@
 """Notebooks: run a copy with other parameters, renew the committed outputs (ours).
 The only module that imports papermill and nbformat, inside its functions: the rest of hfkd runs without Jupyter.
-Notebooks run in the repository's folder, by this interpreter, one at a time: kernels started at once race for ports."""
+Notebooks run in the repository's folder, by this interpreter, one at a time."""
 
 import ast
 import logging
@@ -40,12 +40,11 @@ def checked(path: Path, given: Mapping[str, object]) -> dict[str, object]:
     for name, value in given.items():
         if name not in known:
             raise ValueError(f"{path.name} has no parameter {name!r}; it has {', '.join(known) or 'none'}")
-        kind = known[name]["inferred_type_name"]
+        kind, usual = known[name]["inferred_type_name"], known[name]["default"]
         try:
             values[name] = _fitted(value, kind)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # all that a literal may raise
-            usual = f"{kind}, such as {known[name]['default']}"
-            raise ValueError(f"{path.name}: {name} is {value!r}; expected {usual}") from None
+            raise ValueError(f"{path.name}: {name} is {value!r}; expected {kind}, such as {usual}") from None
     return values
 
 
@@ -62,9 +61,8 @@ def execute(path: Path, out: Path, given: Mapping[str, object] | None = None) ->
                 path, partial, values, cwd=paths.ROOT, kernel_manager_class=_own_kernel(folder), coalesce_streams=True,
                 kernel_name="python3", language="python", progress_bar=False, log_output=False)  # fmt: skip
     except papermill.PapermillExecutionError as error:
-        said = " ".join(error.evalue.split()) or "no message"
-        where = f"in cell [{error.exec_count}] with {error.ename}: {said}"
-        raise ValueError(f"{path.name} failed {where}; see {partial}") from None
+        said = f"{error.ename}: {' '.join(error.evalue.split()) or 'no message'}"
+        raise ValueError(f"{path.name} failed in cell [{error.exec_count}] with {said}; see {partial}") from None
     except RuntimeError as error:  # the kernel did not start, or died
         raise ValueError(f"{path.name}: {error}; see {partial}") from None
     except KeyboardInterrupt:
@@ -104,11 +102,12 @@ def _own_kernel(folder: str) -> type:
     from jupyter_client.kernelspec import KernelSpecManager
     environment = os.environ | {
         "IPYTHONDIR": folder, "MPLBACKEND": "module://matplotlib_inline.backend_inline",
-        "MATPLOTLIBRC": str(Path(matplotlib.get_data_path(), "matplotlibrc")),
-        "PYTHONWARNINGS": "", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # no warnings, also of the debugger
+        "MATPLOTLIBRC": os.devnull, "PYTHONWARNINGS": "", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # none of the debugger
     class OwnKernel(AsyncKernelManager):
         kernel_spec_manager = KernelSpecManager(kernel_dirs=[])
         transport_encryption = "auto"  # else newer kernels warn on stderr
+        transport = "ipc" if len(os.fsencode(folder)) < 80 else "tcp"  # sockets that are files need no loopback
+        connection_file = str(Path(folder, "k.json"))
         async def start_kernel(self, **more):
             await super().start_kernel(**more, env=environment)
     return OwnKernel

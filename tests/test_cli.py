@@ -121,9 +121,13 @@ def test_version_and_help_that_teaches(capsys):
 
 @pytest.mark.parametrize(("error", "status", "said"), [
     (KeyboardInterrupt(), 130, "hfkd: stopped; what is done is kept, and the same command goes on from there"),
-    (MemoryError(), 2, "hfkd: MemoryError"),
+    (MemoryError(), 2, "hfkd: out of memory (MemoryError); fewer --jobs, seeds or images take less, "),
     (RuntimeError("DefaultCPUAllocator: can't allocate memory:\n 9 bytes"), 2, "can't allocate memory: 9 bytes"),
     (OSError(28, "No space left on device"), 2, "hfkd: [Errno 28] No space left on device"),
+    (OSError(12, "Cannot allocate memory"), 2, "hfkd: out of memory ([Errno 12] Cannot allocate memory)"),
+    (ValueError("out of memory/x.npz is bad"), 2, "hfkd: out of memory/x.npz is bad\n"),
+    (RuntimeError("can't start new thread"), 2, "hfkd: out of memory (can't start new thread)"),
+    (ImportError("No module named 'torch'"), 2, "hfkd: No module named 'torch'; `make venv` installs what is needed"),
 ])  # fmt: skip
 def test_what_a_run_may_end_in(error, status, said, monkeypatch, capsys):
     def run(*_):

@@ -68,7 +68,7 @@ REFUSED = {
     "run --dataset pickled.npz": "pickled.npz cannot be read",
     "run --dataset flat.npz": "has images of shape (20, 64) and type uint8; expected uint8 of shape",
     "run --set public=digits": "public is 'digits', which has images of the private digits; expected 'same' or other",
-    "run --set public=wide.npz": "public images of wide are (1, 9, 9); expected (1, 8, 8) as in digits",
+    "run --set public=wide.npz": "public images of wide.npz are (1, 9, 9); expected (1, 8, 8) as in digits",
     "run --set partition=natural": "natural",
     "run --set clients=400": "expected an integer",
     "run --set public_size=5000": "public_size is 5000; expected an integer",
@@ -76,7 +76,7 @@ REFUSED = {
     # places
     "run --out rows.txt": "out is 'rows.txt'; expected a name that ends in .csv",
     "grid 40 --out flat.npz/rows.csv": "flat.npz cannot be written (",
-    "run --out mine.csv": "mine.csv is there and is no summary of hfkd; choose another --out",
+    "run --out mine.csv": "mine.csv is there and hfkd did not write it; choose another --out",
     "verify --results nowhere": "results is nowhere; expected a folder with result files, such as data/results",
 }
 

@@ -18,16 +18,17 @@ NAMES = {
     "cifar10": "CIFAR-10, 50,000 + 10,000 of 32x32 colour, 10 classes, `hfkd fetch cifar10`",
     "cifar10_jpeg": "CIFAR-10 re-encoded as JPEG: lossy, do not compare its numbers with CIFAR-10's"}
 FEDERATED = "mnist_dirichlet01_20clients.npz"
-FOLDERS = {  # where IDX files lie: in the data folder by name, as torchvision puts them, or loose; Debian's own place
-    "mnist": ("mnist", "MNIST/raw", "."),
-    "fashion_mnist": ("fashion_mnist", "FashionMNIST/raw", ".", "/usr/share/datasets/fashion-mnist")}
+FOLDERS = {  # where IDX files lie: by name, as torchvision puts them, or loose; Debian's own place
+    "mnist": ("mnist", "MNIST/raw", "raw", "."),
+    "fashion_mnist": ("fashion_mnist", "FashionMNIST/raw", "fashion-mnist", "raw", ".",
+                      "/usr/share/datasets/fashion-mnist")}
 IDX = [f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
 
 
 @dataclass(frozen=True)
 class Dataset:
     """Images with labels 0..C-1."""
-    name: str  # of an own npz the stem of its file
+    name: str  # of an own npz its path, as it was given
     images: np.ndarray  # (n, channel, height, width) uint8
     labels: np.ndarray  # (n,) int64
     n_classes: int  # C
@@ -36,22 +37,30 @@ class Dataset:
     client: np.ndarray | None = None  # (n,) int64, given client ids; only where the publisher says who owns what
 
 
-def load(name: str | os.PathLike) -> Dataset:
+def load(name: str | os.PathLike, checksum: str | None = None) -> Dataset:
     """One data set, by a name from `NAMES` (files in the data folder) or by the path of an npz (ours).
-    An own npz has `images` (n,h,w) or (n,h,w,c) uint8, c = 1 or 3, `labels` (n,) 0..C-1, optionally `is_test` or
-    `is_train` (n,) bool and `client` (n,) integers >= 0. A relative path counts from the working folder, else from the
-    data folder. Raises FileNotFoundError (no file), ValueError (unknown name, altered file, other arrays).
+    An own npz has `images` (n,h,w) or (n,h,w,c) uint8, c = 1 or 3, `labels` (n,) 0..C-1 or 1..C, optionally `is_test`
+    or `is_train` (n,) bool and `client` (n,) integers >= 0. A relative path counts from the working folder, else from
+    the data folder. checksum: of the version that is meant, or None: whichever is there.
+    Raises FileNotFoundError (no file), ValueError (unknown name, altered file, other arrays, another version).
     >>> digits = load("digits")
     >>> digits.images.shape, int(digits.images.max()), digits.n_classes, digits.checksum
     ((1797, 1, 8, 8), 240, 10, '631cb83de3a2ab62')
     """
-    given, home = str(name), data_home()
+    found = _found(str(name), data_home())
+    if checksum not in (None, found.checksum):
+        raise ValueError(f"data set {name} is not the one that was read first ({checksum}); run again with one of them")
+    return found
+
+
+def _found(given: str, home: Path) -> Dataset:
+    """A data set of any version."""
     if given in NAMES:
         return _dataset(given, _parts(given, home))
     if not given.endswith(".npz") or given != given.encode(errors="ignore").decode():  # which no result could name
         raise ValueError(f"unknown data set {given!a}; expected {', '.join(NAMES)}, or an npz by its path in UTF-8")
     path = next(filter(os.path.isfile, (given, home / given)), given)
-    return _dataset(Path(given).stem, [files.read(path, files.npz)], own=True)
+    return _dataset(given, [files.read(path, files.npz)], own=True)
 
 
 def _parts(name: str, home: Path) -> list[dict]:
@@ -63,12 +72,13 @@ def _parts(name: str, home: Path) -> list[dict]:
     if name == "cifar10_jpeg":
         return [files.read(home / file, files.jpegs, file) for file in (f"{name}_train.npz", f"{name}_test.npz")]
     found, folders = {}, [home / folder for folder in FOLDERS.get(name, ())]
-    for path in filter(os.path.isfile, (path for folder in folders for path in sorted(folder.glob("*-ubyte*")))):
+    named = [path for folder in folders for path in sorted(folder.glob("*-ubyte*")) if not path.is_dir()]
+    for path in sorted(named, key=lambda path: not path.is_file()):  # links to what is not here come last
         found.setdefault(path.name.removesuffix(".gz").replace(".idx", "-idx"), path)  # a dot: 7-Zip, macOS, Kaggle
-    if set(IDX) <= set(found):
-        arrays = [files.read(found[file], files.idx, f"{name}/{file}") for file in IDX]
-        return [{"images": arrays[i], "labels": arrays[i + 1]} for i in (0, 2)]
     path = home / (FEDERATED if name == "mnist_federated" else f"{name}.npz")
+    if set(IDX) <= set(found) or set(IDX) & set(found) and not path.is_file():
+        arrays = [files.read(found.get(file, home / name / file), files.idx, f"{name}/{file}") for file in IDX]
+        return [{"images": arrays[i], "labels": arrays[i + 1]} for i in (0, 2)]
     if name == "mnist" and not path.is_file() and (home / FEDERATED).is_file():
         [whole] = _parts("mnist_federated", home)  # its test part and clients are of its own partition
         return [{"images": whole["images"], "labels": whole["labels"]}]
@@ -89,6 +99,7 @@ def _dataset(name: str, parts: list[dict], own: bool = False) -> Dataset:
                              f" {len(images)} {'booleans' if kinds == 'b' else 'integers >= 0'}")
     is_test = given.get("is_test", ~given.get("is_train", np.arange(len(images)) < len(parts[0]["images"])))
     images, labels = np.ascontiguousarray(images.transpose(0, 3, 1, 2)), given["labels"].astype(np.int64)
+    labels -= labels.min()  # some count from 1
     client = given["client"].astype(np.int64) if "client" in given else None
     told = repr((images.shape, is_test.tolist(), client is not None and client.tolist())) if own else ""
     checksum = hashlib.sha256(b"".join([images, labels.astype("<i8"), told.encode()])).hexdigest()[:16]

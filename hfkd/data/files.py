@@ -14,6 +14,8 @@ from hfkd import paths
 
 LARGEST = 2**32  # bytes that the arrays of one npz may take, over twenty times CIFAR-10
 OPENML = {"fashion_mnist": "Fashion-MNIST", "mnist": "mnist_784", "cifar10": "CIFAR_10"}  # names there, version 1
+LISTED = "data/README.md lists the files, `hfkd fetch` gets most of them"
+ELSEWHERE = "`git annex get` and `git annex unlock`, `git lfs pull` or `dvc pull` bring the content"
 TEST = 10_000  # images at their end that are the publisher's test part
 
 
@@ -25,9 +27,9 @@ def fetch(name: str) -> Path:
     target, packed = paths.data_home() / f"{name}.npz", io.BytesIO()
     if target.exists():
         return target
+    paths.expect_writable(target, "set HFKD_DATA to a folder that can")
     from sklearn.datasets import fetch_openml
     try:
-        paths.write(target.with_name(".test"), b"").unlink()  # what cannot be written is found before the download
         with tempfile.TemporaryDirectory() as folder:
             # int16 for all columns: a quarter of the memory, and pandas 3 cannot read the class column as a category
             bunch = fetch_openml(OPENML[name], version=1, data_home=folder, as_frame=False, parser="pandas",
@@ -45,16 +47,21 @@ def read(path, parse, key: str = ""):
     """`parse` of an open file. Where data/checksums.sha256 lists `key`, the content must match, however it is packed.
     Raises FileNotFoundError (no file) or ValueError (altered, truncated, another file, or refused by `parse`)."""
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"no file {path}; data/README.md lists the files, `hfkd fetch` gets most of them")
+        why = f"it is a link to what is not here; {ELSEWHERE}" if os.path.islink(path) else LISTED
+        raise FileNotFoundError(f"no file {path}; {why}")
     lines = paths.CHECKSUMS.read_text(encoding="utf-8").splitlines() if key else []
     known = {line[66:]: line[:64] for line in lines if line[64:66] == "  "}
     try:
         with open(path, "rb") as raw:
+            if raw.peek(8)[:8] in (b"/annex/o", b"version "):  # of git-annex and Git LFS
+                raise ValueError(f"it only points to what is not here; {ELSEWHERE}")
             file = gzip.open(raw) if raw.peek(2)[:2] == b"\x1f\x8b" else raw
             if key in known and hashlib.file_digest(file, "sha256").hexdigest() != known[key]:
                 raise ValueError(f"its sha256 is not that of {key}: it is altered, truncated, or another data set's")
             file.seek(0)
             return parse(file)
+    except MemoryError:
+        raise
     except Exception as error:  # zipfile, zlib, numpy and pillow each have their own for bytes that are not theirs
         said = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(f"{path} cannot be read: {said}") from error

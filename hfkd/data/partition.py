@@ -77,7 +77,7 @@ def check_sizes(dataset, clients: int, balanced_size: int) -> list[np.ndarray]:
     present = np.unique(dataset.labels[allowed])
     if len(present) < max(2, dataset.n_classes):
         raise ValueError(f"data set {dataset.name} has {len(present)} labels in {present[0]}..{present[-1]} to test on;"
-                         f" expected every label 0..C-1, C >= 2")
+                         f" expected every label 0..C-1, C >= 2, as in np.unique(labels, return_inverse=True)[1]")
     members = [np.flatnonzero(allowed & (dataset.labels == c)) for c in present]
     _integer("clients", clients, 1, len(dataset.labels))
     if _integer("balanced_size", balanced_size, len(members), min(map(len, members)) * len(members)) % len(members):

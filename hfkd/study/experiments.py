@@ -159,8 +159,7 @@ def finished(jobs: list[Job], workers: int) -> Iterator[Exception | None]:
                 tick(rounds)
                 yield error
         except TerminatedWorkerError:
-            raise MemoryError("a process that ran cells died, most often for want of memory; what is done is kept, "
-                              "and the same command with --jobs 1 takes less") from None  # fmt: skip
+            raise MemoryError("a process died, most often for want of memory; what is done is kept") from None
 
 
 def read(path: Path) -> pd.DataFrame:
@@ -173,12 +172,12 @@ def read(path: Path) -> pd.DataFrame:
         raise ValueError(f"{path} cannot be read ({error}); remove it, or run with --fresh") from error
 
 
-_load = lru_cache(2)(lambda name, checksum: data.load(name))  # a data set, once per process and version
+_load = lru_cache(2)(data.load)  # a data set, once per process and version
 
 
 def _done(job: Job, report=None, parent=None) -> tuple[int, Exception | None]:
     """Run a cell, perhaps in a process of its own, and write its files: its rounds, and what it failed of."""
-    if parent is not None:
+    if parent not in (None, os.getpid()):  # joblib may run it here after all
         _follow(parent)
     start, config = time.perf_counter(), job.cell.config
     own = {"method": config.method, "variant": job.cell.variant, "skew": config.skew}
@@ -243,13 +242,12 @@ def _expect_place(out: Path, folder: Path) -> None:
     """Nothing, or a ValueError: what could only fail at the save is tried now."""
     if out.suffix != ".csv" or not str(out).isprintable():
         raise ValueError(f"out is {str(out)!a}; expected a name that ends in .csv, of printable characters")
-    if out.exists() and not (out.is_file() and out.read_bytes().startswith(",".join(results.COLUMNS).encode())):
-        raise ValueError(f"{out} is there and is no summary of hfkd; choose another --out")
-    try:
-        for place in (out, folder / "cell"):
-            paths.write(place.with_name(f".{place.name}.try"), b"").unlink()
-    except OSError as error:
-        raise ValueError(f"{place.parent} cannot be written ({error.strerror}); choose another --out") from error
+    for ending, words in ((".csv", ",".join(results.COLUMNS)), (".json", "rows_sha256"), (".ledger.csv", "revenue,")):
+        place = out.with_suffix(ending)
+        if place.exists() and not (place.is_file() and words.encode() in place.read_bytes()):
+            raise ValueError(f"{place} is there and hfkd did not write it; choose another --out")
+    for place in (out, folder / "cell"):
+        paths.expect_writable(place, "choose another --out, or set HFKD_RUNS to a folder that can")
 
 
 def _grid(name: str) -> Grid:
