@@ -163,6 +163,15 @@ GRIDS = {
         {"method": (*AVERAGING, *PAIRS, "labelled_public"), **BOTH, **RATE, "epochs": (2,), **EITHER},
         {"method": ANSWERS, **BOTH, **RATE, "epochs": (2,), "alpha": (0.0,), **EITHER},
     ), "first the loss of every method, the published or the balanced one; seeds that no table uses", THREE),
+    "tuning_epochs": Grid("tuning_epochs", (
+        {"method": ("local", "balanced_local", "hfkd_nested", "fedrod"), **BOTH, **RATE, "epochs": (1, 2, 3, 6)},
+        {"method": ("fedproto",), **BOTH, **RATE, "epochs": (1, 2, 3, 6)},
+        {"method": tuple(sorted({*AVERAGING} - {"fedproto"})), **BOTH, **BALANCED, **RATE, "epochs": (1, 2, 3, 6)},
+        {"method": PAIRS, **BOTH, **BALANCED, **RATE, "epochs": (1, 2, 3)},
+        {"method": ("labelled_public",), **BOTH, **BALANCED, **RATE, "epochs": (1, 2)},
+        *({"method": names, **BOTH, **loss, **RATE, **own} for names, loss in ((ANSWERS, BALANCED), (("hfkd",), {}))
+          for own in ({"alpha": (0.0,), "epochs": (1, 2, 3)}, {"alpha": (0.2,), "epochs": (1, 2)})),
+    ), "with that loss the own epochs, as many as 100 batches a round allow; seeds that no table uses", THREE),
     "tuning_rules": Grid("tuning_rules", (
         {**HFKD, "weighting": ADAPTIVE, "alpha": ALPHAS},
         {**HFKD, "weighting": ("ramp",), "ramp_length": (10, 20), "alpha": ALPHAS},
