@@ -75,12 +75,13 @@ def checked(profile: str, **overrides) -> Config:
 ALPHAS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 ADAPTIVE = ("loss_ratio", "controller", "gradient", "uncertainty")
 AT_BEST = (  # every rule at its best value on validation data (tuning_rules)
-    {"weighting": ("ramp",), "ramp_length": (20,), "alpha": (0.7,)},
+    *({"weighting": ("ramp",), "ramp_length": (n,), "alpha": (best,)} for n, best in ((10, 0.35), (20, 0.7))),
     *({"weighting": (rule,), "alpha": (best,)} for rule, best in zip(ADAPTIVE, (0.5, 0.1, 1.0, 0.5))))
 BOTH = {"skew": (0.1, 0.5)}
 SCENES, HIERARCHY = (BOTH, {"partition": ("pathological",)}), {"partition": ("level_dependent",)}
 OWN = {"method": ("local", "balanced_local"), **BOTH}
-HFKD, ALONE = {"method": ("hfkd",), **BOTH}, {"feedback": (False,), "peers": (False,)}
+HFKD, FIXED = {"method": ("hfkd",), **BOTH}, {"method": ("hfkd",), **BOTH, "weighting": ("fixed",)}
+ALONE = {"feedback": (False,), "peers": (False,)}
 BALANCED, EITHER = {"hard_loss": ("balanced",)}, {"hard_loss": ("own", "balanced")}
 LABELLED = {"public_labels": True, "refresh": 5}  # what rules of weight and revenue read; changes nothing by itself
 EARNING = {"revenue": ("labelled",)}
@@ -116,23 +117,24 @@ GRIDS = {
     ), "RQ1 at 60 clients: the criteria against teachers at random, one to four, teachers alone and whole groups",
         FIRST_FIVE, base={"clients": 60}),
     "20": Grid("20_weighting", (
-        OWN, {**HFKD, "weighting": ("fixed",), "alpha": (0.0, *ALPHAS)}, *({**HFKD, **rule} for rule in AT_BEST),
-        HFKD, {**HFKD, "beta": (0.0, 0.1, 0.5)}, {**HFKD, "gamma": (1.0, 1.5, 3.0)}, {**HFKD, "digest": (0, 2)},
-        {"method": ("labelled_public",), **BOTH},
-    ), "RQ2: the curve of fixed alphas, every rule at the alpha chosen on other seeds, beta, sharpness and digest",
-        base=LABELLED),
+        OWN, {**FIXED, "weighting": ("fixed",), "alpha": ALPHAS}, *({**FIXED, **rule} for rule in AT_BEST),
+        HFKD, {**HFKD, "beta": (0.0, 0.1, 0.5)},
+    ), "RQ2: the curve of fixed alphas, every rule at the alpha chosen on other seeds, and beta", base=LABELLED),
     "30": Grid("30_group_distillation", (
         OWN, HFKD, {**HFKD, "feedback": (False,), "peers": (True, False)}, {**HFKD, "peers": (False,)},
         {**HFKD, "include_self": (False,)}, {**HFKD, **EARNING}, {**HFKD, **SHARP, "revenue_personality": (1.0, 0.0)},
-        {**HFKD, "schedule": ("top_down", "bottom_up")}, {"method": ("labelled_public",), **BOTH},
-    ), "RQ3: every member of a group on and off, revenue, and the order", base=LABELLED, ledger=("revenue=labelled",)),
+    ), "RQ3: every member of a group on and off, and revenue", base=LABELLED, ledger=("revenue=labelled",)),
     "40": Grid("40_comparison", tuple({**block, **where} for where in SCENES for block in (
         # neither the loss nor the readout alone may explain a gain: the baselines with the balanced softmax too
-        {"method": WIDE}, {"method": PLAIN, **BALANCED}, CLASSES, {**CLASSES, **BALANCED},
-    )), "every method at three label skews, baselines also with the balanced softmax"),
+        {"method": WIDE}, {"method": PLAIN, **BALANCED}, {**CLASSES, "readout": ("plain",)},
+        {**CLASSES, **BALANCED, "readout": ("plain",)}, {"method": ("hfkd",), **AT_BEST[0]},
+    )) + (
+        # is it the matching? HFKD with teachers at random, with all admissible ones, and with no groups at all
+        {**FIXED, "rule": ("random", "all")}, {"method": ("expertise_mean",), **BOTH, **BALANCED, "pooling": ("log",)},
+    ), "every method at three label skews, baselines also with the balanced softmax, HFKD also with matching controls"),
     "depth": Grid("40_comparison_depth", tuple({**block, **where} for where in SCENES for block in (
         {"method": ("local", "balanced_local", *DEEP, "hfkd")}, {"method": DEEP, **BALANCED},
-    )), "levels that differ in depth, which InclusiveFL is made for", FIRST_FIVE, base={"levels": "depth"}),
+    )), "levels that differ in depth, which InclusiveFL is made for", base={"levels": "depth"}),
     "cnn": Grid("40_comparison_cnn", tuple({"method": MAIN, **where} for where in SCENES),
                 "convolutional levels, the main methods", FIRST_FIVE, base={"levels": "cnn"}),
     "mnist": Grid("40_comparison_mnist_public", ({"method": ("local", "balanced_local", "hfkd", "fedmd"), **BOTH},
@@ -146,16 +148,17 @@ GRIDS = {
             {"method": ("local",), "clients": (1,)}, {"method": ("fedavg",), **BALANCED}, {"method": ("hfkd",)})),
         "central training of each level, and all clients of one level", FIRST_FIVE),
     "50": Grid("50_ablations", (
-        OWN, HFKD, *({**HFKD, **one} for one in (
-            {"hard_loss": ("plain",)}, {"pooling": ("arithmetic",)}, {"gamma": (1.0,)}, {"kappa": (0.0, 1.0)},
-            {"digest": (0,)}, {"mixup": (0.0,)}, {"epochs": (1,)}, FIRST, {"kl_direction": ("student_first",)},
-            {"spoken": (100,)}, {"public_size": (300, 3000)}, {"power": (0.0,)},
-            {"rule": ("random", "all")}, {"fan_in": (1, 8)}, {"max_gap": (2,)})),
-    ), "what each part is worth: taken away alone", FIRST_FIVE),
+        OWN, HFKD, {**HFKD, "hard_loss": ("plain",), "pooling": ("log", "arithmetic")},
+        {**HFKD, "pooling": ("arithmetic",)},
+        {**HFKD, "fan_in": (2,), "rule": ("coverage", "similarity", "uniformity", "complementarity", "random")},
+        {**HFKD, "fan_in": (2,), "rule": ("coverage",), "personality": (0.0, 0.5, 1.0)},
+        {**HFKD, "fan_in": (1, 8)}, {**HFKD, "max_gap": (2,)}, {**HFKD, "schedule": ("top_down", "bottom_up")},
+        {**HFKD, "kl_direction": ("student_first",)}, {**HFKD, "spoken": (10, 100)},
+    ), "what each part is worth: knowledge, matching, paths, schedule, divergence, images spoken about"),
     "70": Grid("70_privacy", (OWN, HFKD, {**HFKD, "epsilon": (0.1, 0.3, 1.0, 3.0, 10.0)}),  # and the true counts
                "label counts released with noise: both endpoints over epsilon"),
     "faults": Grid("70_faults", (
-        OWN, HFKD, {**HFKD, "dropout": (0.2,)}, {**HFKD, "straggling": (0.2,)}, {**HFKD, "exploding": (0.2,)},
+        OWN, HFKD, {**HFKD, "dropout": (0.3,)}, {**HFKD, "straggling": (0.3,)}, {**HFKD, "exploding": (0.2,)},
         {**HFKD, **LYING}, *({**HFKD, **liars, **SHARP, "revenue_personality": (0.0,)} for liars in ({}, LYING)),
     ), "who is absent, late, broken or lying, and what revenue saves", base=LABELLED),
     "tuning_loss": Grid("tuning_loss", (
@@ -173,7 +176,7 @@ GRIDS = {
           for own in ({"alpha": (0.0,), "epochs": (1, 2, 3)}, {"alpha": (0.2,), "epochs": (1, 2)})),
     ), "with that loss the own epochs, as many as 100 batches a round allow; seeds that no table uses", THREE),
     "tuning_rules": Grid("tuning_rules", (
-        {**HFKD, "weighting": ADAPTIVE, "alpha": ALPHAS},
-        {**HFKD, "weighting": ("ramp",), "ramp_length": (10, 20), "alpha": ALPHAS},
-    ), "RQ2: alpha of every weighting rule, the same values each; the seeds of tuning", THREE, base=LABELLED),
+        {**FIXED, "weighting": ADAPTIVE, "alpha": ALPHAS},
+        {**FIXED, "weighting": ("ramp",), "ramp_length": (10, 20), "alpha": ALPHAS},
+    ), "RQ2: alpha of every weighting rule, the same values each; the seeds of tuning", FIVE, base=LABELLED),
 }  # fmt: skip
