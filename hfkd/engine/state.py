@@ -79,7 +79,7 @@ def check_device(config) -> torch.device:
 
 def split_of(config, dataset, seed, public=None) -> Split:
     """The split of one seed; with a foreign public set its indices point behind the images of the data set."""
-    names = ("clients", "partition", "skew", "level_share", "pool_size", "public_size", "balanced_size",
+    names = ("clients", "partition", "skew", "level_share", "pool_size", "public_size", "public_skew", "balanced_size",
              "classes_per_client", "minimum", "test_share", "val_share")  # fmt: skip
     own = split(dataset, seed=seed, **{name: getattr(config, name) for name in names})
     if public is None:
