@@ -91,8 +91,6 @@ def test_bad_client_rows_are_named(spoil, sentence):
         results.summarise(spoil(rows()))
 
 
-# --- files
-
 def test_two_saves_are_identical_to_the_byte_whatever_the_order(tmp_path):
     frame = results.summarise(rows())
     results.save(frame, tmp_path / "a.csv", {"a": 1})
@@ -146,8 +144,6 @@ def test_missing_altered_and_broken_files_are_named(tmp_path):
         results.load(path)
 
 
-# --- where a result comes from
-
 def test_code_digest_sees_what_makes_numbers_and_nothing_else(tmp_path):
     names = {"cli.py": False, "plots/style.py": False, "study/results.py": False, "methods/__init__.py": False,
              "losses.py": True, "engine/training.py": True}
@@ -169,8 +165,6 @@ def test_the_commit_is_that_of_this_clone_whatever_git_is_told(tmp_path, monkeyp
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     assert results.provenance({"a": 1}, seconds=2)["commit"] == "unknown"
 
-
-# --- what is committed
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_every_committed_result_says_how_it_was_made(path):
