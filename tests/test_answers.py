@@ -15,7 +15,7 @@ from hfkd.matching import Paths, admissible, match
 from hfkd.methods import ktpfl, rhfl, suwa
 
 PLAIN = ["fedmd", "expertise_mean", "dsfl", "scarlet", "suwa", "ktpfl", "rhfl", "dml"]
-UNTUNED = ["local", "balanced_local", "labelled_public", "suwa", "alternating"]
+NUMBERLESS = ["local", "balanced_local", "labelled_public", "fedavg", "fedrod", "heterofl", "lg_fedavg"]
 COUNTS = np.array([[8, 2, 0, 0], [2, 3, 0, 0], [0, 3, 0, 5], [0, 1, 0, 5], [6, 0, 0, 0], [4, 4, 0, 4]])
 LEVELS = np.array([1, 1, 2, 2, 2, 3])
 
@@ -178,10 +178,10 @@ def test_bytes_of_answers_by_hand():
 def test_what_a_method_says_of_itself(name):
     method = METHODS[name]
     assert method.name == name and len(method.summary) > 20 and set(method.needs) <= set(NEEDS)
-    assert all(configure(**own) for own in (method.settings, *method.tuned.values()))  # fields, in their ranges
-    (tuned,) = {tuple(each) for each in method.tuned.values()} or {()}  # the same settings for both losses
-    assert set(tuned) <= {"alpha", "lr", "strength", "gamma", "epochs"} - set(method.settings)
-    assert (name in UNTUNED) == (not tuned) and len(tuned) <= (3 if name.startswith("hfkd") else 1)
+    assert configure(**method.settings, **method.tuned)  # fields, in their ranges, each said once
+    tuned = set(method.tuned) - {"hard_loss"}
+    assert {"epochs", "lr"} <= tuned and len(tuned & {"alpha", "strength", "gamma"}) == (name not in NUMBERLESS)
+    assert tuned <= {"epochs", "lr", "alpha", "strength", "gamma", "digest", "readout"}
 
 
 @pytest.mark.parametrize(("method", "given", "sentence"), [

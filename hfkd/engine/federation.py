@@ -37,10 +37,10 @@ class Round(NamedTuple):
 
 
 def configured(config: Config, method: Method) -> Config:
-    """The configuration with the method's own choices filled in, its loss and what is tuned for that loss included."""
-    loss = method.loss if config.hard_loss == "own" else config.hard_loss
+    """The configuration with the method's own choices filled in, and what validation chose for it."""
+    own = {"hard_loss": method.loss, **method.settings, **method.tuned}
+    loss = own["hard_loss"] if config.hard_loss == "own" else config.hard_loss
     usual = {"pooling": "log", "readout": "prior" if loss == "balanced" else "plain"}
-    own = {**method.settings, **method.tuned.get(loss, method.tuned.get(method.loss, {}))}
     return replace(settled(config, usual | own), hard_loss=loss)
 
 

@@ -60,11 +60,11 @@ class Method:
 
     name: str
     summary: str  # one line for `hfkd list methods`
-    loss: str = "plain"  # its hard loss: plain cross-entropy or balanced softmax
+    loss: str = "plain"  # its hard loss as published: plain cross-entropy or balanced softmax
     networks: int = 1  # how many a client trains on each private batch
     needs: tuple[str, ...] = ()  # what it cannot do without, names of NEEDS; without "public" it is data-free
     settings: Mapping = field(default_factory=dict)  # what makes it what it is, such as a rule for its weight
-    tuned: Mapping = field(default_factory=dict)  # loss -> its one setting chosen on validation data of other seeds
+    tuned: Mapping = field(default_factory=dict)  # what validation chose for it: `methods.chosen`
     decide: Callable = nobody  # (counts, levels, revenue, config, rng) -> Graph of one seed
     earns: bool = False  # whether `decide` reads revenue
     pool: Callable = by_graph  # (arrived, graph, fed, config) -> (z, s, u, c) soft targets

@@ -70,4 +70,4 @@ def _meet(fed, config, cohort, rows, partners, visiting):
 
 
 ALTERNATING = Method("alternating", "the authors' code: student and teacher in turn on the student's private data",
-                     begin=begin, exchange=exchange, needs=("everybody",), settings={"alpha": 0.5})
+                     begin=begin, exchange=exchange, needs=("everybody",))

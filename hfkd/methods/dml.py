@@ -27,5 +27,4 @@ def among(mask, counts) -> Graph:
 
 
 DML = Method("dml", "DML (1706.00384): the mean of the predictions of the others of one's level", decide=decide,
-             needs=("public",), settings={"pooling": "arithmetic", "digest": 1},
-             tuned={"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.1}})  # fmt: skip
+             needs=("public",), settings={"pooling": "arithmetic", "digest": 1})

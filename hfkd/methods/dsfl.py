@@ -19,5 +19,4 @@ def pool(arrived, graph, fed, config):
 
 
 DSFL = Method("dsfl", "DS-FL (2008.06180): the mean of everybody's predictions, sharpened", decide=decide, pool=pool,
-              needs=("public",), settings={"digest": 1},
-              tuned={"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.1}})  # fmt: skip
+              needs=("public",), settings={"digest": 1})

@@ -21,5 +21,4 @@ def decide(counts, levels, revenue, config, rng) -> Graph:
 
 
 EXPERTISE_MEAN = Method("expertise_mean", "mixture of everybody's predictions, weighted per class by samples held",
-                        decide=decide, needs=("public",), settings={"pooling": "arithmetic", "digest": 1},
-                        tuned={"plain": {"alpha": 0.35}, "balanced": {"alpha": 0.2}})  # fmt: skip
+                        decide=decide, needs=("public",), settings={"pooling": "arithmetic", "digest": 1})

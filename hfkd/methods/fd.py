@@ -39,5 +39,4 @@ def exchange(fed, config, round) -> list:
 
 
 FD = Method("fd", "FD (1811.11479): class means of soft outputs as targets for one's own images", begin=begin,
-            local_loss=loss, given=given, exchange=exchange, needs=("everybody",),
-            tuned={"plain": {"strength": 0.01}, "balanced": {"strength": 0.03}})  # fmt: skip
+            local_loss=loss, given=given, exchange=exchange, needs=("everybody",))

@@ -22,4 +22,4 @@ def exchange(fed, config, round) -> list:
 
 
 FEDAVG = Method("fedavg", "FedAvg (1602.05629): weights averaged within each level", begin=begin, exchange=exchange,
-                needs=("presence",), tuned={"plain": {"lr": 0.005}, "balanced": {"lr": 0.01}})  # fmt: skip
+                needs=("presence",))

@@ -37,5 +37,4 @@ def answers(fed, config, cohort, at):
 
 
 FEDAVG_FT = replace(fedavg.FEDAVG, name="fedavg_ft", summary="FedAvg within each level, fine-tuned by each client",
-                    begin=begin, answers=answers, settings={"readout": "personal"},
-                    tuned={"plain": {"strength": 1.0}, "balanced": {"strength": 1.0}})  # fmt: skip
+                    begin=begin, answers=answers, settings={"readout": "personal"})

@@ -59,9 +59,8 @@ def taught(average, pooled):
 
 FEDDF = Method("feddf", "FedDF (2006.07242): FedAvg in each level, then the server distils all clients into each mean",
                begin=starting(fedavg.begin), exchange=taught(fedavg.exchange, ensemble), needs=("public", "presence"),
-               settings={"digest": 1}, tuned={"plain": {"strength": 0.001}, "balanced": {"strength": 0.001}})
+               settings={"digest": 1})
 FEDDF_NESTED = Method("feddf_nested", "FedDF on nested levels: HeteroFL, then the server distils all clients into each",
                       begin=starting(heterofl.begin), exchange=taught(heterofl.exchange, ensemble),
                       local_loss=heterofl.loss, given=heterofl.given,
-                      needs=("public", "widths", "presence"), settings={"digest": 1},
-                      tuned={"plain": {"strength": 0.001}, "balanced": {"strength": 0.001}})  # fmt: skip
+                      needs=("public", "widths", "presence"), settings={"digest": 1})

@@ -49,5 +49,4 @@ def trained(weight, bias, own, has, rate):
 
 
 FEDGH = Method("fedgh", "FedGH (2303.13137): one head, trained by the server on class means of features", begin=begin,
-               exchange=exchange, needs=("features", "everybody"),
-               tuned={"plain": {"strength": 0.1}, "balanced": {"strength": 0.1}})  # fmt: skip
+               exchange=exchange, needs=("features", "everybody"))

@@ -73,5 +73,4 @@ def compressed(update, energy):
 
 FEDKD = Method("fedkd", "FedKD (2108.13323): mentor and shared mentee, adaptive soft loss, compressed updates",
                begin=begin, local_loss=loss, given=averaging.strength, exchange=exchange, networks=2,
-               needs=("everybody",),
-               tuned={"plain": {"strength": 0.03}, "balanced": {"strength": 0.03}})  # fmt: skip
+               needs=("everybody",))

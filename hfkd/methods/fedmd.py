@@ -20,5 +20,4 @@ def decide(counts, levels, revenue, config, rng) -> Graph:
 
 
 FEDMD = Method("fedmd", "FedMD (1910.03581): the mean of everybody's logits", decide=decide, needs=("public",),
-               settings={"digest": 1},
-               tuned={"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.1}})  # fmt: skip
+               settings={"digest": 1})

@@ -61,5 +61,4 @@ def answers(fed, config, cohort, at):
 
 FEDPROTO = Method("fedproto", "FedProto (2105.00243): features of a class drawn to their mean over all clients",
                   begin=begin, local_loss=loss, given=given, exchange=exchange, answers=answers,
-                  needs=("features", "everybody"), settings={"readout": "prototype"},
-                  tuned={"plain": {"strength": 1.0}, "balanced": {"strength": 1.0}})  # fmt: skip
+                  needs=("features", "everybody"), settings={"readout": "prototype"})

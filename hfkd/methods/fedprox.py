@@ -19,5 +19,4 @@ def loss(module, weights, x, y, prior, start, mu):
 
 
 FEDPROX = replace(FEDAVG, name="fedprox", local_loss=loss, given=given,
-                  summary="FedProx (1812.06127): FedAvg within a level, held near the mean by mu/2 |w - w0|^2",
-                  tuned={"plain": {"strength": 1.0}, "balanced": {"strength": 0.03}})  # fmt: skip
+                  summary="FedProx (1812.06127): FedAvg within a level, held near the mean by mu/2 |w - w0|^2")

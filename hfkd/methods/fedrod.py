@@ -68,4 +68,4 @@ def answers(fed, config, cohort, at):
 
 FEDROD = Method("fedrod", "FedRoD (2107.00778): FedAvg with the balanced loss in each level, and a head of one's own",
                 loss="balanced", begin=begin, local_loss=loss, exchange=exchange, answers=answers,
-                needs=("presence",), settings={"readout": "personal"}, tuned={"balanced": {"lr": 0.01}})  # fmt: skip
+                needs=("presence",), settings={"readout": "personal"})

@@ -81,5 +81,4 @@ def _made(generator):
 
 
 FEDTGP = replace(fedproto.FEDPROTO, name="fedtgp", begin=begin, exchange=exchange,
-                 summary="FedTGP (2401.03230): FedProto with prototypes that the server trains apart",
-                 tuned={"plain": {"strength": 0.1}, "balanced": {"strength": 0.3}})  # fmt: skip
+                 summary="FedTGP (2401.03230): FedProto with prototypes that the server trains apart")

@@ -57,5 +57,4 @@ def exchange(fed, config, round) -> list:
 
 
 FML = Method("fml", "FML (2006.16765): a small shared network beside one's own, each teaches the other", begin=begin,
-             local_loss=loss, given=averaging.strength, exchange=exchange, networks=2, needs=("everybody",),
-             tuned={"plain": {"strength": 0.05}, "balanced": {"strength": 0.1}})  # fmt: skip
+             local_loss=loss, given=averaging.strength, exchange=exchange, networks=2, needs=("everybody",))

@@ -70,5 +70,4 @@ def _part(weights):
 
 
 HETEROFL = Method("heterofl", "HeteroFL (2010.01264): narrow networks are parts of wide ones, overlaps are averaged",
-                  begin=begin, local_loss=loss, given=given, exchange=exchange, needs=("widths", "presence"),
-                  tuned={"plain": {"lr": 0.03}, "balanced": {"lr": 0.05}})  # fmt: skip
+                  begin=begin, local_loss=loss, given=given, exchange=exchange, needs=("widths", "presence"))

@@ -29,5 +29,4 @@ def decide(counts, levels, revenue, config, rng) -> Graph:
 
 HFKD = Method("hfkd", "matched groups over the levels: prior-free knowledge, sharpened, aligned, digested",
               loss="balanced", decide=decide, earns=True, needs=("public",),
-              settings={"weighting": "ramp", "ramp_length": 10, "gamma": 2.0, "kappa": 0.5, "digest": 1, "mixup": 0.5},
-              tuned={"balanced": {"alpha": 0.35, "epochs": 2, "lr": 0.01}})  # fmt: skip
+              settings={"weighting": "ramp", "ramp_length": 10, "gamma": 2.0, "kappa": 0.5, "digest": 1, "mixup": 0.5})

@@ -24,5 +24,4 @@ def pooled(said, fed, config):
 HFKD_NESTED = Method(
     "hfkd_nested", "nested levels averaged, then taught what everybody said before", loss="balanced",
     begin=feddf.starting(heterofl.begin), exchange=feddf.taught(heterofl.exchange, pooled),
-    needs=("public", "widths", "presence"), settings={"gamma": 2.0, "kappa": 0.5, "digest": 1},
-    tuned={"balanced": {"strength": 0.003, "epochs": 3, "lr": 0.02}})
+    needs=("public", "widths", "presence"), settings={"gamma": 2.0, "kappa": 0.5, "digest": 1})

@@ -69,5 +69,4 @@ def _last(cohort, deepest):
 
 
 INCLUSIVEFL = Method("inclusivefl", "InclusiveFL (KDD 2022): shallow networks are the first layers of deep ones, with "
-                     "momentum from deeper layers", begin=begin, exchange=exchange, needs=("depths", "everybody"),
-                     tuned={"plain": {"strength": 0.1}, "balanced": {"strength": 0.1}})  # fmt: skip
+                     "momentum from deeper layers", begin=begin, exchange=exchange, needs=("depths", "everybody"))

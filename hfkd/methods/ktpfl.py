@@ -45,5 +45,4 @@ def coefficients(log_p) -> np.ndarray:
 
 
 KTPFL = Method("ktpfl", "KT-pFL (2111.02545): a mixture of everybody's answers that each client learns for itself",
-               decide=decide, pool=pool, needs=("public", "simultaneous", "everybody"), settings={"digest": 1},
-               tuned={"plain": {"alpha": 0.5}, "balanced": {"alpha": 0.2}})  # fmt: skip
+               decide=decide, pool=pool, needs=("public", "simultaneous", "everybody"), settings={"digest": 1})

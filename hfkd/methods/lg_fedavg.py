@@ -17,5 +17,4 @@ def exchange(fed, config, round) -> list:
 
 
 LG_FEDAVG = Method("lg_fedavg", "LG-FedAvg (2001.01523): own body, one head averaged over all levels", begin=begin,
-                   exchange=exchange, needs=("features", "everybody"),
-                   tuned={"plain": {"lr": 0.01}, "balanced": {"lr": 0.01}})  # fmt: skip
+                   exchange=exchange, needs=("features", "everybody"))

@@ -41,5 +41,4 @@ def confidence(drops) -> np.ndarray:
 
 
 RHFL = Method("rhfl", "RHFL (CVPR 2022): mean of the others' predictions, weighted by how far their loss has dropped",
-              decide=decide, pool=pool, needs=("public", "simultaneous", "everybody"), settings={"digest": 1},
-              tuned={"plain": {"alpha": 0.2}, "balanced": {"alpha": 0.2}})  # fmt: skip
+              decide=decide, pool=pool, needs=("public", "simultaneous", "everybody"), settings={"digest": 1})

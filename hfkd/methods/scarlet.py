@@ -8,5 +8,4 @@ from hfkd.engine.method import Method
 from hfkd.methods.fedmd import decide
 
 SCARLET = Method("scarlet", "SCARLET (2504.19602): the mean of everybody's predictions, sharpened by a power",
-                 decide=decide, needs=("public",), settings={"pooling": "arithmetic", "digest": 1, "alpha": 0.0},
-                 tuned={"plain": {"gamma": 1.5}, "balanced": {"gamma": 1.5}})  # fmt: skip
+                 decide=decide, needs=("public",), settings={"pooling": "arithmetic", "digest": 1})

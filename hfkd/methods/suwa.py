@@ -51,4 +51,4 @@ def familiarity(own, there, features):
 
 SUWA = Method("suwa", "sUWA (2509.15147): predictions weighed image by image by the density of the speaker's own data",
               decide=decide, pool=pool, needs=("public", "simultaneous", "everybody"),
-              settings={"digest": 1, "alpha": 0.0})  # fmt: skip
+              settings={"digest": 1})  # fmt: skip

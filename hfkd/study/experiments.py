@@ -227,7 +227,7 @@ def _save(done, out, shared, **more) -> None:
     results.save(results.summarise(pd.concat(frames, ignore_index=True)), out, results.provenance(
         shared, **more, threads=configs[0].threads, device=machine(configs[0].device),
         seconds=round(sum(frame["seconds"].iloc[0] for frame in frames), 1),
-        methods={name: {"loss": own.loss, **own.settings, "tuned": own.tuned} for name, own in methods.items()},
+        methods={name: {"hard_loss": own.loss, **own.settings, **own.tuned} for name, own in methods.items()},
         checksums={name: checksum for job in done for name, checksum in job.checksums.items()}))  # fmt: skip
     place = out.with_suffix(".ledger.csv")
     place.unlink(missing_ok=True)

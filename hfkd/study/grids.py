@@ -75,68 +75,71 @@ def checked(profile: str, **overrides) -> Config:
 ALPHAS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 ADAPTIVE = ("loss_ratio", "controller", "gradient", "uncertainty")
 AT_BEST = (  # every rule at its best value on validation data (tuning_rules)
-    *({"weighting": ("ramp",), "ramp_length": (n,), "alpha": (best,)} for n, best in ((10, 0.35), (20, 0.7))),
+    {"weighting": ("ramp",), "ramp_length": (20,), "alpha": (0.7,)},
     *({"weighting": (rule,), "alpha": (best,)} for rule, best in zip(ADAPTIVE, (0.5, 0.1, 1.0, 0.5))))
 BOTH = {"skew": (0.1, 0.5)}
 SCENES, HIERARCHY = (BOTH, {"partition": ("pathological",)}), {"partition": ("level_dependent",)}
 OWN = {"method": ("local", "balanced_local"), **BOTH}
-HFKD, FIXED = {"method": ("hfkd",), **BOTH}, {"method": ("hfkd",), **BOTH, "weighting": ("fixed",)}
-ALONE = {"feedback": (False,), "peers": (False,)}
-BALANCED, EITHER = {"hard_loss": ("balanced",)}, {"hard_loss": ("own", "balanced")}
+HFKD, ALONE = {"method": ("hfkd",), **BOTH}, {"feedback": (False,), "peers": (False,)}
 LABELLED = {"public_labels": True, "refresh": 5}  # what rules of weight and revenue read; changes nothing by itself
+ANCHOR = {"method": ("labelled_public",), **BOTH}  # what those labels would do alone
 EARNING = {"revenue": ("labelled",)}
 SHARP = {**EARNING, "revenue_temperature": (0.2,)}
 LYING = {"liars": (0.2,), "lie": ("flip", "random", "constant", "collude")}
 FIRST = {"gamma": (1.0,), "kappa": (0.0,), "digest": (0,), "mixup": (0.0,)}  # the method without its second edition
 WIDE = tuple(name for name, method in METHODS.items() if "depths" not in method.needs)  # the others: grid depth
-PLAIN = tuple(name for name in WIDE if METHODS[name].loss == "plain" and name != "local")
-DEEP, CLASSES = ("fedavg", "inclusivefl", "fedmd"), {"method": ("fedproto", "fedtgp"), "readout": ("plain",)}
-MAIN = ("local", "balanced_local", "hfkd", "fedmd", "dsfl", "fedavg", "feddf", "heterofl", "feddf_nested",
-        "hfkd_nested")  # fmt: skip
+CHOSEN = tuple(name for name in WIDE if METHODS[name].loss != METHODS[name].tuned.get("hard_loss", "plain"))
+DEEP = ("fedavg", "inclusivefl", "fedmd")
+HEADS = {"method": ("fedproto", "fedtgp"), "readout": ("plain",)}  # their logits in place of the nearest prototype
+MAIN = ("local", "hfkd", "fedmd", "fedavg", "feddf", "heterofl", "feddf_nested", "hfkd_nested")
 CRITERIA = ("coverage", "similarity", "uniformity", "complementarity")
 DRAWN = {"rule": ("random",), "draw": (0, 1, 2)}
 ANSWERS = ("fedmd", "expertise_mean", "dsfl", "scarlet", "suwa", "ktpfl", "rhfl", "dml")
-AVERAGING = ("fedavg", "fedavg_ft", "fedprox", "feddf", "heterofl", "feddf_nested", "fd", "fedproto", "fedtgp", "fedgh",
-             "lg_fedavg")  # fmt: skip
-PAIRS = ("fml", "fedkd", "alternating")
-RATE = {"lr": (0.01,)}
-FIRST_FIVE, FIVE, THREE = (0, 1, 2, 3, 4), (100, 101, 102, 103, 104), (100, 101, 102)  # from 100 on: tuning alone
+TWO = ("fml", "fedkd", "alternating")  # networks, or passes, for every private batch
+ONE = tuple(name for name in WIDE if name not in (*ANSWERS, *TWO, "hfkd", "labelled_public"))
+NUMBERS = (  # the number of its own that a method has, beside the value that it starts from
+    ("alpha", (0.1, 0.35), ("fedmd", "expertise_mean", "dsfl", "suwa", "ktpfl", "rhfl", "dml")),
+    ("alpha", (0.2, 0.7), ("alternating",)), ("gamma", (1.25, 2.0), ("scarlet",)),
+    ("strength", (0.01, 0.1), ("fd", "fedkd")), ("strength", (0.03, 0.3), ("fedgh", "fml")),
+    ("strength", (0.003, 0.3), ("fedprox",)), ("strength", (2.0, 4.0), ("fedavg_ft",)),
+    ("strength", (0.001, 0.003, 0.01), ("feddf", "feddf_nested", "hfkd_nested")),
+    ("digest", (3,), ("feddf", "feddf_nested", "hfkd_nested")), ("strength", (0.1, 0.3, 1.0, 3.0), HEADS["method"]))
+FIRST_FIVE, THREE = (0, 1, 2, 3, 4), (100, 101, 102)  # from 100 on: tuning alone
 
 GRIDS = {
     "10": Grid("10_matching", (
-        *({"method": ("local", "balanced_local"), **where} for where in SCENES),
+        *({"method": ("local", "balanced_local"), **where} for where in (*SCENES, HIERARCHY)),
         *({"method": ("hfkd",), **where, "fan_in": (1, 2, 4), **ALONE, **rules}
           for where in SCENES for rules in ({"rule": CRITERIA}, DRAWN)),
         *({"method": ("hfkd",), **where, "fan_in": each, **rules}
           for where, each in ((BOTH, (1, 2, 4)), (SCENES[1], (2,)), (HIERARCHY, (2,)))
           for rules in ({"rule": (*CRITERIA, "mutual")}, DRAWN)),
         *({"method": ("hfkd",), **HIERARCHY, "fan_in": (2,), **ALONE, **how} for how in ({"rule": CRITERIA}, DRAWN)),
-        {"method": ("local", "balanced_local"), **HIERARCHY},
         *({"method": ("hfkd",), **BOTH, "fan_in": (2,), "fan_out": (4,), "rule": ("coverage", "random"), **group}
           for group in ({}, ALONE)),  # 4: 1.2 times what a teacher of level 2 has on average, and whole
     ), "RQ1 at 60 clients: the criteria against teachers at random, one to four, teachers alone and whole groups",
         FIRST_FIVE, base={"clients": 60}),
     "20": Grid("20_weighting", (
-        OWN, {**FIXED, "weighting": ("fixed",), "alpha": ALPHAS}, *({**FIXED, **rule} for rule in AT_BEST),
-        HFKD, {**HFKD, "beta": (0.0, 0.1, 0.5)},
-    ), "RQ2: the curve of fixed alphas, every rule at the alpha chosen on other seeds, and beta", base=LABELLED),
+        OWN, HFKD, {**HFKD, "weighting": ("fixed",), "alpha": (0.0, *ALPHAS)}, *({**HFKD, **rule} for rule in AT_BEST),
+        {**HFKD, "beta": (0.0, 0.1, 0.5)}, {**HFKD, "gamma": (1.0, 1.5, 3.0)}, {**HFKD, "digest": (0, 2)}, ANCHOR,
+    ), "RQ2: the curve of fixed alphas, every rule at the alpha chosen on other seeds, beta, sharpness and digest",
+        base=LABELLED),
     "30": Grid("30_group_distillation", (
         OWN, HFKD, {**HFKD, "feedback": (False,), "peers": (True, False)}, {**HFKD, "peers": (False,)},
         {**HFKD, "include_self": (False,)}, {**HFKD, **EARNING}, {**HFKD, **SHARP, "revenue_personality": (1.0, 0.0)},
-    ), "RQ3: every member of a group on and off, and revenue", base=LABELLED, ledger=("revenue=labelled",)),
-    "40": Grid("40_comparison", tuple({**block, **where} for where in SCENES for block in (
-        # neither the loss nor the readout alone may explain a gain: the baselines with the balanced softmax too
-        {"method": WIDE}, {"method": PLAIN, **BALANCED}, {**CLASSES, "readout": ("plain",)},
-        {**CLASSES, **BALANCED, "readout": ("plain",)}, {"method": ("hfkd",), **AT_BEST[0]},
-    )) + (
-        # is it the matching? HFKD with teachers at random, with all admissible ones, and with no groups at all
-        {**FIXED, "rule": ("random", "all")}, {"method": ("expertise_mean",), **BOTH, **BALANCED, "pooling": ("log",)},
-    ), "every method at three label skews, baselines also with the balanced softmax, HFKD also with matching controls"),
+        {**HFKD, "schedule": ("top_down", "bottom_up")}, ANCHOR,
+    ), "RQ3: every member of a group on and off, revenue, and the order", base=LABELLED, ledger=("revenue=labelled",)),
+    "40": Grid("40_comparison", tuple({**block, **where} for where in SCENES for block in ({"method": WIDE}, HEADS)),
+               "every method at three label skews, each as validation chose it"),
+    "losses": Grid("40_comparison_losses", tuple({**block, **where} for where in SCENES for block in (
+        {"method": ("local",)}, {"method": CHOSEN, "hard_loss": ("plain",)},
+        {"method": ("fedproto",), "hard_loss": ("balanced",)},
+    )), "the baselines with the loss that validation did not choose, nearly always the published one", FIRST_FIVE),
     "depth": Grid("40_comparison_depth", tuple({**block, **where} for where in SCENES for block in (
-        {"method": ("local", "balanced_local", *DEEP, "hfkd")}, {"method": DEEP, **BALANCED},
-    )), "levels that differ in depth, which InclusiveFL is made for", base={"levels": "depth"}),
-    "cnn": Grid("40_comparison_cnn", tuple({"method": MAIN, **where} for where in SCENES),
-                "convolutional levels, the main methods", FIRST_FIVE, base={"levels": "cnn"}),
+        {"method": ("local", "balanced_local", *DEEP, "hfkd")}, {"method": DEEP, "hard_loss": ("plain",)},
+    )), "levels that differ in depth, which InclusiveFL is made for", FIRST_FIVE, base={"levels": "depth"}),
+    "cnn": Grid("40_comparison_cnn", ({"method": MAIN, **BOTH},), "convolutional levels, the main methods, 15 rounds",
+                (0, 1, 2), base={"levels": "cnn", "rounds": 15}),
     "mnist": Grid("40_comparison_mnist_public", ({"method": ("local", "balanced_local", "hfkd", "fedmd"), **BOTH},
                                                  {**HFKD, "kappa": (0.0, 1.0)}),
                   "public images of another domain", FIRST_FIVE, base={"public": "mnist"}),
@@ -145,43 +148,42 @@ GRIDS = {
                    base={"rounds": 60}),
     "anchors": Grid("40_comparison_anchors", tuple(
         {**block, **BOTH, "level_share": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))} for block in (
-            {"method": ("local",), "clients": (1,)}, {"method": ("fedavg",), **BALANCED}, {"method": ("hfkd",)})),
+            {"method": ("local",), "clients": (1,)}, {"method": ("fedavg",)}, {"method": ("hfkd",)})),
         "central training of each level, and all clients of one level", FIRST_FIVE),
     "50": Grid("50_ablations", (
-        OWN, HFKD, {**HFKD, "hard_loss": ("plain",), "pooling": ("log", "arithmetic")},
-        {**HFKD, "pooling": ("arithmetic",)},
-        {**HFKD, "fan_in": (2,), "rule": ("coverage", "similarity", "uniformity", "complementarity", "random")},
-        {**HFKD, "fan_in": (2,), "rule": ("coverage",), "personality": (0.0, 0.5, 1.0)},
-        {**HFKD, "fan_in": (1, 8)}, {**HFKD, "max_gap": (2,)}, {**HFKD, "schedule": ("top_down", "bottom_up")},
-        {**HFKD, "kl_direction": ("student_first",)}, {**HFKD, "spoken": (10, 100)},
-    ), "what each part is worth: knowledge, matching, paths, schedule, divergence, images spoken about"),
+        OWN, HFKD, *({**HFKD, **one} for one in (
+            {"hard_loss": ("plain",)}, {"pooling": ("arithmetic",)}, {"gamma": (1.0,)}, {"kappa": (0.0, 1.0)},
+            {"digest": (0,)}, {"mixup": (0.0,)}, {"epochs": (1,)}, FIRST, {"kl_direction": ("student_first",)},
+            {"spoken": (100,)}, {"public_size": (300, 3000)}, {"public_skew": (1.0,), "kappa": (0.0, 0.5, 1.0)},
+            {"power": (0.0,)}, {"rule": ("random", "all")}, {"fan_in": (1, 8)}, {"max_gap": (2,)})),
+    ), "what each part is worth: taken away alone", FIRST_FIVE),
     "70": Grid("70_privacy", (OWN, HFKD, {**HFKD, "epsilon": (0.1, 0.3, 1.0, 3.0, 10.0)}),  # and the true counts
                "label counts released with noise: both endpoints over epsilon"),
     "faults": Grid("70_faults", (
-        OWN, HFKD, {**HFKD, "dropout": (0.3,)}, {**HFKD, "straggling": (0.3,)}, {**HFKD, "exploding": (0.2,)},
+        OWN, HFKD, {**HFKD, "dropout": (0.2,)}, {**HFKD, "straggling": (0.2,)}, {**HFKD, "exploding": (0.2,)},
         {**HFKD, **LYING}, *({**HFKD, **liars, **SHARP, "revenue_personality": (0.0,)} for liars in ({}, LYING)),
     ), "who is absent, late, broken or lying, and what revenue saves", base=LABELLED),
-    "tuning_loss": Grid("tuning_loss", (
-        {"method": ("local", "balanced_local", "hfkd", "hfkd_nested", "fedrod"), **BOTH, **RATE, "epochs": (2,)},
-        {"method": (*AVERAGING, *PAIRS, "labelled_public"), **BOTH, **RATE, "epochs": (2,), **EITHER},
-        {"method": ANSWERS, **BOTH, **RATE, "epochs": (2,), "alpha": (0.0,), **EITHER},
-    ), "first the loss of every method, the published or the balanced one; seeds that no table uses", THREE),
+    "tuning_loss": Grid("tuning_loss", ({"method": (*CHOSEN, "fedproto"), **BOTH, "hard_loss": ("plain", "balanced")},),
+                        "the loss of every method, published or balanced; seeds that no table uses", THREE),
     "tuning_epochs": Grid("tuning_epochs", (
-        {"method": ("local", "balanced_local", "hfkd_nested", "fedrod"), **BOTH, **RATE, "epochs": (1, 2, 3, 6)},
-        {"method": ("fedproto",), **BOTH, **RATE, "epochs": (1, 2, 3, 6)},
-        {"method": tuple(sorted({*AVERAGING} - {"fedproto"})), **BOTH, **BALANCED, **RATE, "epochs": (1, 2, 3, 6)},
-        {"method": PAIRS, **BOTH, **BALANCED, **RATE, "epochs": (1, 2, 3)},
-        {"method": ("labelled_public",), **BOTH, **BALANCED, **RATE, "epochs": (1, 2)},
-        *({"method": names, **BOTH, **loss, **RATE, **own} for names, loss in ((ANSWERS, BALANCED), (("hfkd",), {}))
-          for own in ({"alpha": (0.0,), "epochs": (1, 2, 3)}, {"alpha": (0.2,), "epochs": (1, 2)})),
-    ), "with that loss the own epochs, as many as 100 batches a round allow; seeds that no table uses", THREE),
+        {"method": ONE, **BOTH, "epochs": (1, 2, 3, 6)}, {"method": TWO, **BOTH, "epochs": (1, 2, 3)},
+        *({"method": names, **BOTH, **own} for names, own in (
+            (("labelled_public",), {"epochs": (1, 2)}), ((*ANSWERS, "hfkd"), {"alpha": (0.0,), "epochs": (1, 2, 3)}),
+            ((*ANSWERS, "hfkd"), {"alpha": (0.2,), "epochs": (1, 2)}))),
+    ), "its own epochs, as many as 100 batches a round allow; seeds that no table uses", THREE),
+    "tuning_rates": Grid("tuning_rates", ({"method": WIDE, **BOTH, "lr": (0.005, 0.01, 0.02)},),
+                         "its learning rate; seeds that no table uses", THREE),
+    "tuning_numbers": Grid("tuning_numbers", (
+        *({"method": names, **BOTH, number: values} for number, values, names in NUMBERS),
+        {**HEADS, **BOTH, "strength": (0.003, 0.03, 0.1)},
+    ), "the number of its own that a method has; seeds that no table uses", THREE),
     "tuning_hfkd": Grid("tuning_hfkd", tuple({**HFKD, **one} for one in (
         {"epochs": (1, 2)}, {"alpha": (0.0,), "epochs": (1, 2, 3)}, {"alpha": (0.1, 0.2, 0.5, 0.7)},
         {"lr": (0.005, 0.02, 0.03)}, {"gamma": (1.0, 1.5, 3.0)}, {"kappa": (0.0, 1.0)}, {"mixup": (0.0, 1.0)},
         {"digest": (2,), "epochs": (1,)}, {"ramp_length": (20,), "alpha": (0.35, 0.7)},
     )), "one change at a time to HFKD as a pilot on these seeds left it; seeds that no table uses", THREE),
     "tuning_rules": Grid("tuning_rules", (
-        {**FIXED, "weighting": ADAPTIVE, "alpha": ALPHAS},
-        {**FIXED, "weighting": ("ramp",), "ramp_length": (10, 20), "alpha": ALPHAS},
-    ), "RQ2: alpha of every weighting rule, the same values each; the seeds of tuning", FIVE, base=LABELLED),
+        {**HFKD, "weighting": ADAPTIVE, "alpha": ALPHAS},
+        {**HFKD, "weighting": ("ramp",), "ramp_length": (10, 20), "alpha": ALPHAS},
+    ), "RQ2: alpha of every weighting rule, the same values each; seeds that no table uses", THREE, base=LABELLED),
 }  # fmt: skip
