@@ -1,5 +1,7 @@
 """Answers that travel: what methods make of them against numpy and scipy, and that weight 0 is its own training."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -120,21 +122,34 @@ def test_dml_hears_the_mean_of_the_others_of_its_level():
         np.testing.assert_allclose(found[z, s], p[z, peers].mean(0), atol=1e-6)
 
 
-@pytest.mark.parametrize("more", [{}, dict(fan_in=1, max_gap=2), dict(rule="all", fan_out=1), dict(rule="none")])
+@pytest.mark.parametrize("more", [{}, dict(fan_in=1, max_gap=2), dict(rule="all", fan_out=1), dict(rule="none"),
+                                  dict(power=0.5, personality=1.0, fan_in=1)])  # fmt: skip
 @pytest.mark.parametrize("feedback, peers, include_self", [(1, 1, 1), (0, 0, 1), (1, 0, 0)])
 def test_hfkd_decides_groups_by_the_matching_and_say_by_samples(more, feedback, peers, include_self):
     config = configure(feedback=bool(feedback), peers=bool(peers), include_self=bool(include_self), **more)
     found = METHODS["hfkd"].decide(COUNTS, LEVELS, np.zeros((6, 6)), config, None)
     paths = Paths(LEVELS, config.max_gap, config.fan_in, config.fan_out)
-    assert (found.edges == match(COUNTS, paths, config.rule).edges).all() and (found.edges <= admissible(paths)).all()
+    wanted = match(COUNTS, paths, config.rule, config.personality).edges
+    assert (found.edges == wanted).all() and (found.edges <= admissible(paths)).all()
     for s, c in np.ndindex(6, 4):
         group = {t for t in range(6) if found.edges[s, t] or feedback and found.edges[t, s] or peers and s != t and (
             LEVELS[s] == LEVELS[t] and (found.edges[s] & found.edges[t]).any())} | ({s} if include_self else set())
         group = sorted(group or {s})
-        say = COUNTS[group, c] if COUNTS[group, c].any() else np.ones(len(group))
+        say = COUNTS[group, c] ** config.power if COUNTS[group, c].any() else np.ones(len(group))
         assert np.flatnonzero(found.mask[s]).tolist() == group
         np.testing.assert_allclose(found.weights[s, :, c], np.bincount(group, say / say.sum(), 6), atol=1e-12)
     assert found.edges.any() == (config.rule != "none")
+
+
+@pytest.mark.parametrize("one", [dict(personality=1.0), dict(fan_out=1), dict(power=0.0), dict(fan_in=1),
+                                 dict(max_gap=2), dict(rule="uniformity")], ids=str)  # fmt: skip
+def test_every_setting_of_the_matching_arrives(one):
+    counts = np.random.default_rng(0).integers(0, 90, (12, 5)) * np.random.default_rng(1).integers(0, 2, (12, 5))
+    levels, usual = np.repeat([1, 2, 3], [6, 4, 2]), configure(fan_in=2)
+    found, other = (METHODS["hfkd"].decide(counts, levels, np.zeros((12, 12)), config, None)
+                    for config in (usual, replace(usual, **one)))  # fmt: skip
+    assert not found.weights.equal(other.weights)
+    assert "power" in one or (found.edges != other.edges).any()
 
 
 @pytest.mark.parametrize(("method", "levels"), [*((name, "mlp") for name in [*PLAIN, "hfkd"]),
