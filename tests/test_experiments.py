@@ -11,6 +11,7 @@ import sys
 import time
 from contextlib import suppress
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -173,13 +174,25 @@ def test_a_cell_that_was_cut_off_is_named_and_fresh_makes_it_anew(calls, tmp_pat
 
 def test_the_ledger_of_a_grid_sums_to_one_say_per_listener(tmp_path):
     experiments.run_grid("30", seeds=(0, 1), jobs=1, method="hfkd", **TINY | {"rounds": 6})
-    book = experiments.ledger("30", "smoke")
+    book = experiments.beside("30", "ledger", "smoke")
     assert list(book.columns) == [*experiments.LEDGER, "edges", "revenue", "weight"]
     assert set(book["variant"]) == {"revenue=labelled"} and set(book["round"]) == {5, 6}
     say = (book["edges"] * book["weight"]).groupby([book["seed"], book["round"]]).sum()
     assert say.sub(TINY["clients"]).abs().max() < 1e-5 and book[book["kind"] == "self"]["revenue"].eq(0).all()
     committed = pd.read_csv(paths.RESULTS / "30_group_distillation.ledger.csv", nrows=1)
     assert list(committed.columns) == list(book.columns)
+
+
+def test_where_clients_stand_at_the_end_is_kept_of_some_variants(tmp_path, monkeypatch):
+    blocks = ({"method": ("fedmd", "local"), "skew": (0.5,), "alpha": (0.1, 0.2)},)
+    monkeypatch.setitem(GRIDS, "pair", Grid("pair", blocks, "", clients=("alpha=0.1",)))
+    table = pair()
+    found = experiments.beside("pair", "clients", "lite")
+    assert list(found.columns) == experiments.CLIENTS and set(found["variant"]) == {"alpha=0.1"}
+    means = found.groupby("method")["consistency"].mean()
+    end = table[(table["variant"] == "alpha=0.1") & (table["round"] == table["round"].max())].set_index("method")
+    np.testing.assert_allclose(means, end.loc[means.index, "consistency"], atol=1e-6)
+    assert (found["coverage"] == 1)[found["method"] == "fedmd"].all()  # everybody is in everybody's group
 
 
 def test_the_record_says_what_made_the_rows(tmp_path):

@@ -25,7 +25,8 @@ def rows(runs=(("local", ""), ("fedmd", ""), ("hfkd", "")), seeds=(0, 1), rounds
         table.append({"method": method, "dataset": "digits", "public": "same", "partition": "dirichlet", "skew": skew,
                       "variant": variant, "seed": seed, "round": r, "client": client, "level": 1 + client % 3,
                       **dict(zip(SHARES, rng.random(len(SHARES)).round(6))), "alpha": .2, "teachers": client % 4,
-                      "samples": 50 + client, "batches": 9 * r, "bytes_up": 1000 * r + client, "bytes_down": 2 * r})
+                      "coverage": .5, "samples": 50 + client, "batches": 9 * r, "bytes_up": 1000 * r + client,
+                      "bytes_down": 2 * r})
     return pd.DataFrame(table)
 
 
@@ -57,6 +58,17 @@ def test_below_local_is_that_of_the_variant_else_of_the_base_and_missing_without
     assert table["hfkd", "rounds=9"] == 1 and table["hfkd", "alpha=0.5"] == 0
     alone = results.summarise(frame[frame["method"] == "hfkd"])
     assert alone["below_local"].isna().all() and alone["personality"].notna().all()
+
+
+def test_random_matchings_of_a_seed_are_one_run_of_means():
+    frame = rows([("local", ""), *(("hfkd", f"rule=random,draw={k}") for k in (0, 1, 2))])
+    table = results.summarise(frame).set_index(KEY)
+    assert set(table.index.unique("variant")) == {"", "rule=random"}
+    each = frame[frame["method"] == "hfkd"].groupby(["seed", "round", "client"])["personality"].mean()
+    wanted = each.groupby(["seed", "round"])  # worst20: two of twelve, after the mean over the draws
+    found = table.xs("hfkd").droplevel(["dataset", "public", "partition", "skew", "variant"])
+    np.testing.assert_allclose(found["personality"], wanted.mean())
+    np.testing.assert_allclose(found["worst20"], wanted.apply(lambda own: own.nsmallest(2).mean()))
 
 
 def test_honest_clients_are_the_same_in_every_variant():

@@ -36,6 +36,7 @@ from hfkd.study import results
 from hfkd.study.grids import GRIDS, OWN_COLUMNS, Cell, Grid, cells, checked, scene
 
 LEDGER = ["method", "variant", "skew", "seed", "round", "kind"]  # key of X.ledger.csv; `round` ends a period
+CLIENTS = ["method", "variant", "partition", "skew", "seed", "client", "level", "coverage", *results.PRIMARY]
 # A cell and its place. checksums: of the data sets that it reads, the private one first; path: of its rows; ledger: of
 # who earned whom what, edge by edge, None: not kept.
 Job = NamedTuple("Job", [("cell", Cell), ("seeds", tuple[int, ...]), ("checksums", dict[str, str]), ("path", Path),
@@ -56,10 +57,11 @@ def rows(name: str, profile: str = "committed", seeds=None, **overrides) -> pd.D
     return frame[frame["seed"].isin(wanted)]
 
 
-def ledger(name: str, profile: str = "committed") -> pd.DataFrame:
-    """The ledger of a grid that keeps one: of all edges of a kind in a period the number, mean revenue and weight."""
+def beside(name: str, kind: str, profile: str = "committed") -> pd.DataFrame:
+    """What a grid keeps beside its summary. ledger: of all edges of a kind in a period the number, mean revenue and
+    weight; clients: where every client stands at the end. Both of some variants alone."""
     folder = paths.RESULTS if profile == "committed" else paths.RUNS / profile
-    return read(folder / f"{_grid(name).name}.ledger.csv")
+    return read(folder / f"{_grid(name).name}.{kind}.csv")
 
 
 def holdings(profile: str = "committed", seed: int = 0, skew: float = 0.1) -> tuple[np.ndarray, np.ndarray]:
@@ -118,7 +120,7 @@ def _run(grid, found, what, profile, seeds, out, jobs, fresh, overrides) -> pd.D
     if done := [job for job in plan if job.path.is_file()]:
         command = [f"hfkd {what} --profile {profile}", *(shlex.quote(f"{n}={v}") for n, v in sorted(overrides.items()))]
         shared = {n: v for n, v in asdict(configure(profile, **grid.base | overrides)).items() if n not in OWN_COLUMNS}
-        _save(done, out, shared, experiment=grid.name, commands=[" --set ".join(command)], seeds=list(seeds))
+        _save(grid, done, out, shared, experiment=grid.name, commands=[" --set ".join(command)], seeds=list(seeds))
     if failed and done and isinstance(failed[0], ValueError):
         raise ValueError(f"{failed[0]}; the other {len(done)} of {len(plan)} cells are saved in {out}") from failed[0]
     if failed:
@@ -221,7 +223,7 @@ def _progress(total: int):
         bar.close()
 
 
-def _save(done, out, shared, **more) -> None:
+def _save(grid, done, out, shared, **more) -> None:
     frames, configs = [read(job.path) for job in done], [job.cell.config for job in done]
     methods = {name: METHODS[name] for name in sorted({config.method for config in configs})}
     results.save(results.summarise(pd.concat(frames, ignore_index=True)), out, results.provenance(
@@ -229,20 +231,25 @@ def _save(done, out, shared, **more) -> None:
         seconds=round(sum(frame["seconds"].iloc[0] for frame in frames), 1),
         methods={name: {"hard_loss": own.loss, **own.settings, **own.tuned} for name, own in methods.items()},
         checksums={name: checksum for job in done for name, checksum in job.checksums.items()}))  # fmt: skip
-    place = out.with_suffix(".ledger.csv")
-    place.unlink(missing_ok=True)
+    for kind in ("ledger", "clients"):
+        out.with_suffix(f".{kind}.csv").unlink(missing_ok=True)
+    if any(job.cell.variant in grid.clients for job in done):
+        kept = pd.concat([own[own["round"] == own["round"].max()] for job, own in zip(done, frames)
+                          if job.cell.variant in grid.clients])
+        paths.write(out.with_suffix(".clients.csv"), kept[CLIENTS].round(6).to_csv(index=False))
     if edges := [read(job.ledger) for job in done if job.ledger]:
         groups = pd.concat(edges, ignore_index=True).groupby(LEDGER)
         means = groups[["revenue", "weight"]].mean().round(8)
         means.insert(0, "edges", groups.size())
-        paths.write(place, means.reset_index().to_csv(index=False))
+        paths.write(out.with_suffix(".ledger.csv"), means.reset_index().to_csv(index=False))
 
 
 def _expect_place(out: Path, folder: Path) -> None:
     """Nothing, or a ValueError: what could only fail at the save is tried now."""
     if out.suffix != ".csv" or not str(out).isprintable():
         raise ValueError(f"out is {str(out)!a}; expected a name that ends in .csv, of printable characters")
-    for ending, words in ((".csv", ",".join(results.KEY)), (".json", "rows_sha256"), (".ledger.csv", "revenue,")):
+    for ending, words in ((".csv", ",".join(results.KEY)), (".json", "rows_sha256"), (".ledger.csv", "revenue,"),
+                          (".clients.csv", ",client,")):
         place = out.with_suffix(ending)
         if place.exists() and not (place.is_file() and words.encode() in place.read_bytes()):
             raise ValueError(f"{place} is there and hfkd did not write it; choose another --out")

@@ -26,6 +26,7 @@ class Grid(NamedTuple):
     about: str
     seeds: tuple | None = None  # its own, in place of the profile's
     ledger: tuple[str, ...] = ()  # variants whose ledger is kept
+    clients: tuple[str, ...] = ()  # variants of which the last row of every client is kept
     base: dict = {}  # noqa: RUF012  fields that differ from the profile in every cell; never changed
 
 
@@ -118,7 +119,8 @@ GRIDS = {
         *({"method": ("hfkd",), **BOTH, "fan_in": (2,), "fan_out": (4,), "rule": ("coverage", "random"), **group}
           for group in ({}, ALONE)),  # 4: 1.2 times what a teacher of level 2 has on average, and whole
     ), "RQ1 at 60 clients: the criteria against teachers at random, one to four, teachers alone and whole groups",
-        FIRST_FIVE, base={"clients": 60}),
+        FIRST_FIVE, base={"clients": 60}, clients=("", *(
+            f"fan_in=2,feedback=False,peers=False,rule={rule}" for rule in (*CRITERIA, "random,draw=0")))),
     "20": Grid("20_weighting", (
         OWN, HFKD, {**HFKD, "weighting": ("fixed",), "alpha": (0.0, *ALPHAS)}, *({**HFKD, **rule} for rule in AT_BEST),
         {**HFKD, "beta": (0.0, 0.1, 0.5)}, {**HFKD, "gamma": (1.0, 1.5, 3.0)}, {**HFKD, "digest": (0, 2)}, ANCHOR,

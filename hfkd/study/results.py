@@ -23,7 +23,7 @@ TEXT = ["method", "dataset", "public", "partition", "variant"]
 PRIMARY = ["personality", "consistency"]
 READINGS = ["personality_prior", "consistency_corrected"]  # the other reading of the logits, whatever the readout is
 SHARES = [f"{split}{name}" for split in ("", "val_") for name in (*PRIMARY, *READINGS)]
-COUNTS = ["alpha", "teachers", "samples", "batches", "bytes_up", "bytes_down"]
+COUNTS = ["alpha", "teachers", "coverage", "samples", "batches", "bytes_up", "bytes_down"]
 HONEST = [f"{metric}_honest" for metric in PRIMARY]
 LEVELS = [f"{metric}_{level}" for metric in PRIMARY for level in (1, 2, 3)]
 POINTS = [*SHARES, "worst20", "below_local", *LEVELS, *HONEST]  # fractions; reported in points (times 100)
@@ -44,12 +44,16 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     X_honest       mean of X over clients that would not lie at the largest share liars=... of any variant: the same
                    clients in all variants; NaN if nobody lies anywhere
     Rows have columns KEY, client, level, SHARES (fractions), COUNTS; what one client lacks is NaN for the whole round.
+    Several random matchings of a seed, draw=0, draw=1, ..., are one run: the mean of each client over them.
     >>> rows = pd.DataFrame([dict.fromkeys(COLUMNS, 0) | {"method": m, "variant": "", "client": i, "level": 1 + i,
     ...     "personality": p} for m, i, p in (("local", 0, .5), ("local", 1, .5), ("hfkd", 0, .75), ("hfkd", 1, .25))])
     >>> summarise(rows)[["personality", "worst20", "below_local", "personality_2"]].values.tolist()
     [[0.5, 0.25, 0.5, 0.25], [0.5, 0.5, 0.0, 0.5]]
     """
-    own, on = [*SHARES, *COUNTS], [*KEY[1:], "client"]
+    own, on, client = [*SHARES, *COUNTS], [*KEY[1:], "client"], [*KEY, "client", "level"]
+    if (random := rows["variant"].str.contains("draw=")).any():
+        several = rows[random].assign(variant=rows["variant"].str.replace(r"(^|,)draw=\d+", "", regex=True))
+        rows = pd.concat([rows[~random], several.groupby(client)[own].mean().reset_index()], ignore_index=True)
     rows = _checked(rows, [*KEY, "client", "level", *own], [*KEY, "client"])
     local = rows.loc[rows["method"] == "local", [*on, "personality"]]
     asked = rows.assign(variant=rows["variant"].where(rows["variant"].isin(local["variant"]), ""))[on]
