@@ -8,7 +8,8 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from hfkd.assess import affinity, coverage, distributions, similarity, union_gain
-from hfkd.plots.style import INK, LEVELS, LOOKS, PALE, finish, new, theme
+from hfkd.plots.style import INK, LEVELS, LOOKS, PARTITIONS, finish, new, theme
+from hfkd.study import compare
 
 
 @theme()
@@ -99,24 +100,26 @@ def fig_matching(counts: np.ndarray, levels: np.ndarray, edges: np.ndarray) -> F
 
 
 @theme()
-def fig_rules(table: pd.DataFrame) -> Figure:
-    """Matching rules (the index) side by side, a panel per column: pale are the rows (seeds), dark their means.
-    Raises: ValueError, if the table is empty.
-
-    >>> table = pd.DataFrame({"coverage": [.5, .75, .25]}, ["coverage", "coverage", "none"])
-    >>> fig_rules(table).axes[0].lines[0].get_xdata().tolist()  # means, in the order of the table
-    [0.625, 0.25]
+def fig_coverage(clients: pd.DataFrame) -> Figure:
+    """What every student gains in consistency over training alone with the same loss, against the share of the classes
+    that its group covers: a point per student, seed and rule; a line per seed, by scene.
+    clients: as `compare.slopes` wants them. Raises: ValueError, as it does.
     """
-    if table.empty:
-        raise ValueError("the table has no rows; expected one per rule and a column per measure")
-    rows = table.rename_axis("rule").reset_index()
-    figure, (row,) = new(1, table.shape[1], .6 + .2 * rows["rule"].nunique(), sharey=True)
-    for axes, measure in zip(row, table, strict=True):
-        sns.stripplot(rows, x=measure, y="rule", color=PALE, size=3, jitter=False, ax=axes, zorder=1)
-        sns.pointplot(rows, x=measure, y="rule", color=LOOKS[0][0], linestyle="none", errorbar=None, ax=axes,
-                      markersize=4)
-        axes.set(title=measure, xlabel="", ylabel="")
-    return finish(figure)
+    parts = {PARTITIONS[name].format(skew=skew): part for (name, skew), part in clients.groupby(["partition", "skew"])}
+    figure, (row,) = new(1, len(parts), 3, sharex=True, sharey=True)
+    looks = dict(zip(sorted(compare.student_gains(clients)["rule"].unique()), LOOKS, strict=False))
+    for axes, (name, part) in zip(row, parts.items(), strict=True):
+        gains = compare.student_gains(part)
+        for rule, (hue, mark) in looks.items():
+            own = gains[gains["rule"] == rule]
+            axes.plot(own["coverage"], own["gain"], mark, color=hue, markersize=2.2, alpha=.6, markeredgewidth=0)
+        for _, own in gains.groupby("seed"):
+            sns.regplot(own, x="coverage", y="gain", scatter=False, ci=None, color=INK, line_kws={"linewidth": .8},
+                        ax=axes)
+        slope = compare.interval(compare.slopes(part) / 10)
+        axes.set(title=f"{name}: {slope.mean:.1f} points a tenth\n({slope.low:.1f} to {slope.high:.1f})",
+                 xlabel="classes that the group covers", ylabel="gain in consistency (points)")
+    return finish(figure, [(rule, *each) for rule, each in looks.items()], 5, "A point a student; a line a seed")
 
 
 def _by_level(counts: np.ndarray, levels: np.ndarray) -> tuple:

@@ -1,12 +1,12 @@
-"""What a part is worth: differences by variant, epsilon and level; accuracy, earnings and seconds by round (ours)."""
+"""What a part is worth: differences by variant, epsilon and level; what a budget buys; earnings and seconds (ours)."""
 
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, NullLocator
 
-from hfkd.plots.frontier import CHOICE, better, named
-from hfkd.plots.style import BAND, INK, LEVELS, LOOKS, PALE, finish, line, look, new, over_seeds, panels, scenes, theme
+from hfkd.plots.frontier import better
+from hfkd.plots.style import BAND, INK, LEVELS, LOOKS, METHODS, PALE, finish, line, look, new, over_seeds, scenes, theme
 from hfkd.study import compare, results
 from hfkd.study.results import PRIMARY
 
@@ -17,22 +17,27 @@ SECONDS = {"floor": ("arithmetic floor", INK, "|"), "seconds": ("one program for
 
 
 @theme()
-def fig_effects(frame: pd.DataFrame, baseline: str, groups: dict[str, dict[str, str]], metrics=PRIMARY) -> Figure:
+def fig_effects(frame: pd.DataFrame, method: str, groups: dict[str, dict], metrics=PRIMARY, to: str = "") -> Figure:
     """What each variant changes: a row each, a panel per metric, a point per scene with its 95 % interval.
-    The baseline is a method, whose base configuration is 0; groups: heading -> words of the row -> variant of it, as in
-    `plots.GROUPS`. Raises: ValueError, if there is no variant, or one without rows in some scene.
+    groups: heading -> words of the row -> variant of the method, whose base configuration is 0, or a pair (variant, the
+    variant that is 0), as in `plots.GROUPS`; to: words for what is 0, else the method's name.
+    Raises: ValueError, if there is no variant, or one without rows in some scene.
     """
-    order = {}  # run -> words, from top to bottom; a heading is a row without a run
+    order, zero = {}, {}  # run -> words, from top to bottom; a heading is a row without a run
     for heading, part in groups.items():
-        order |= {heading: heading} | {f"{baseline}[{variant}]": words for words, variant in part.items()}
-    if not (runs := [run for run in order if run not in groups]):
-        raise ValueError(f"groups {dict(groups)} have no variant of {baseline}; expected heading -> words -> variant")
+        order[heading] = heading
+        for words, variant in part.items():
+            own, other = (variant, "") if isinstance(variant, str) else variant
+            order[run := f"{method}[{own}]"] = words
+            zero[run] = f"{method}[{other}]" if other else method
+    if not zero:
+        raise ValueError(f"groups {dict(groups)} have no variant of {method}; expected heading -> words -> variant")
     figure, (row,) = new(1, len(metrics), .95 + .185 * len(order), sharey=True)
     for axes, metric in zip(row, metrics, strict=True):
-        tables, name = [], look(baseline)[0]
+        tables = []
         for title, where, rows in scenes(frame):
-            found = compare.by_seed(rows, [*runs, baseline], metric, **where)
-            gain = found[runs].sub(found[baseline], axis=0).round(9)
+            found = compare.by_seed(rows, [*zero, *zero.values()], metric, **where)
+            gain = pd.DataFrame({run: (found[run] - found[other]).round(9) for run, other in zero.items()})
             tables.append(gain.melt(var_name="run", value_name="points").assign(scene=title))
         looks = dict(zip((each["scene"][0] for each in tables), LOOKS))
         axes.axvspan(-MARGIN, MARGIN, color=PALE, alpha=.35, linewidth=0, zorder=0)
@@ -41,7 +46,8 @@ def fig_effects(frame: pd.DataFrame, baseline: str, groups: dict[str, dict[str, 
                       palette=[hue for hue, _ in looks.values()], markers=[mark for _, mark in looks.values()],
                       dodge=.4 if len(looks) > 1 else False, linestyle="none", errorbar=BAND, markersize=3.5,
                       linewidth=1.1, legend=False)
-        axes.set(title=metric.replace("_honest", " of the honest"), ylabel="", xlabel=f"difference to {name} (points)")
+        axes.set(title=metric.replace("_", " of the ").replace("the students", "students"), ylabel="",
+                 xlabel=f"difference to {to or look(method)[0]} (points)")
         axes.tick_params(axis="y", length=0)
     row[0].set_yticks(range(len(order)), order.values())
     for label, run in zip(row[0].get_yticklabels(), order, strict=True):
@@ -82,21 +88,34 @@ def fig_levels(frame: pd.DataFrame, baseline: str = "local") -> Figure:
 
 
 @theme()
-def fig_rounds(frame: pd.DataFrame, baseline: str = "local") -> Figure:
-    """Both endpoints in points, by scene. In colour: the baseline, and whom `fig_frontier` names; all others are pale.
-    Raises: ValueError, if there are no rows, or an unknown method.
+def fig_budget(frame: pd.DataFrame, images: int) -> Figure:
+    """Both endpoints in points, round by round, over what a client has spent: batches that it has trained on, and bytes
+    sent and received, on a log scale. A curve per method, by scene; images: bytes of the public images, which who needs
+    them has received once. Raises: ValueError, if there are no rows, or an unknown method.
     """
-    rows, runs = better(frame)
-    shown = [run for run in runs if run in (baseline, *named(rows, runs))]
-    figure, parts = panels(rows.assign(**{metric: 100 * rows[metric] for metric in PRIMARY}), 4, 2, sharex=True)
-    for column, where, part in parts:
-        for axes, metric in zip(column, PRIMARY, strict=True):
-            for run in (run for run in runs if run not in shown):
-                axes.plot(compare.select(part, run, **where).groupby("round")[metric].mean(), color=PALE, linewidth=.7)
-            for run in shown:
-                line(axes, compare.select(part, run, **where), metric, *look(run)[1:])
-            axes.set_ylabel(f"{metric} (points)")
-    return finish(figure, map(look, shown), 6, f"{CHOICE} {over_seeds(rows, 'Bands')} Pale: all others")
+    rows = frame[frame["variant"] == ""]
+    runs, found = sorted(compare.runs(rows), key=list(METHODS).index), list(scenes(rows))
+    looks = dict(zip(runs, zip(sns.color_palette("colorblind", len(runs)), "X*Posv^Dd<>", strict=False), strict=True))
+    figure, grid = new(2, 2 * len(found), 4.4, sharey="row")
+    for k, column in enumerate(grid.T):
+        (title, where, part), spent = found[k // 2], ("batches", "bytes")[k % 2]
+        for run in runs:
+            own = compare.select(part, run, **where).groupby("round").mean(numeric_only=True)
+            once = images * (METHODS[run][1] in ("answers", "ours") or run.startswith("feddf"))
+            x = own["batches"] if spent == "batches" else own["bytes_up"] + own["bytes_down"] + once
+            for axes, metric in zip(column, PRIMARY, strict=True):
+                if x.iloc[-1]:  # who is alone sends nothing
+                    axes.plot(x, 100 * own[metric], color=looks[run][0], marker=looks[run][1], markeredgewidth=0)
+        if spent == "bytes":
+            for axes in column:
+                axes.set_xscale("log")
+                axes.xaxis.set(major_formatter=EngFormatter("B"), minor_locator=NullLocator())
+        column[0].set_title(title if spent == "batches" else "", loc="left")
+        column[1].set_xlabel({"batches": "batches of a client", "bytes": "sent and received"}[spent])
+    for axes, metric in zip(grid[:, 0], PRIMARY, strict=True):
+        axes.set_ylabel(f"{metric} (points)")
+    entries = [(look(run)[0], *looks[run]) for run in runs]
+    return finish(figure, entries, 4, f"Means over {rows['seed'].nunique()} seeds")
 
 
 @theme()

@@ -1,41 +1,53 @@
-"""Personality against consistency: all methods, what a byte buys, what a fixed weight trades (RQ2; ours)."""
+"""Personality against consistency: all methods, and what a fixed weight trades (RQ2; ours)."""
 
 import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
-from matplotlib.ticker import EngFormatter, LogLocator, NullLocator
 
 from hfkd.plots.style import FAMILIES, INK, LOOKS, METHODS, finish, line, look, over_seeds, panels, theme
 from hfkd.study import compare
 from hfkd.study.results import PRIMARY
 
-CHOICE = "Each method by the better of its losses on validation data."
-OWN = r"((hard_loss|readout)=[^,]*(,|$))*"  # variants that are a loss or a readout, and nothing else
+OWN = r"(readout=[^,]*)?"  # the only variant that is a choice of validation data
 RULES = {"fixed": "{alpha}", "ramp": "ramp to {alpha} in {ramp_length} rounds", "loss_ratio": "loss ratio",
          "controller": "own validation loss", "gradient": "gradient cosine"}  # others by their own names
 LABELS = 12  # names in all panels together; more cannot be read at the width of a README
 BESIDE = {"HFKD": (11, 2), "HeteroFL": (7, 4), "FedDF": (-6, 6), "Expertise mean": (6, -9), "FedAvg": (-6, 6),
           "InclusiveFL": (4, -13), "FedMD": (7, 1)}  # where a name stands from its point; left of it if negative
-BYTES = {"HFKD": (-8, 3), "HeteroFL": (8, 6), "FedDF": (8, -6), "Expertise mean": (-7, -5)}
 AXIS = "{}, difference to {} (points)"
 FAR = 3.0  # quartile distances beyond the middle half: what is farther stands at the edge, an arrow with its numbers
 
 
+@theme()
 def fig_frontier(frame: pd.DataFrame, baseline: str = "local") -> Figure:
     """Personality against consistency of all methods as differences to the baseline, with 95 % intervals, by scene.
-    A point is a method by the better of its losses and readouts on validation data; the best of each family are named.
+    A point is a method by the better of its readouts on validation data; the best of each family are named.
     Raises: ValueError, if there are no rows, an unknown method, or seeds without a partner in the baseline.
     """
-    return _methods(frame, baseline, "personality", AXIS.format("personality", look(baseline)[0]), BESIDE)
-
-
-def fig_bytes(frame: pd.DataFrame, baseline: str = "local") -> Figure:
-    """Consistency as in `fig_frontier`, against the bytes that a client sends and receives in a round, on a log scale.
-    Methods that send nothing are left out. Raises: ValueError, if that are all, or what `fig_frontier` raises.
-    """
-    return _methods(frame, baseline, "bytes", "sent and received by a client in a round", BYTES)
+    rows, runs = better(frame)
+    figure, parts = panels(rows, 3.4, sharex=True, sharey=True)
+    tables, base = [_spread(part, runs, baseline, where) for _, where, part in parts], look(baseline)[0]
+    every = pd.concat(tables)
+    figure.axes[0].set(xlim=_view(every, "personality", 0, .28), ylim=_view(every, "consistency", 0),
+                       ylabel=AXIS.format("consistency", base))
+    figure.supxlabel(AXIS.format("personality", base), fontsize=8)
+    for axes, table in zip(figure.axes, tables, strict=True):
+        axes.axhline(0, color=INK, linewidth=.6, zorder=1)
+        axes.axvline(0, color=INK, linewidth=.6, zorder=1)
+        axes.locator_params(integer=True, nbins=6)
+        for run, row in sorted(table.iterrows(), key=lambda each: look(each[0])[2] == "*"):
+            _point(axes, row, *look(run)[1:])
+        for run in named(rows, runs)[:LABELS // len(parts)]:
+            name, hue, mark = look(run)
+            offset = BESIDE.get(name, (7, 4))
+            axes.annotate(name, table.loc[run, PRIMARY], offset, textcoords="offset points", fontsize=8,
+                          ha="left" if offset[0] > 0 else "right", va="center", color=hue, zorder=5, in_layout=False,
+                          weight="bold" if mark == "*" else None,
+                          path_effects=[withStroke(linewidth=2, foreground="white")])
+    entries = [entry for entry in FAMILIES.values() if entry[1] in {look(run)[1] for run in every.index}]
+    return finish(figure, entries, 3, f"{over_seeds(rows)} What a method has to share:")
 
 
 @theme()
@@ -55,7 +67,7 @@ def fig_curve(frame: pd.DataFrame, baseline: str = "local", method: str = "hfkd"
                  xlabel=AXIS.format("personality", base), ylabel=AXIS.format("consistency", base))
         axes.plot(table.loc[list(fixed), "personality"], table.loc[list(fixed), "consistency"], color=INK)
         for run, row in table.iterrows():
-            _point(axes, row, "personality", *looks.get(run, (INK, ".")))
+            _point(axes, row, *looks.get(run, (INK, ".")))
         axes.annotate(fixed[first], table.loc[first, PRIMARY], (5, -4), textcoords="offset points", fontsize=6.5)
     note = f"{over_seeds(frame)} Black: fixed alpha, along the line {', '.join(fixed.values())}"
     return finish(figure, [(rules[run], *each) for run, each in looks.items()], 3, note)
@@ -78,9 +90,9 @@ def fig_alpha(frame: pd.DataFrame, method: str = "hfkd") -> Figure:
 
 
 def better(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """The rows of all methods without other variants, and the better loss and readout of each on validation data."""
+    """The rows of all methods without other variants, and the better readout of each on validation data."""
     rows, names = frame[frame["variant"].str.fullmatch(OWN)], [name for name, _ in METHODS.values()]
-    runs = compare.chosen_runs(rows, over=("hard_loss", "readout"))
+    runs = compare.chosen_runs(rows, over=("readout",))
     return rows, sorted(runs, key=lambda run: names.index(look(run)[0]))
 
 
@@ -105,46 +117,12 @@ def _rules(frame: pd.DataFrame, method: str) -> tuple[dict, dict]:
     return dict(sorted(fixed.items(), key=lambda each: float(each[1]))), rules
 
 
-@theme()
-def _methods(frame: pd.DataFrame, baseline: str, x: str, words: str, offsets: dict[str, tuple]) -> Figure:
-    """Consistency against a column of `_spread` by scene, this work on top, the first names beside their points."""
-    rows, runs = better(frame)
-    figure, parts = panels(rows, 3.4, sharex=True, sharey=True)
-    tables = [_spread(part, runs, baseline, where).dropna(subset=x) for _, where, part in parts]
-    if (every := pd.concat(tables)).empty:
-        raise ValueError(f"none of {', '.join(runs)} sends anything; a log scale of bytes cannot show it")
-    wide = {"xscale": "log", "xlim": (every[x].min() / 2, every[x].max() * 20)} if x == "bytes" else {}
-    figure.axes[0].set(**{"xlim": _view(every, x, 0, .28), "ylim": _view(every, "consistency", 0)} | wide,
-                       ylabel=AXIS.format("consistency", look(baseline)[0]))
-    figure.supxlabel(words, fontsize=8)
-    for axes, table in zip(figure.axes, tables, strict=True):
-        axes.axhline(0, color=INK, linewidth=.6, zorder=1)
-        if x == "bytes":
-            axes.xaxis.set(major_locator=LogLocator(), minor_locator=NullLocator(), major_formatter=EngFormatter("B"))
-        else:
-            axes.axvline(0, color=INK, linewidth=.6, zorder=1)
-            axes.locator_params(integer=True, nbins=6)
-        for run, row in sorted(table.iterrows(), key=lambda each: look(each[0])[2] == "*"):
-            _point(axes, row, x, *look(run)[1:])
-        for run in [run for run in named(rows, runs) if run in table.index][:LABELS // len(parts)]:
-            name, hue, mark = look(run)
-            offset = offsets.get(name, (7, 4))
-            axes.annotate(name, table.loc[run, [x, "consistency"]], offset, textcoords="offset points", fontsize=8,
-                          ha="left" if offset[0] > 0 else "right", va="center", color=hue, zorder=5, in_layout=False,
-                          weight="bold" if mark == "*" else None,
-                          path_effects=[withStroke(linewidth=2, foreground="white")])
-    entries = [entry for entry in FAMILIES.values() if entry[1] in {look(run)[1] for run in every.index}]
-    return finish(figure, entries, 3, f"{CHOICE} {over_seeds(rows)} What it has to share:")
-
-
 def _spread(rows: pd.DataFrame, runs: list[str], baseline: str, where: dict) -> pd.DataFrame:
-    """A row per run of one scene: X, X_low and X_high of both endpoints' differences, and of the bytes of a round."""
+    """A row per run of one scene: X, X_low and X_high of both endpoints' differences."""
     table = compare.gains(rows, runs, baseline, PRIMARY, **where).set_index(["run", "metric"])
     table = table[["difference", "low", "high"]].unstack().loc[runs]
     table.columns = [f"{name}_{kind}".removesuffix("_difference") for kind, name in table]
-    last = compare.last(rows).assign(bytes=lambda last: (last["bytes_up"] + last["bytes_down"]) / last["round"])
-    sent = [compare.select(last, run)["bytes"].mean() or np.nan for run in runs]
-    return table.assign(bytes=sent, bytes_low=sent, bytes_high=sent)
+    return table
 
 
 def _view(table: pd.DataFrame, name: str, held: float = np.nan, right: float = .06) -> tuple[float, float]:
@@ -157,11 +135,11 @@ def _view(table: pd.DataFrame, name: str, held: float = np.nan, right: float = .
     return low - .06 * (high - low or 1), high + right * (high - low or 1)
 
 
-def _point(axes, row: pd.Series, x: str, hue: str, mark: str) -> None:
+def _point(axes, row: pd.Series, hue: str, mark: str) -> None:
     """A point with its intervals, or, if it is out of view, an arrow at the edge with its numbers."""
-    at, box = row[[x, "consistency"]].tolist(), axes.viewLim
+    at, box = row[PRIMARY].tolist(), axes.viewLim
     if box.contains(*at):
-        axes.plot(row[[f"{x}_low", f"{x}_high"]], [at[1]] * 2, color=hue, alpha=.4, linewidth=.9)
+        axes.plot(row[["personality_low", "personality_high"]], [at[1]] * 2, color=hue, alpha=.4, linewidth=.9)
         axes.plot([at[0]] * 2, row[["consistency_low", "consistency_high"]], color=hue, alpha=.4, linewidth=.9)
         sns.scatterplot(x=at[:1], y=at[1:], color=hue, marker=mark, s=110 if mark == "*" else 34, linewidth=.5, ax=axes,
                         edgecolor="white", zorder=3)

@@ -134,6 +134,33 @@ def chosen_runs(frame: pd.DataFrame, over: tuple[str, ...] = ("hard_loss",)) -> 
     return list(_best(frame, lambda variant: free.sub("", variant).strip(",")).values())
 
 
+def student_gains(clients: pd.DataFrame) -> pd.DataFrame:
+    """Every student under every matching rule, with what it gains in consistency over "balanced_local", in points.
+    clients: the last row of each client (`experiments.beside`), whose variants name a rule. Students are those below
+    the highest level. Raises: ValueError, if there is no rule, or nobody to compare with.
+    """
+    on = ["partition", "skew", "seed", "client"]
+    alone = clients[clients["method"] == "balanced_local"].set_index(on)["consistency"]
+    rows = clients.assign(rule=clients["variant"].str.extract(r"rule=(\w+)")[0]).dropna(subset="rule")
+    if rows.empty or alone.empty:
+        raise ValueError("the clients have no rule, or no balanced_local; `hfkd grid 10` keeps both")
+    rows = rows[rows["level"] < rows["level"].max()].join(alone.rename("alone"), on=on)
+    return rows.assign(gain=100 * (rows["consistency"] - rows["alone"]))
+
+
+def slopes(clients: pd.DataFrame) -> pd.Series:
+    """By seed the least-squares slope of a student's gain against what its group covers, in points from 0 to 1, in one
+    scene.
+    >>> rows = [("hfkd", "rule=a", i, 1, i / 2, i / 4) for i in (0, 1, 2)] + [("hfkd", "rule=a", 3, 2, 1., 1.)]
+    >>> rows += [("balanced_local", "", i, 1, 0., 0.) for i in range(4)]
+    >>> frame = pd.DataFrame(rows, columns=["method", "variant", "client", "level", "coverage", "consistency"])
+    >>> slopes(frame.assign(partition="p", skew=.1, seed=0)).tolist()
+    [50.0]
+    """
+    each = student_gains(clients).groupby("seed")
+    return each[["coverage", "gain"]].apply(lambda own: stats.linregress(own["coverage"], own["gain"]).slope)
+
+
 def over_curve(frame: pd.DataFrame, run: str, pattern: str, metric: str, **scene) -> pd.Series:
     """Differences run - curve on one endpoint by seed, where the curve is at most SLACK worse on the other.
     A curve is a family such as "hfkd[weighting=fixed,alpha=*]". The rival is its point, or the mixture of two, that is

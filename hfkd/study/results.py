@@ -26,7 +26,8 @@ SHARES = [f"{split}{name}" for split in ("", "val_") for name in (*PRIMARY, *REA
 COUNTS = ["alpha", "teachers", "coverage", "samples", "batches", "bytes_up", "bytes_down"]
 HONEST = [f"{metric}_honest" for metric in PRIMARY]
 LEVELS = [f"{metric}_{level}" for metric in PRIMARY for level in (1, 2, 3)]
-POINTS = [*SHARES, "worst20", "below_local", *LEVELS, *HONEST]  # fractions; reported in points (times 100)
+STUDENTS = [f"{metric}_students" for metric in PRIMARY]
+POINTS = [*SHARES, "worst20", "below_local", *LEVELS, *STUDENTS, *HONEST]  # fractions; reported in points (times 100)
 METRICS = [*POINTS, *COUNTS]
 COLUMNS = KEY + METRICS
 # how pandas reads rows: skew as text, as some read 0.1 wrong in the last bit; a method "NA" or an empty variant is text
@@ -41,6 +42,7 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     below_local    share of clients whose personality is below that of the same client, seed and round under "local"
                    (of the same variant if there is one, else the base configuration); NaN if there is none
     X_1 .. X_3     mean of X over the clients of one level, 1 the smallest; NaN if there is none
+    X_students     mean of X over the clients below the highest level
     X_honest       mean of X over clients that would not lie at the largest share liars=... of any variant: the same
                    clients in all variants; NaN if nobody lies anywhere
     Rows have columns KEY, client, level, SHARES (fractions), COUNTS; what one client lacks is NaN for the whole round.
@@ -66,6 +68,7 @@ def summarise(rows: pd.DataFrame) -> pd.DataFrame:
     rows["worst20"] = rows["personality"].where(worst)
     for level in (1, 2, 3):
         rows[[f"{metric}_{level}" for metric in PRIMARY]] = rows[PRIMARY].where(rows["level"] == level)
+    rows[STUDENTS] = rows[PRIMARY].where(rows["level"] < rows["level"].max())
     # where nobody lies it is as if all did, so that no client is left
     share = rows["variant"].str.extract(r"(?:^|,)liars=([0-9.]+)")[0].astype(float).fillna(0).max() or 1.
     lies = {seed: drawn(int(seed), rows["client"].max() + 1, share, "liars") for seed in rows["seed"].unique()}
