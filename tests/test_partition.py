@@ -86,6 +86,7 @@ def test_levels_are_the_largest_remainder_at_random():
     assert np.abs((draws == 3).mean(0) - .2).max() < 5 * np.sqrt(.2 * .8 / 2000)
     # every level present where N >= L
     assert sorted(draw_levels(3, (.9, .05, .05), rng(0))) == [1, 2, 3] and draw_levels(1, (.7, .3), rng(0)) == [1]
+    assert set(draw_levels(6, (0., .9, .1), rng(0))) == {2, 3} and set(draw_levels(4, (0., 0., 1.), rng(0))) == {3}
 
 
 def test_pathological_has_exactly_k_classes_each_and_balanced_owners():
@@ -205,7 +206,7 @@ def test_split_of_digits_is_pinned():
     ({"partition": "pathological", "clients": 400}, "class . has .* samples for 200 clients; use fewer clients"),
     ({"partition": "natural", "clients": 4}, r"natural needs clients 0\.\.3, each used; made gives 5"),
     ({"partition": "quantity", "minimum": 2, "skew": .05}, "client . has 2 samples and 1 to test on, too few"),
-    ({"level_share": (.5, .5, .5)}, "level_share is .* sum to 1"), ({"level_share": (1., 0.)}, ".* positive"),
+    ({"level_share": (.5, .5, .5)}, "level_share is .* sum to 1"), ({"level_share": (1.5, -.5)}, ".* >= 0"),
 ])
 def test_bad_arguments(change, said, monkeypatch):
     monkeypatch.setattr(partition, "TRIES", 10)

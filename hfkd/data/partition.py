@@ -172,12 +172,13 @@ def level_dependent(labels, levels, skew: float, rng, minimum: int = 40, level_d
 
 def draw_levels(n_clients: int, level_share, rng) -> np.ndarray:
     """Capacity level 1..L of each client (N,): `apportion(N, level_share)` at random (ours; 5:3:2 authors' code).
-    Where N >= L a level left empty takes a client from the largest. Raises ValueError for shares that are none."""
-    if min(level_share) <= 0 or not abs(sum(level_share) - 1) <= 1e-9:
-        raise ValueError(f"level_share is {level_share!r}; expected positive shares that sum to 1, level 1 first")
-    composition = apportion(n_clients, level_share)
-    while n_clients >= len(composition) and (composition == 0).any():
-        composition[np.argmin(composition)] += 1
+    Where N >= L a level with a share but left empty takes a client from the largest. Raises ValueError for shares that
+    are none."""
+    if min(level_share) < 0 or not abs(sum(level_share) - 1) <= 1e-9:
+        raise ValueError(f"level_share is {level_share!r}; expected shares >= 0 that sum to 1, level 1 first")
+    composition, wanted = apportion(n_clients, level_share), np.array(level_share) > 0
+    while n_clients >= len(composition) and (wanted & (composition == 0)).any():
+        composition[np.flatnonzero(wanted & (composition == 0))[0]] += 1
         composition[np.argmax(composition)] -= 1
     return rng.permutation(np.repeat(np.arange(1, len(composition) + 1), composition))
 

@@ -14,7 +14,7 @@ from hfkd.matching import RULES
 from hfkd.methods import METHODS
 from hfkd.study.results import SCENE
 
-OWN_COLUMNS = ("method", *SCENE)
+OWN_COLUMNS, SIZES = ("method", *SCENE), ("clients", "minimum", "rounds")
 Cell = NamedTuple("Cell", [("variant", str), ("config", Config)])  # of a grid; all its seeds train as one program
 
 
@@ -31,7 +31,7 @@ class Grid(NamedTuple):
 
 
 def cells(grid: Grid, profile: str, overrides: dict) -> list[Cell]:
-    """Every cell of a grid, each checked. `smoke` cuts all grids alike: it takes the first scene alone.
+    """Every cell of a grid, each checked. `smoke` cuts all grids alike: to the first scene, and to its own sizes.
     overrides: fields of Config; one with a column of its own narrows that axis to its value. Raises ValueError: an
     override of another axis, a method that the grid has not, or what `checked` refuses.
     >>> grid = Grid("a", ({"method": ("local", "fedmd"), "skew": (0.1, 0.5), "alpha": (0.5,)},), "two of two")
@@ -41,6 +41,7 @@ def cells(grid: Grid, profile: str, overrides: dict) -> list[Cell]:
     axes = {axis for block in grid.blocks for axis in block} - {*OWN_COLUMNS}
     for axis in sorted(axes & overrides.keys()):  # it would be in neither the rows nor the record
         raise ValueError(f"{axis} is an axis of {grid.name}; leave it to the grid, or `hfkd run --set {axis}=...`")
+    base = {name: value for name, value in grid.base.items() if profile != "smoke" or name not in SIZES}
     found = []
     for block in grid.blocks:
         if overrides.get("method", block["method"][0]) not in block["method"]:
@@ -49,7 +50,7 @@ def cells(grid: Grid, profile: str, overrides: dict) -> list[Cell]:
         for values in itertools.product(*values_of.values()):
             chosen = dict(zip(values_of, values))
             variant = ",".join(f"{axis}={value}" for axis, value in chosen.items() if axis not in OWN_COLUMNS)
-            cell = Cell(variant, checked(profile, **(grid.base | overrides | chosen)))
+            cell = Cell(variant, checked(profile, **(base | overrides | chosen)))
             found += [cell] if cell not in found else []  # an override may make two blocks one
     if not found:
         raise ValueError(f"method is {overrides['method']!r}; expected one of {', '.join(METHODS)} in {grid.name}")
@@ -119,7 +120,7 @@ GRIDS = {
         *({"method": ("hfkd",), **BOTH, "fan_in": (2,), "fan_out": (4,), "rule": ("coverage", "random"), **group}
           for group in ({}, ALONE)),  # 4: 1.2 times what a teacher of level 2 has on average, and whole
     ), "RQ1 at 60 clients: the criteria against teachers at random, one to four, teachers alone and whole groups",
-        FIRST_FIVE, base={"clients": 60}, clients=("", *(
+        FIRST_FIVE, base={"clients": 60, "minimum": 20}, clients=("", *(
             f"fan_in=2,feedback=False,peers=False,rule={rule}" for rule in (*CRITERIA, "random,draw=0")))),
     "20": Grid("20_weighting", (
         OWN, HFKD, {**HFKD, "weighting": ("fixed",), "alpha": (0.0, *ALPHAS)}, *({**HFKD, **rule} for rule in AT_BEST),
@@ -148,9 +149,9 @@ GRIDS = {
     "rounds": Grid("40_comparison_rounds", ({"method": MAIN, **BOTH}, {"method": MAIN, **BOTH, "dropout": (0.8,)}),
                    "the main methods over 60 rounds, and with a fifth of the clients in each", FIRST_FIVE,
                    base={"rounds": 60}),
-    "anchors": Grid("40_comparison_anchors", tuple(
+    "anchors": Grid("40_comparison_anchors", (OWN, *(
         {**block, **BOTH, "level_share": ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))} for block in (
-            {"method": ("local",), "clients": (1,)}, {"method": ("fedavg",)}, {"method": ("hfkd",)})),
+            {"method": ("local",), "clients": (1,)}, {"method": ("fedavg",)}))),
         "central training of each level, and all clients of one level", FIRST_FIVE),
     "50": Grid("50_ablations", (
         OWN, HFKD, *({**HFKD, **one} for one in (
@@ -173,8 +174,8 @@ GRIDS = {
             (("labelled_public",), {"epochs": (1, 2)}), ((*ANSWERS, "hfkd"), {"alpha": (0.0,), "epochs": (1, 2, 3)}),
             ((*ANSWERS, "hfkd"), {"alpha": (0.2,), "epochs": (1, 2)}))),
     ), "its own epochs, as many as 100 batches a round allow; seeds that no table uses", THREE),
-    "tuning_rates": Grid("tuning_rates", ({"method": WIDE, **BOTH, "lr": (0.005, 0.01, 0.02)},),
-                         "its learning rate; seeds that no table uses", THREE),
+    "tuning_rates": Grid("tuning_rates", ({"method": WIDE, **BOTH, "lr": (0.005, 0.02)},),
+                         "its learning rate, beside 0.01; seeds that no table uses", THREE),
     "tuning_numbers": Grid("tuning_numbers", (
         *({"method": names, **BOTH, number: values} for number, values, names in NUMBERS),
         {**HEADS, **BOTH, "strength": (0.003, 0.03, 0.1)},
