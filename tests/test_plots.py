@@ -15,7 +15,7 @@ from hfkd.plots import frontier, style
 from hfkd.study.results import COLUMNS, load
 
 SKEWS, ENDPOINTS = (.1, .5), ("personality", "consistency")
-RUNS = ["local", "hfkd", "fedmd", "fedmd[hard_loss=balanced]", "fedavg", "heterofl", "fedproto", "hfkd[rule=random]"]
+RUNS = ["local", "hfkd", "fedmd", "fedproto", "fedproto[readout=plain]", "fedavg", "heterofl", "hfkd[rule=random]"]
 WEIGHTS = [f"hfkd[weighting={rule}]" for rule in ("fixed,alpha=0.1", "fixed,alpha=0.05", "fixed,alpha=0.5", "gradient")]
 
 
@@ -29,9 +29,9 @@ def made(runs, seeds=range(4)):
     found = []
     for (k, run), skew, seed, r in itertools.product(enumerate(runs), SKEWS, seeds, (2, 4)):
         method, _, variant = run.removesuffix("]").partition("[")
-        shares = np.random.default_rng([sum(map(ord, run)), int(10 * skew), seed, r]).uniform(.4, .6, 19)
+        shares = np.random.default_rng([sum(map(ord, run)), int(10 * skew), seed, r]).uniform(.4, .6, 21)
         scene = ("digits", "same", "dirichlet", skew)
-        found.append((method, *scene, variant, seed, r, *shares, 1, 1, 1, 4000 * k, 400 * k, run))
+        found.append((method, *scene, variant, seed, r, *shares, 1, 1, 1, r, 4000 * k * r, 400 * k * r, run))
     return pd.DataFrame(found, columns=[*COLUMNS, "run"])
 
 
@@ -54,12 +54,12 @@ def has(axes, line):
     return any(each.shape == np.shape(line) and np.allclose(each, line) for each in found)
 
 
-def test_frontier_has_a_point_with_its_intervals_for_the_better_loss_of_each_method():
+def test_frontier_has_a_point_with_its_intervals_for_the_better_readout_of_each_method():
     frame = made(RUNS)
-    better = frame["variant"] == "hard_loss=balanced"  # worse on test data, better on validation data
+    better = frame["variant"] == "readout=plain"  # worse on test data, better on validation data
     frame.loc[better, [*ENDPOINTS, "val_personality", "val_consistency"]] += np.array([-.05, -.05, .3, .3])
     figure = plots.fig_frontier(frame)
-    shown = ["local", "hfkd", "fedmd[hard_loss=balanced]", "fedavg", "heterofl", "fedproto"]
+    shown = ["local", "hfkd", "fedmd", "fedproto[readout=plain]", "fedavg", "heterofl"]
     for axes, skew in zip(figure.axes, SKEWS, strict=True):
         want = {run: [expected(frame, run, metric, skew) for metric in ENDPOINTS] for run in shown}
         assert np.allclose(points(axes), sorted([x[0], y[0]] for x, y in want.values()))
@@ -72,12 +72,10 @@ def test_frontier_has_a_point_with_its_intervals_for_the_better_loss_of_each_met
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [entry[0] for entry in style.FAMILIES.values()]
     assert "95 % over 4 seeds" in legend.get_title().get_text()
-    sent = [[1100 * RUNS.index(run), want[run][1][0]] for run in shown if run != "local"]  # in a round, at skew .5
-    assert np.allclose(points(plots.fig_bytes(frame).axes[1]), sent)
 
 
 def test_a_far_point_is_an_arrow_with_its_numbers():
-    frame = made(RUNS)
+    frame = made([run for run in RUNS if "readout" not in run])
     frame.loc[frame["method"] == "fedproto", "consistency"] = 0
     axes = plots.fig_frontier(frame).axes[0]
     x, y = (expected(frame, "fedproto", metric, .1)[0] for metric in ENDPOINTS)
@@ -106,10 +104,13 @@ def test_lines_are_in_order_and_are_means_with_their_band():
         ends, band = rule.mean() - rule.sem() * stats.t.ppf(.975, 3), axes.collections[0].get_paths()[0].vertices
         assert has(axes, rule.mean().reset_index())
         assert all(np.isclose(band, [r, low]).all(axis=1).any() for r, low in ends.items())
-    frame = made(RUNS[:3])
-    for run, axes in itertools.product(RUNS[:3], plots.fig_rounds(frame).axes[2:3]):
-        own = frame[(frame["run"] == run) & (frame["skew"] == .1)].groupby("round")["consistency"]
-        assert has(axes, own.mean().mul(100).reset_index())
+    frame = made(["local", "fedavg", "hfkd"])
+    batches, sent = plots.fig_budget(frame, 500).axes[4:6]  # the lower row, at skew .1
+    for k, run in enumerate(("local", "fedavg", "hfkd")):
+        own = 100 * frame[(frame["run"] == run) & (frame["skew"] == .1)].groupby("round")["consistency"].mean()
+        assert has(batches, own.reset_index())
+        once = 500 * (run == "hfkd")  # who needs public images has received them
+        assert has(sent, [(4400 * k * r + once, each) for r, each in own.items()]) == (run != "local")
 
 
 def test_effects_are_differences_with_student_intervals():
@@ -121,6 +122,11 @@ def test_effects_are_differences_with_student_intervals():
     for variant, skew in itertools.product(("peers=False", "fan_in=1"), SKEWS):
         want = expected(frame, f"hfkd[{variant}]", metric, skew, "hfkd")
         assert np.isclose(numbers[:, None], want).any(axis=0).all()
+    groups = {"two": {"no peers": ("peers=False", "fan_in=1")}}  # against a variant of one's own
+    (axes,) = plots.fig_effects(frame, "hfkd", groups, [metric], "one teacher").axes
+    want = expected(frame, "hfkd[peers=False]", metric, .5, "hfkd[fan_in=1]")
+    assert np.isclose(np.concatenate([line.get_xdata() for line in axes.lines])[:, None], want).any(axis=0).all()
+    assert axes.get_xlabel() == "difference to one teacher (points)"
     axes = plots.fig_epsilon(made(["hfkd", *(f"hfkd[epsilon={e}]" for e in ("10.0", "0.3", "3.0"))])).axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()][1:] == ["epsilon 0.3", "epsilon 3.0", "epsilon 10.0"]
 
@@ -134,6 +140,18 @@ def test_levels_colour_what_is_clear_and_tell_all_numbers():
     shown = axes.collections[0].get_array().ravel()
     assert np.allclose(shown, [mean if low > 0 or high < 0 else 0 for mean, low, high in want])
     assert shown[1] > 20 and (shown == 0).any()
+
+
+def test_coverage_has_a_point_per_student_and_a_line_per_seed():
+    rows = [("balanced_local", "", seed, i, 1 + (i == 3), .2, .1 * i) for seed in (0, 1) for i in range(4)]
+    rows += [("hfkd", f"rule={rule}", seed, i, 1 + (i == 3), .3 * i + .1 * seed, .1 * i + .2 * i * (1 + seed))
+             for rule in ("coverage", "random") for seed in (0, 1) for i in range(4)]
+    names = ["method", "variant", "seed", "client", "level", "coverage", "consistency"]
+    clients = pd.DataFrame(rows, columns=names).assign(partition="dirichlet", skew=.1)
+    (axes,) = plots.fig_coverage(clients).axes  # the client of level 2 is no student
+    dots = [line.get_xydata() for line in axes.lines if line.get_marker() != "None"]
+    assert np.allclose(dots, [[(.3 * i + .1 * seed, 20 * i * (1 + seed)) for seed in (0, 1) for i in range(3)]] * 2)
+    assert len(axes.lines) == 4 and "10.0 points a tenth" in axes.get_title()  # means of 6.7 and 13.3
 
 
 def test_ledger_and_floor():
@@ -157,7 +175,7 @@ def test_matching_shows_every_edge_and_every_share():
 
 
 @pytest.mark.parametrize("draw", [
-    plots.fig_frontier, plots.fig_bytes, plots.fig_rounds, plots.fig_curve, plots.fig_alpha,
+    plots.fig_frontier, plots.fig_curve, plots.fig_alpha,
     lambda frame: plots.fig_effects(frame, "hfkd", {"": {"gradient": "weighting=gradient"}}),
 ])  # fmt: skip
 def test_one_seed_has_no_interval_and_is_said(draw):
@@ -173,15 +191,15 @@ BASE = made(["local", "hfkd"])
     (lambda: plots.fig_frontier(BASE[:0]), "the frame has no rows"),
     (lambda: plots.fig_frontier(BASE.replace("hfkd", "new")), "method 'new' is in no family; add it to METHODS"),
     (lambda: plots.fig_frontier(BASE[(BASE["method"] == "hfkd") | (BASE["seed"] > 0)]), r"seeds \[0\] have no partner"),
-    (lambda: plots.fig_bytes(BASE[BASE["method"] == "local"]), "none of local sends anything"),
+    (lambda: plots.fig_criteria(BASE, "alone"), "the frame has no rows"),
+    (lambda: plots.fig_coverage(BASE.assign(client=0, level=1)), "no rule, or no balanced_local; `hfkd grid 10`"),
     (lambda: plots.fig_levels(BASE[BASE["method"] == "local"]), "the rows hold local alone"),
     (lambda: plots.fig_curve(BASE), "no rows of hfkd with weighting=fixed"),
     (lambda: plots.fig_alpha(BASE), "no rows of hfkd with a rule"),
     (lambda: plots.fig_epsilon(BASE), "have no variant of hfkd"),
-    (lambda: plots.fig_effects(BASE, "hfkd", plots.GROUPS["sides"]), r"no rows of hfkd\[beta=0.0\]"),
+    (lambda: plots.fig_effects(BASE, "hfkd", plots.GROUPS["doses"]), r"no rows of hfkd\[beta=0.0\]"),
     (lambda: plots.fig_ledger(pd.DataFrame({"kind": ["friend"]})), r"the kinds \['friend'\]; expected some of"),
     (lambda: plots.fig_floor([{"what": "a", "seconds": 1.0}]), "no record has a floor"),
-    (lambda: plots.fig_rules(pd.DataFrame()), "the table has no rows"),
     (lambda: plots.fig_partition([[1, 2]], [1, 2]), r"levels has shape \(2,\); expected one level for each"),
     (lambda: plots.fig_matching([[1, 2]], [1], np.eye(2)), r"edges has shape \(2, 2\); expected \(1, 1\)"),
     (lambda: plots.save(None, "x.png"), "figure path x.png ends in .png"),
