@@ -7,7 +7,8 @@
     hfkd | below_local                                  one run's own value
 Kinds: "above" / "below" (the 95 % interval is above / below `expected`), "within" (equivalence: the 90 % interval is
 within `tolerance` of `expected`, which is TOST at .05); in points for accuracies, else in the metric's unit. What has a
-`headline` is shown at the end of `make reproduce`. A claim that no longer holds is an error.
+`headline` is shown at the end of `make reproduce`. A claim holds, is inconclusive, or contradicted: some interval lies
+wholly on the other side. One that does not hold is an error of the artifact.
 """
 
 import itertools
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
+from scipy.stats import false_discovery_control
 
 from hfkd import paths
 from hfkd.study import compare
@@ -35,6 +37,7 @@ class Verdict(NamedTuple):
     claim: Claim
     found: dict[str, tuple[compare.Interval, float]]
     p: float  # the largest of all comparisons; NaN if it is open
+    against: bool = False  # whether an interval says the opposite
     open: str = ""  # why nothing can be said: the rows to judge it are not there
 
     @property
@@ -44,9 +47,10 @@ class Verdict(NamedTuple):
 
     @property
     def words(self) -> str:
-        """Such as "holds in 3 of 3"."""
+        """Such as "holds in 3 of 3", or "contradicted, holds in 1 of 2"."""
         held = sum(room > 0 for _, room in self.found.values())
-        return f"open: {self.open}" if self.open else f"holds in {held} of {len(self.found)}"
+        state = "" if self.holds else "contradicted, " if self.against else "inconclusive, "
+        return f"open: {self.open}" if self.open else f"{state}holds in {held} of {len(self.found)}"
 
     @property
     def measured(self) -> str:
@@ -91,30 +95,34 @@ def numbers(frame: pd.DataFrame, run: str, baseline: str | None, metric: str, sc
     return (compare.over_curve if "*" in baseline else compare.paired)(frame, run, baseline, metric, **where)
 
 
-def judge(claim: Claim, sample: pd.Series) -> tuple[compare.Interval, float, float]:
-    """The 95 % interval, the room that is left until the claim fails (it holds while > 0), and the p of its test."""
+def judge(claim: Claim, sample: pd.Series) -> tuple[compare.Interval, float, float, bool]:
+    """The 95 % interval, the room that is left until the claim fails (it holds while > 0), the p of its test, and
+    whether the interval lies wholly where the claim says that it does not.
+    """
     found, over = compare.interval(sample), sample - claim.expected
     if claim.kind == "within":
-        _, low, high, _ = compare.interval(over, .90)
-        return found, claim.tolerance - max(-low, high), compare.tost(over, claim.tolerance)
-    mean, room, *_ = compare.interval(over if claim.kind == "above" else -over)
-    return found, room, compare.student(over) if mean > 0 else 1.0
+        (_, low, high, _), (_, least, most, _) = compare.interval(over, .90), compare.interval(over)
+        against = least > claim.tolerance or most < -claim.tolerance
+        return found, claim.tolerance - max(-low, high), compare.tost(over, claim.tolerance), against
+    mean, room, most, _ = compare.interval(over if claim.kind == "above" else -over)
+    return found, room, compare.student(over) if mean > 0 else 1.0, most < 0
 
 
 def check(claim: Claim, folder: str | Path = paths.RESULTS) -> Verdict:
     """Hold one claim against the result file in `folder`; it is open if file, rows or a second seed are not there."""
     path = Path(folder, claim.result_file)
     if not path.is_file():
-        return Verdict(claim, {}, math.nan, f"no result file {claim.result_file}")
+        return Verdict(claim, {}, math.nan, open=f"no result file {claim.result_file}")
     frame, names = _once(path, path.stat().st_mtime_ns), parse(claim.how)  # an altered file is an error, not open
     try:
         judged = {scene: [judge(claim, numbers(frame, *name, scene)) for name in names] for scene in claim.scenes}
     except ValueError as error:
-        return Verdict(claim, {}, math.nan, str(error))
+        return Verdict(claim, {}, math.nan, open=str(error))
     found = {scene: min(every, key=lambda one: one[1])[:2] for scene, every in judged.items()}
     if any(e.n < 2 for e, _ in found.values()):
-        return Verdict(claim, found, math.nan, "one seed has no interval")
-    return Verdict(claim, found, max(p for every in judged.values() for _, _, p in every))
+        return Verdict(claim, found, math.nan, open="one seed has no interval")
+    every = [one for each in judged.values() for one in each]
+    return Verdict(claim, found, max(p for _, _, p, _ in every), any(against for *_, against in every))
 
 
 def verdicts(folder: str | Path = paths.RESULTS, path: str | Path = paths.CLAIMS) -> list[Verdict]:
@@ -122,26 +130,33 @@ def verdicts(folder: str | Path = paths.RESULTS, path: str | Path = paths.CLAIMS
     return [check(claim, folder) for claim in read(path)]
 
 
-def survivors(found: list[Verdict]) -> list[str]:
-    """The ids of claims still shown when all are tested at once: Holm's p <= .05, of Student's as the interval."""
+def survivors(found: list[Verdict], adjusted=compare.holm) -> list[str]:
+    """The ids of claims still shown when all are tested at once, of Student's p as the interval: adjusted p <= .05, by
+    Holm (no claim is wrong), or by Benjamini and Hochberg (`false_discovery_control`: of those shown one in twenty).
+    """
     tested = [verdict for verdict in found if not math.isnan(verdict.p)]
-    return [v.claim.id for v, p in zip(tested, compare.holm([v.p for v in tested])) if p <= .05]
+    return [v.claim.id for v, p in zip(tested, adjusted([v.p for v in tested])) if p <= .05]
 
 
 def closing_lines(found: list[Verdict]) -> list[str]:
     """At most ten lines for who has just reproduced: how many claims hold, which do not, the main findings, where."""
     held, failed, unjudged = ([v for v in found if v.holds is state] for state in (True, False, None))
-    lines = [f"{len(held)} of {len(found)} claims hold, {len(failed)} fail, {len(unjudged)} are open (no rows here to"
-             f" judge them by); {len(survivors(found))} survive Holm's correction for their number."]
+    lines = [f"{len(held)} of {len(found)} claims hold, {len(failed)} do not, {len(unjudged)} are open (no rows here to"
+             f" judge them by); {len(survivors(found))} survive Holm's correction for their number,"
+             f" {len(survivors(found, false_discovery_control))} that of Benjamini and Hochberg."]
     if failed:
-        lines.append(f"Failing: {', '.join(v.claim.id for v in failed)}; `hfkd verify` says why.")
+        lines.append(f"Not holding: {', '.join(v.claim.id for v in failed)}; `hfkd verify` says why.")
     heads = [f"- {v.claim.statement} [{v.measured}]" for v in held if v.claim.headline]
     return [*lines, *heads[:7], "All claims, points with 95 % intervals: notebooks/90_claims.ipynb and REPRODUCE.md."]
 
 
 def rendered(text: str) -> str:
-    """The text of REPRODUCE.md with both tables, between their marks, made anew from the committed results."""
-    return between(between(text, "claims", claims_table(verdicts())), "commands", commands_table(paths.RESULTS))
+    """The text of REPRODUCE.md with its tables, between their marks, made anew from the committed results."""
+    tables = {"claims": claims_table(verdicts()), "commands": commands_table(paths.RESULTS),
+              "chosen": chosen_table(load_record(paths.RESULTS / "40_comparison.csv"))}  # fmt: skip
+    for mark, table in tables.items():
+        text = between(text, mark, table)
+    return text
 
 
 def between(text: str, mark: str, content: str) -> str:
@@ -154,12 +169,20 @@ def between(text: str, mark: str, content: str) -> str:
 
 def claims_table(found: list[Verdict]) -> str:
     """The verdicts as a GitHub table."""
-    kept = survivors(found)
-    return _table(["claim", "what was found", "notebook", "claimed", "measured", "verdict", "Holm"], [
+    kept, likely = survivors(found), survivors(found, false_discovery_control)
+    return _table(["claim", "what was found", "notebook", "claimed", "measured", "verdict", "Holm", "BH"], [
         [claim.id, claim.statement, claim.notebook,
          f"{claim.kind} {claim.expected:g}" + f" ± {claim.tolerance:g}" * (claim.kind == "within"),
-         verdict.measured, verdict.words, "survives" * (claim.id in kept)]
+         verdict.measured, verdict.words, "yes" * (claim.id in kept), "yes" * (claim.id in likely)]
         for verdict in found for claim in [verdict.claim]])
+
+
+def chosen_table(record: dict) -> str:
+    """What every method of a result ran with: loss, own epochs, learning rate, and what else it has of its own."""
+    first = ("hard_loss", "epochs", "lr")
+    return _table(["method", "loss", "own epochs", "learning rate", "of its own"], [
+        [name, *(str(own[key]) for key in first), ", ".join(f"{key} {own[key]}" for key in own if key not in first)]
+        for name, own in record["methods"].items()])
 
 
 def commands_table(folder: str | Path) -> str:
