@@ -100,12 +100,14 @@ ANSWERS = ("fedmd", "expertise_mean", "dsfl", "scarlet", "suwa", "ktpfl", "rhfl"
 TWO = ("fml", "fedkd", "alternating")  # networks, or passes, for every private batch
 ONE = tuple(name for name in WIDE if name not in (*ANSWERS, *TWO, "hfkd", "labelled_public"))
 NUMBERS = (  # the number of its own that a method has, beside the value that it starts from
-    ("alpha", (0.1, 0.35), ("fedmd", "expertise_mean", "dsfl", "suwa", "ktpfl", "rhfl", "dml")),
-    ("alpha", (0.2, 0.7), ("alternating",)), ("gamma", (1.25, 2.0), ("scarlet",)),
-    ("strength", (0.01, 0.1), ("fd", "fedkd")), ("strength", (0.03, 0.3), ("fedgh", "fml")),
-    ("strength", (0.003, 0.3), ("fedprox",)), ("strength", (2.0, 4.0), ("fedavg_ft",)),
-    ("strength", (0.001, 0.003, 0.01), ("feddf", "feddf_nested", "hfkd_nested")),
-    ("digest", (3,), ("feddf", "feddf_nested", "hfkd_nested")), ("strength", (0.1, 0.3, 1.0, 3.0), HEADS["method"]))
+    ({"alpha": (0.1, 0.35, 0.5), "epochs": (2,)}, ("fedmd", "expertise_mean", "dsfl", "suwa", "ktpfl", "rhfl", "dml")),
+    ({"alpha": (0.2, 0.7)}, ("alternating",)), ({"gamma": (1.25, 2.0, 3.0)}, ("scarlet",)),
+    ({"strength": (0.01, 0.1)}, ("fd", "fedkd")), ({"strength": (0.03, 0.3)}, ("fedgh", "fml")),
+    ({"strength": (0.003, 0.3)}, ("fedprox",)), ({"strength": (2.0, 4.0)}, ("fedavg_ft",)),
+    ({"strength": (0.001, 0.003, 0.01)}, ("feddf", "feddf_nested", "hfkd_nested")),
+    ({"digest": (3,)}, ("feddf", "feddf_nested", "hfkd_nested")),
+    ({"strength": (0.1, 0.3, 1.0, 3.0)}, HEADS["method"]),
+    ({"readout": ("plain",), "strength": (0.003, 0.03, 0.1)}, HEADS["method"]))
 FIRST_FIVE, THREE = (0, 1, 2, 3, 4), (100, 101, 102)  # from 100 on: tuning alone
 
 GRIDS = {
@@ -174,12 +176,10 @@ GRIDS = {
             (("labelled_public",), {"epochs": (1, 2)}), ((*ANSWERS, "hfkd"), {"alpha": (0.0,), "epochs": (1, 2, 3)}),
             ((*ANSWERS, "hfkd"), {"alpha": (0.2,), "epochs": (1, 2)}))),
     ), "its own epochs, as many as 100 batches a round allow; seeds that no table uses", THREE),
-    "tuning_rates": Grid("tuning_rates", ({"method": WIDE, **BOTH, "lr": (0.005, 0.02)},),
+    "tuning_rates": Grid("tuning_rates", ({"method": tuple(sorted({*WIDE} - {"hfkd"})), **BOTH, "lr": (0.005, 0.02)},),
                          "its learning rate, beside 0.01; seeds that no table uses", THREE),
-    "tuning_numbers": Grid("tuning_numbers", (
-        *({"method": names, **BOTH, number: values} for number, values, names in NUMBERS),
-        {**HEADS, **BOTH, "strength": (0.003, 0.03, 0.1)},
-    ), "the number of its own that a method has; seeds that no table uses", THREE),
+    "tuning_numbers": Grid("tuning_numbers", tuple(
+        {"method": names, **BOTH, **own} for own, names in NUMBERS), "the number of its own that a method has; seeds that no table uses", THREE),
     "tuning_hfkd": Grid("tuning_hfkd", tuple({**HFKD, **one} for one in (
         {"epochs": (1, 2)}, {"alpha": (0.0,), "epochs": (1, 2, 3)}, {"alpha": (0.1, 0.2, 0.5, 0.7)},
         {"lr": (0.005, 0.02, 0.03)}, {"gamma": (1.0, 1.5, 3.0)}, {"kappa": (0.0, 1.0)}, {"mixup": (0.0, 1.0)},
