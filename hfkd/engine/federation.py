@@ -141,8 +141,8 @@ def epoch(fed, config, method, cohort, q, weight, ears, round) -> None:
     q = None if q is None else q.flatten(0, 1)[ids]
     if q is not None and config.digest and ears.any():
         some, each = part(cohort, listening := np.flatnonzero(ears)), config.digest * -(-q.shape[1] // config.batch)
-        rngs = [fed.public_streams[i] for i in ids[ears]]
-        heard = public_lesson(fed, config, ids[ears], q[ears], rngs, [each] * len(rngs), round)
+        rngs = [fed.public_streams[i] for i in ids[listening]]
+        heard = public_lesson(fed, config, ids[listening], q[listening], rngs, [each] * len(rngs), round)
         training.digest(some, fed.images, optimiser, heard)
         put_back(cohort, some, listening)
         counted += each * ears
