@@ -151,6 +151,26 @@ def _verify(options):
     return int(not all(verdict.holds for verdict in found))
 
 
+def _member(options):
+    """One client, until it is ended."""
+    from hfkd.data import files
+    from hfkd.deploy import member
+    import torch
+    torch.set_num_threads(options.threads)
+    options.folder.mkdir(0o700, parents=True, exist_ok=True)
+    arrays = files.read(options.data, files.npz)
+    public = files.read(options.public, lambda file: files.npz(file, ("images",), ()))["images"]
+    one = member.Member(options.name, arrays, public, options.level, options.folder.resolve(),
+                        member.module(options.module) if options.module else None, options.epsilon)
+    member.serve(one, say)
+
+
+def _federate(options):
+    """All of a federation on this machine."""
+    given = {"clients": options.clients} | config.parse_set(options.set)
+    _of("deploy.local").federate(given, options.folder, options.seed, options.check, options.fresh, say)
+
+
 def _of(module: str):
     return import_module(f"hfkd.{module}")  # when it is needed: `--help` should not wait for torch
 
@@ -200,6 +220,25 @@ COMMANDS = {
         ("--check", "write nothing; exit 1 if the tables are stale", {"action": "store_true"})]),
     "verify": (_verify, "one verdict per claim; exit 1 if one does not hold", [
         ("--results", "folder of result files (default: data/results)", {"type": Path, "default": paths.RESULTS})]),
+    "federate": (_federate, "a real federation on Flower: a process per client on this machine, TLS, keys of nodes", [
+        ("--clients", "how many (default: 6)", {"type": int, "default": 6}),
+        ("--set", "any of `hfkd list settings` that one message a round can carry", PAIRS),
+        ("--seed", "of split, first weights and batches (default: 0)", {"type": int, "default": 0}),
+        ("--folder", "of keys, data, states, logs (default: runs/federation); there the same command goes on",
+         {"type": Path, "default": paths.RUNS / "federation"}),
+        ("--fresh", "begin anew what is there", {"action": "store_true"}),
+        ("--check", "run it in one program as well; exit 2 unless both agree to the bit", {"action": "store_true"})]),
+    "member": (_member, "one client of a real federation: holds its data, answers on FOLDER/socket until it is ended", [
+        ("--name", "as the plan has it", {"required": True}),
+        ("--data", "npz of images (n,h,w) or (n,h,w,c) uint8, labels from 0, optionally is_test",
+         {"required": True, "type": Path}),
+        ("--public", "npz of the images that everybody has", {"required": True, "type": Path}),
+        ("--level", "capacity, 1 to 3 (default: 1)", {"type": int, "default": 1}),
+        ("--module", "MODULE:FUNCTION, (shape, classes) -> torch.nn.Module, in place of the level's network", {}),
+        ("--folder", "of state, released counts and socket, nobody else's", {"required": True, "type": Path}),
+        ("--epsilon", "noise on the label counts, by OpenDP, drawn once (default: none)",
+         {"type": float, "default": float("inf")}),
+        ("--threads", "CPU threads (default: 1)", {"type": int, "default": 1})]),
     "bench": (lambda o: _of("study.bench").show(o.only, o.device, o.threads, o.repeats, o.json, say),
               "time rounds beside their arithmetic, and beside one client after the other", [
         ("--only", "fml, fedavg, hfkd or hfkd_cnn (default: all, 2 minutes)", {}),

@@ -10,7 +10,9 @@ import json
 import math
 import os
 import socket
+import sys
 from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +179,16 @@ class Member:
     def _seed(told, number, round):
         """What a module of one's own draws, such as dropout."""
         torch.manual_seed(int(stream(told["seed"], f"module {round}", number).integers(2**63)))
+
+
+def module(reference: str):
+    """The function behind MODULE:FUNCTION, of a module in this folder or installed, or a ValueError."""
+    name, _, function = reference.partition(":")
+    sys.path.insert(0, os.getcwd())
+    try:
+        return getattr(import_module(name), function)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ValueError(f"--module {reference!r} cannot be loaded ({error}); expected MODULE:FUNCTION") from error
 
 
 def serve(member: Member, say) -> None:
