@@ -1,64 +1,249 @@
 """A real federation: the parties alone, against the engine and against what goes wrong; then over Flower, with TLS."""
 
-import json
+import functools
+import importlib.util
+import io
+import os
+import re
+import signal
+import socket
+import stat
+import struct
+import threading
 
 import numpy as np
 import pytest
 import torch
-from scenes import DIGITS, METHODS, N, same, settings, weights_of
+from scenes import DIGITS, METHODS, N, settings, weights_of
 
-from hfkd.deploy import local, wire
-from hfkd.deploy.member import Member
+from hfkd import privacy
+from hfkd.cli import main
+from hfkd.deploy import apps, local, wire
+from hfkd.deploy import plan as plans
+from hfkd.deploy.member import Member, serve
 from hfkd.deploy.relay import Relay
-from hfkd.engine import faults, federation
+from hfkd.engine import federation
+from hfkd.engine.faults import Presence
 
-SMALL = dict(clients=N, pool_size=500, public_size=40, balanced_size=100, batch=16, lr=0.05, rounds=4, alpha=0.4)
+GIVEN = dict(clients=N, pool_size=500, public_size=40, balanced_size=100, batch=16, lr=0.05, rounds=4, alpha=0.4)
 
 
 class Town:
-    """Members in one process; post calls them. spoil: node -> what becomes of its record."""
+    """Members and a relay in one process. spoil: node -> what becomes of its answers, (fields asked, answer) -> reply."""
 
-    def __init__(self, folder, given=SMALL, **more):
-        self.folder, self.plan_set = folder, given | more
-        self.plan, self.own, self.public, self.levels = local.parties(given | more, DIGITS(), 0)
+    def __init__(self, folder, **more):
+        self.folder, self.given, self.lines, self.spoil, self.posted = folder, GIVEN | more, [], {}, []
+        self.plan, self.own, self.public, self.levels = local.parties(self.given, DIGITS(), 0)
         self.plan |= {"wait": 0.5, "pause": 0.0}
-        self.members = {i: self.member(i) for i in range(len(self.own))}
-        self.lines, self.spoil, self.posts = [], {}, []
+        self.members = {i: self.member(i) for i in range(N)}
 
     def member(self, i, **more):
-        """Client i, from its folder."""
+        """Client i, from what its folder keeps."""
         (self.folder / f"{i}").mkdir(exist_ok=True)
-        given = dict(name=f"client-{i}", own=self.own[i], public=self.public, level=int(self.levels[i]),
-                     folder=self.folder / f"{i}")  # fmt: skip
-        return Member(**given | more)
+        return Member(**dict(name=f"client-{i}", own=self.own[i], public=self.public, level=self.levels[i],
+                             folder=self.folder / f"{i}") | more)  # fmt: skip
 
     def post(self, records):
         """What members answer, spoiled."""
         replies = {}
         for i, record in records.items():
-            fields, _ = wire.unpack(record[: record.find(b"\n") + 1], ())
-            self.posts.append((i, fields.get("round", 0)))
-            act = self.spoil.get(i, lambda fields, answer: answer())
-            replies[i] = act(fields, lambda i=i, record=record: self.members[i].answer(record))
+            asked = wire.unpack(record)[0]
+            self.posted.append((i, asked.get("round")))
+            answer = functools.partial(self.members[i].answer, record)
+            replies[i] = self.spoil[i](asked, answer) if i in self.spoil else answer()
         return replies
 
     def run(self):
-        """What a relay tells at the end."""
+        """What a relay knows at the end."""
         return Relay(self.plan, self.folder, lambda: sorted(self.members), self.post, self.lines.append).run()
 
-    def agrees(self, who=range(N), patch=None):
-        """Whether members end where the engine ends."""
-        config, named, digits = settings(**SMALL | self.plan_set)
-        *_, end = federation.rounds(config, named, digits, (0,))
-        theirs = weights_of(end.fed)
-        return [all(a.equal(b) for a, b in zip(self.members[i].network.state_dict().values(), theirs[i][1].values()))
-                for i in who]
+    def agrees(self):
+        """Whether all end where the engine ends, to the bit."""
+        *_, end = federation.rounds(*settings(**self.given), (0,))
+        wanted = weights_of(end.fed)
+        found = [member.network.state_dict() for member in self.members.values()]
+        return all(w.equal(own[name]) for i, own in enumerate(found) for name, w in wanted[i][1].items())
 
 
-@pytest.mark.parametrize("more", [{}, dict(alpha=0.0, beta=0.3, digest=2), dict(weighting="fixed", mixup=0.0),
-                                  dict(hard_loss="plain", feedback=False, fan_in=1, temperature=2.0)])
-def test_members_and_relay_are_the_engine_to_the_bit(tmp_path, more):
+@pytest.mark.parametrize("more", [{}, dict(alpha=0.0, beta=0.3, digest=2, schedule="simultaneous"),
+                                  dict(weighting="fixed", mixup=0.0, hard_loss="plain", feedback=False, temperature=2.0)])
+def test_members_and_a_relay_are_the_engine_to_the_bit(tmp_path, more):
     town = Town(tmp_path, **more)
     facts = town.run()
-    assert town.agrees() == [True] * N
-    print(town.lines, facts["client-0"])
+    assert town.agrees() and len(town.lines) == 4 and "6 heard, 6 learned" in town.lines[3]
+    assert [one["counts"] for one in facts.values()] == [m.counts for m in town.members.values()]
+    assert len(town.posted) == N * (1 + 4)  # hello, then one message a round
+
+
+def absent_from_the_engine(patch, client, learns_not, heard_not):
+    """The engine with a client absent in some rounds, its streams where they were; heard in all but some."""
+    def carry(said, round):
+        absent, heard = np.zeros((1, N), bool), np.ones((1, N), bool)
+        absent[0, client], heard[0, client] = round in learns_not, round not in heard_not
+        return said, Presence(absent, np.zeros((1, N), bool), heard, heard)
+
+    def epoch(fed, *given, whole=federation.epoch):
+        rngs = [each[client].bit_generator for each in (fed.private_streams, fed.public_streams)]
+        before = [rng.state for rng in rngs]
+        whole(fed, *given)
+        for rng, state in zip(rngs, before):
+            rng.state = state if fed.round in learns_not else rng.state
+
+    patch.setattr(federation.faults, "channel", lambda config, seeds: carry)
+    patch.setattr(federation, "epoch", epoch)
+
+
+def test_who_fails_in_a_round_is_absent_from_it_and_who_comes_back_goes_on(tmp_path, monkeypatch):
+    town = Town(tmp_path)
+    # dies in round 2, is still away before round 3, and back before round 4
+    town.spoil[2] = lambda asked, answer: "gone" if asked.get("round") == 2 or town.posted.count((2, None)) == 2 else answer()
+    facts = town.run()
+    assert town.posted.count((2, 2)) == 3 and (2, 3) not in town.posted and facts["client-2"]["done"] == 4
+    assert [line for line in town.lines if "gone" in line] == ["client-2: gone; the federation goes on without it"]
+    absent_from_the_engine(monkeypatch, 2, {2, 3}, {3})
+    assert town.agrees()
+
+
+def test_killed_and_lost_in_the_middle_all_go_on_to_the_same_bits(tmp_path):
+    town = Town(tmp_path)
+
+    def dies_once(asked, answer):
+        if asked.get("round") == 2 and town.posted.count((1, 2)) == 1:
+            answer()  # learned and kept, and the answer is lost
+            town.members[1] = town.member(1)
+            return None
+        return answer()
+
+    def ends_the_relay(asked, answer):
+        if asked.get("round") == 3:
+            raise KeyboardInterrupt
+        return answer()
+
+    town.spoil = {1: dies_once, 3: ends_the_relay}
+    with pytest.raises(KeyboardInterrupt):
+        town.run()
+    assert [town.members[i].done for i in range(N)] == [3, 3, 3, 2, 2, 2]
+    town.spoil, town.members = {}, {i: town.member(i) for i in range(N)}  # everything from files
+    town.run()
+    assert town.agrees() and town.posted.count((1, 3)) == 2
+    town.plan["seed"] = 1
+    with pytest.raises(ValueError, match="journal.pt is of another federation"):
+        town.run()
+
+
+def spoiled(change=lambda array: array, **fields):
+    """Answers that are well-formed but for what is changed."""
+    def spoil(asked, answer):
+        found, array = wire.unpack(answer(), (40, 10))
+        return wire.pack(found | fields, change(array))
+    return spoil
+
+
+def promised(shape, kind="<f4", line=b'{"name": "client-5"}'):
+    """An array of which there is nothing but the header."""
+    file = io.BytesIO()
+    np.lib.format.write_array_header_1_0(file, {"descr": kind, "fortran_order": False, "shape": shape})
+    return lambda asked, answer: line + b"\n" + file.getvalue()
+
+
+BAD = [
+    (lambda asked, answer: b"\x93NUMPY", "6 bytes does not begin"), (lambda asked, answer: b"", "no answer|0 bytes"),
+    (lambda asked, answer: b"[" * 10**5 + b"\n", "100001 bytes does not"), (promised((40, 10), line=b"[1]"), "not begin"),
+    (lambda asked, answer: b'{"name": "client-5"}\n\x93NUMPY\x02\x00' + b"\xff" * 9, "an array cannot be read"),
+    (promised((10**10,)), r"an array is \(10000000000,\) float32 in 0 bytes; expected \(40, 10\)"),
+    (promised((40, 10)), "in 0 bytes"), (promised((40, 10), "|O"), r"\(40, 10\) object"),
+    (lambda asked, answer: answer().replace(b"<f4", b"<f8"), r"\(40, 10\) float64 in 1600 bytes"),
+    (spoiled(lambda a: a[:, :9]), r"\(40, 9\) float32"), (spoiled(lambda a: a * np.nan), "client-5 answers with what"),
+    (spoiled(lambda a: a + 1), "no log-prob"), (spoiled(lambda a: None), "no log-prob"),
+    (spoiled(name="client-1"), "the name 'client-1' is taken"), (spoiled(name="x"), "the name 'x' is not registered"),
+    (spoiled(counts=[1] * 9), "expected 10 integers"), (spoiled(counts=[1.5] * 10), "expected 10 integers"),
+    (spoiled(level=4), "at level 4"), (spoiled(done="x"), "expected numbers"), (spoiled(version="0.1"), "'0.1'"),
+    (spoiled(public="f" * 16), "client-5 has .*ffff"), (spoiled(error="no"), "client-5 says: no"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory):
+    return Town(tmp_path_factory.mktemp("town"), rounds=1)
+
+
+@pytest.mark.parametrize("bad, sentence", BAD)
+def test_what_is_wrong_with_a_client_is_one_sentence_and_the_others_go_on(town, bad, sentence):
+    town.spoil, town.lines = {5: bad}, []
+    (town.folder / "journal.pt").unlink(missing_ok=True)
+    assert list(town.run()) == [f"client-{i}" for i in range(5)] and "5 heard, 5 learned" in town.lines[-1]
+    assert sum(bool(re.search(sentence, line)) for line in town.lines) == 1 and len(town.lines) == 3
+
+
+def test_what_is_wrong_later_costs_that_round_alone(town):
+    town.spoil, town.lines = {5: lambda asked, answer: BAD[10][0](asked, answer) if "round" in asked else answer()}, []
+    (town.folder / "journal.pt").unlink(missing_ok=True)
+    town.run()
+    assert "6 heard, 5 learned" in town.lines[-1] and len(town.lines) == 2
+
+
+def asks(member, plan, **more):
+    """What a member says to hello."""
+    return wire.unpack(member.answer(wire.pack({"ask": "hello"} | plans.checked(plan)[0] | more)))[0].get("error", "")
+
+
+def flat(shape, classes):
+    """A network of one's own that draws when it trains."""
+    return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(), torch.nn.Linear(64, classes))
+
+
+@pytest.mark.parametrize("name, change, more, sentence", [
+    ("client-0", {}, {"version": "0.1"}, r"'0.1'.* at the relay"), ("nobody", {}, {}, "'nobody' is not among the names"),
+    ("client-0", {"public": "f" * 16}, {}, "ffff"), ("client-0", {"classes": 7}, {}, r"labels go up to \d; the fed.* 7"),
+    ("client-0", {"set": GIVEN | {"public_size": 41}}, {}, "41"), ("client-0", {}, {"deviation": 0.0}, "deviation of the pl"),
+    ("client-0", {}, {"set": {"spoken": 3}}, "spoken is 3, which"), ("client-0", {}, {"names": ["a", "a"]}, "names of the"),
+    ("client-0", {}, {"seed": True}, "seed of the plan is True"), ("client-0", {}, {"set": {"x": 1}}, "'x' is unknown"),
+])  # fmt: skip
+def test_a_member_refuses_a_federation_that_is_not_its_own(town, tmp_path, name, change, more, sentence):
+    assert re.search(sentence, asks(town.member(0, name=name, folder=tmp_path), town.plan | change, **more))
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_member_with_a_network_of_its_own_learns_the_same_twice_and_says_what_is_wrong_with_it(town, tmp_path):
+    plan, made = town.plan | {"set": GIVEN}, []
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        folder.mkdir()
+        mine = town.member(0, module=flat, folder=folder)
+        assert not asks(mine, plan)
+        order = {"ask": "train", "federation": wire.checksum(plans.checked(plan)[0]), "alpha": 0.4, "ears": True, "joint": True}
+        for r in (1, 2):
+            mine = town.member(0, module=flat, folder=folder)  # killed after every round
+            made.append(mine.answer(wire.pack(order | {"round": r}, np.full((40, 10), 0.1))))
+            assert mine.answer(wire.pack(order | {"round": r})) == made[-1]
+        for wrong, array, sentence in [({"round": 1}, None, "round 1 is asked for and 2 is done"), (
+                {"round": 3}, np.ones((40, 10)), "no probabilities"), ({"round": 3}, np.ones((1, 10)), r"\(1, 10\)"),
+                ({"federation": "x"}, None, "has not said hello"), ({"alpha": "x", "round": 3}, None, "data type")]:
+            assert re.search(sentence, wire.unpack(mine.answer(wire.pack(order | wrong, array)))[0]["error"])
+        assert mine.answer(wire.pack(order | {"round": 2})) == made[-1]  # nothing of it stays
+    assert made[:2] == made[2:] and made[0] != made[1]
+    for module, sentence in [(lambda shape, classes: flat(shape, 9), r"shape \(40, 9\); expected \(40, 10\)"),
+                             (lambda shape, classes: 1 / 0, "division by zero")]:  # fmt: skip
+        assert re.search(sentence, asks(town.member(0, module=module, folder=tmp_path), plan))
+    assert not (tmp_path / "state.pt").exists()
+
+
+def test_noise_on_counts_is_drawn_once(town, tmp_path, monkeypatch):
+    drawn = iter(range(1, 9))
+    monkeypatch.setattr("hfkd.deploy.member.release_opendp", lambda counts, epsilon: counts + next(drawn))
+    one = [town.member(0, folder=tmp_path, epsilon=1.0) for _ in "12"]
+    assert not any(asks(each, town.plan) for each in one) and one[0].counts == one[1].counts
+    assert (np.array(one[0].counts) == np.bincount(town.own[0]["labels"][~town.own[0]["is_test"]], minlength=10) + 1).all()
+    (tmp_path / "state.pt").unlink()  # another federation: the same counts, or none
+    assert not asks(again := town.member(0, folder=tmp_path, epsilon=1.0), town.plan) and again.counts == one[0].counts
+    (tmp_path / "state.pt").unlink()
+    assert "another epsilon; to release them again" in asks(town.member(0, folder=tmp_path, epsilon=2.0), town.plan)
+
+
+@pytest.mark.parametrize("setting, sentence", [
+    ("schedule=top_down", "schedule is 'top_down', which one message a round cannot carry; expected 'simultaneous'"),
+    ("weighting=gradient", "weighting is 'gradient'"), ("method=fedavg", "method is 'fedavg'"), ("epsilon=1", "--epsilon"),
+    ("spoken=9", "spoken is 9"), ("dropout=0.1", "dropout is 0.1"), ("refresh=2", "refresh is 2"), ("x=1", "'x' is unknown"),
+])  # fmt: skip
+def test_settings_that_a_message_cannot_carry_are_refused_before_anything_starts(setting, sentence, tmp_path, capsys):
+    assert main(["federate", "--set", setting, "--folder", str(tmp_path / "f")]) == 2
+    assert sentence in capsys.readouterr().err and not (tmp_path / "f").exists()

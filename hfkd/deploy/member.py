@@ -28,26 +28,25 @@ from hfkd.streams import stream
 
 
 class Member:
-    """One client of a federation, whatever carries its records."""
+    """One client of a federation, whatever carries its records.
+
+    own: arrays images (n, h, w) or (n, h, w, c) uint8, labels (n,) from 0, optionally is_test; public: images; module:
+    (shape, classes) -> nn.Module in place of the level's network. Raises ValueError: what does not fit.
+    """
 
     def __init__(self, name, own: dict, public, level: int, folder, module=None, epsilon: float = math.inf):
-        """own: arrays images (n, h, w) or (n, h, w, c) uint8, labels (n,) from 0, optionally is_test; public: images.
-        module: (shape, classes) -> nn.Module in place of the level's network. Raises ValueError: what does not fit.
-        """
-        images, labels = own["images"], own["labels"]
-        held = own.get("is_test", np.zeros(len(labels), bool))
-        if images.dtype != np.uint8 or public.dtype != np.uint8 or images.shape[1:] != public.shape[1:]:
-            raise ValueError(f"images are {images.shape[1:]} {images.dtype}, public ones {public.shape[1:]} "
-                             f"{public.dtype}; expected uint8 of one shape")
+        images, labels, held = own["images"], own["labels"], own.get("is_test", np.zeros(len(own["labels"]), bool))
+        kinds, shapes = {images.dtype, public.dtype}, {images.shape[1:], public.shape[1:]}
+        if kinds != {np.dtype(np.uint8)} or len(shapes) > 1 or images.ndim not in (3, 4):
+            raise ValueError(f"own and public images are {kinds} of shapes {shapes}; expected uint8 of one shape")
         if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu" or labels.min(initial=0) < 0 or held.all():
-            raise ValueError(f"{len(images)} images, {int(held.sum())} for tests, have labels {labels.shape} "
+            raise ValueError(f"{len(images)} images, {held.sum()} of them for tests, have labels {labels.shape} "
                              f"{labels.dtype}; expected integers from 0, and images to train on")
         if level not in (1, 2, 3):
             raise ValueError(f"level is {level!r}; expected 1, 2 or 3")
         self.name, self.level, self.module, self.epsilon, self.folder = name, level, module, epsilon, Path(folder)
-        self.own, self.asked = (images[~held], images[held]), public
+        self.own, self.asked, self.state, self.told = (images[~held], images[held]), public, self.folder / "state.pt", None
         self.labels, self.held = (torch.from_numpy(labels[at].astype(np.int64)) for at in (~held, held))
-        self.state, self.told, self.done = self.folder / "state.pt", None, 0
         if self.state.exists():
             self._load()
 
@@ -62,24 +61,20 @@ class Member:
             return wire.pack({"name": self.name, "error": " ".join(f"{error}".split())[:500] or repr(error)})
 
     def _answer(self, record):
-        fields, _ = wire.unpack(record[: record.find(b"\n") + 1], ())
+        fields, _ = wire.unpack(record)
         if fields.get("ask") == "hello":
             self._meet(*plans.checked(fields), fields.get("version"))
         elif not self.told or fields.get("federation") != wire.checksum(self.told):
-            raise ValueError("a federation asks that is not the one which said hello")
-        shape = (len(self.asked), self.told["classes"])
-        if fields["ask"] == "train" and fields["round"] > self.done:
-            self._round(fields, wire.unpack(record, shape)[1])
+            raise ValueError("a federation asks that has not said hello")
+        elif fields["round"] < self.done:
+            raise ValueError(f"round {fields['round']} is asked for and {self.done} is done; expected another --folder")
+        elif fields["round"] > self.done:
+            self._round(fields, wire.unpack(record, (len(self.asked), self.told["classes"]))[1])
             self._save()
-        elif fields["ask"] == "train" and fields["round"] < self.done:
-            raise ValueError(f"round {fields['round']} is asked for and {self.done} is done: another --folder?")
-        said = client.speak(self.network.eval(), self.public, self.config.temperature)
-        if said.shape != shape:
-            raise ValueError(f"the module answers in shape {tuple(said.shape)}; expected {shape}")
-        score = (client.speak(self.network, self.test) + self.prior).argmax(1).eq(self.held).float().mean()
+        score = (client.speak(self.network.eval(), self.test) + self.prior).argmax(1).eq(self.held).float().mean()
         return wire.pack({"name": self.name, "version": __version__, "public": wire.checksum(self.asked),
                           "level": self.level, "counts": self.counts, "done": self.done, "batches": self.batches,
-                          "score": None if score.isnan() else float(score)}, said.numpy())  # fmt: skip
+                          "score": None if score.isnan() else float(score)}, self._said())  # fmt: skip
 
     def _meet(self, told, config, version):
         """The first message: is this a federation for me, and the one I am in?"""
@@ -94,27 +89,26 @@ class Member:
             raise ValueError(f"{self.state} is of another federation; expected another --folder")
         if self.told is None:
             self._begin(told)
+            self._said()
             self._save()
 
     def _begin(self, told):
         """Everything that a plan makes of data and seed, as in the engine."""
         config, number, classes = plans.settle(told["set"]), told["names"].index(self.name), told["classes"]
-        images, self.test, self.public = (
+        self.images, self.test, self.public = (
             torch.from_numpy(np.ascontiguousarray(part[:, None] if part.ndim == 3 else part.transpose(0, 3, 1, 2)))
             .float().sub_(float(told["mean"])).div_(float(told["deviation"])) for part in (*self.own, self.asked))
-        self.images, shape = images, tuple(images.shape[1:])
-        self._seed(told, number, 0)
+        shape, counts = tuple(self.images.shape[1:]), np.bincount(self.labels, minlength=classes)
+        self.told, self.config, self.number, self.done, self.batches = told, config, number, 0, 0
+        self._seed(0)
         if self.module:
             self.network = self.module(shape, classes)
         else:
             self.network = networks.build(config.levels, self.level, shape, classes).to_empty(device="cpu")
             self.network.load_state_dict(networks.initial(self.network, stream(told["seed"], "weights", number)))
         self.streams = [stream(told["seed"], name, number) for name in ("batches", "public batches")]
-        counts = np.bincount(self.labels, minlength=classes)
         self.prior = log_prior(counts).float() * (config.hard_loss == "balanced")
-        self.counts = self._released(counts)
-        self.sgd = torch.optim.SGD(self.network.parameters(), lr=config.lr, momentum=config.momentum)
-        self.told, self.config, self.number, self.done, self.batches = told, config, number, 0, 0
+        self.counts, self.sgd = self._released(counts), self._descent()
 
     def _round(self, fields, q):
         """Digest, then own epochs in joint steps, as `federation.epoch` has them."""
@@ -123,12 +117,11 @@ class Member:
             raise ValueError("the relay's targets are no probabilities")
         steps, heard = -(-config.epochs * n // config.batch), None
         rows = training.batches(self.streams[0], n, steps, config.batch)
-        self._seed(self.told, self.number, fields["round"])
+        self._seed(fields["round"])
         self.network.train()
         if q is not None and config.digest and fields["ears"]:
-            fresh = torch.optim.SGD(self.network.parameters(), lr=config.lr, momentum=config.momentum)
             passes = config.digest * -(-len(q) // config.batch)
-            client.digest(self.network, fresh, self._lesson(q, passes), *how)
+            client.digest(self.network, self._descent(), self._lesson(q, passes), *how)
             self.batches += passes
         if q is not None and fields["joint"]:
             heard = self._lesson(q, steps)
@@ -141,10 +134,24 @@ class Member:
 
     def _lesson(self, q, steps):
         """Public batches (images, targets), mixed up; all draws now, all arithmetic when a batch is taken."""
-        q, size, share = torch.from_numpy(q), self.config.batch, self.config.mixup
-        rows = training.batches(self.streams[1], len(q), steps, size)
-        shares = torch.from_numpy(self.streams[1].beta(share, share, steps) if share else np.ones(steps)).float()
+        q, share, rng = torch.from_numpy(q), self.config.mixup, self.streams[1]
+        rows = training.batches(rng, len(q), steps, self.config.batch)
+        shares = torch.from_numpy(rng.beta(share, share, steps) if share else np.ones(steps)).float()
         return (mix(self.public[at], q[at], each) for at, each in zip(rows, shares))
+
+    def _said(self):
+        """(m, C) answers on the public images, or a ValueError."""
+        said = client.speak(self.network.eval(), self.public, self.config.temperature)
+        if said.shape != (wanted := (len(self.asked), self.told["classes"])):
+            raise ValueError(f"the module answers in shape {tuple(said.shape)}; expected {wanted}")
+        return said.numpy()
+
+    def _descent(self):
+        return torch.optim.SGD(self.network.parameters(), lr=self.config.lr, momentum=self.config.momentum)
+
+    def _seed(self, round):
+        """Of what a module of one's own draws, such as dropout."""
+        torch.manual_seed(int(stream(self.told["seed"], f"module {round}", self.number).integers(2**63)))
 
     def _released(self, counts):
         """Counts as anybody else may know them, drawn once for these data."""
@@ -175,11 +182,6 @@ class Member:
         for rng, state in zip(self.streams, json.loads(kept["streams"])):
             rng.bit_generator.state = state
 
-    @staticmethod
-    def _seed(told, number, round):
-        """What a module of one's own draws, such as dropout."""
-        torch.manual_seed(int(stream(told["seed"], f"module {round}", number).integers(2**63)))
-
 
 def module(reference: str):
     """The function behind MODULE:FUNCTION, of a module in this folder or installed, or a ValueError."""
@@ -195,25 +197,21 @@ def serve(member: Member, say) -> None:
     """Answers, one after the other, on FOLDER/socket, which none but the same user may use; until it is ended."""
     path = str(member.folder / "socket")
     with suppress(OSError):  # nobody listens: left behind by who was killed
-        wire.call(path, wire.pack({"ask": "nothing"}), 5)
+        wire.call(path, wire.pack({}))
         raise ValueError(f"another member listens on {path}; expected another --folder")
-    with suppress(FileNotFoundError):
-        os.unlink(path)
+    Path(path).unlink(missing_ok=True)
     with socket.socket(socket.AF_UNIX) as door:
-        before = os.umask(0o177)
-        try:
-            door.bind(path)
-        finally:
-            os.umask(before)
+        os.umask(0o177)
+        door.bind(path)
         door.listen()
-        say(f"{member.name} listens on {path}, round {member.done}")
+        say(f"{member.name} listens on {path}")
         while True:
             line, _ = door.accept()
             with line:
                 line.settimeout(60)
                 try:
                     wire.send(line, said := member.answer(wire.receive(line)))
-                    fields, _ = wire.unpack(said[: said.find(b"\n") + 1], ())
+                    fields, _ = wire.unpack(said)
                     say(f"{member.name}: {fields.get('error') or 'round %s is done' % fields['done']}")
                 except (OSError, ValueError) as error:
                     say(f"{member.name}: {error}")

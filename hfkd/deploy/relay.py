@@ -95,7 +95,8 @@ class Relay:
         replies = self.post({node: wire.pack({"ask": "hello"} | self.told) for node in news}) if news else {}
         for node in news:
             free = {name for name in self.told["names"] if self.at.get(name, node) == node or self.at[name] not in live}
-            if name := self._took(replies.get(node), f"node {node}", free):
+            who = next((name for name, other in self.at.items() if other == node), f"node {node}")
+            if name := self._took(replies.get(node), who, free):
                 self.at[name] = node
             elif name == "":
                 self.refused.add(node)

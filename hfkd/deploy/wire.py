@@ -16,24 +16,22 @@ def pack(fields: dict, array=None) -> bytes:
     >>> unpack(pack({"round": 2}, np.ones((1, 2))), (1, 2))
     ({'round': 2}, array([[1., 1.]], dtype=float32))
     """
-    packed = io.BytesIO()
+    file = io.BytesIO()
     if array is not None:
-        np.save(packed, np.ascontiguousarray(array, dtype="<f4"), allow_pickle=False)
-    return json.dumps(fields).encode() + b"\n" + packed.getvalue()
+        np.save(file, np.ascontiguousarray(array, dtype="<f4"), allow_pickle=False)
+    return json.dumps(fields).encode() + b"\n" + file.getvalue()
 
 
-def unpack(record: bytes, shape: tuple[int, ...]) -> tuple[dict, np.ndarray | None]:
-    """Fields, and the array if there is one. Raises ValueError: what `pack` does not make, or another shape or type;
-    what a header promises is held against `shape` before anything of that size is made.
+def unpack(record: bytes, shape=None) -> tuple[dict, np.ndarray | None]:
+    """Fields, and the array of that shape if there is one (shape None: not looked at). Raises ValueError: what `pack`
+    does not make; what a header promises is held against the shape before anything of that size is made.
     """
     line, _, packed = record.partition(b"\n")
     try:
-        fields = json.loads(line if len(line) <= LONGEST else b"")
-    except (ValueError, RecursionError):
-        fields = None
-    if not isinstance(fields, dict):
-        raise ValueError(f"a record of {len(record)} bytes does not begin with a line of JSON fields")
-    if not packed:
+        fields = dict(json.loads(line if len(line) <= LONGEST else b""))
+    except (ValueError, TypeError, RecursionError):
+        raise ValueError(f"a record of {len(record)} bytes does not begin with a line of JSON fields") from None
+    if shape is None or not packed:
         return fields, None
     file = io.BytesIO(packed)
     try:
@@ -47,15 +45,11 @@ def unpack(record: bytes, shape: tuple[int, ...]) -> tuple[dict, np.ndarray | No
     return fields, np.frombuffer(file.read(), "<f4").reshape(shape).astype(np.float32)
 
 
-def checksum(*parts) -> str:
-    """16 hex digits of sha256 over shapes and values of arrays, or over JSON.
-
-    >>> checksum(np.zeros((1, 2), np.uint8)) == checksum(np.zeros((2, 1), np.uint8))
-    False
-    """
-    told = [[repr(part.shape).encode(), np.ascontiguousarray(part)] if isinstance(part, np.ndarray) else
-            [json.dumps(part, sort_keys=True).encode()] for part in parts]  # fmt: skip
-    return hashlib.sha256(b"".join(each for pair in told for each in pair)).hexdigest()[:16]
+def checksum(what) -> str:
+    """16 hex digits of sha256 over shape and values of an array, or over what JSON can hold."""
+    array = isinstance(what, np.ndarray)
+    return hashlib.sha256(json.dumps(what.shape if array else what, sort_keys=True).encode()
+                          + (what.tobytes() if array else b"")).hexdigest()[:16]  # fmt: skip
 
 
 def send(line: socket.socket, record: bytes) -> None:
@@ -66,17 +60,16 @@ def send(line: socket.socket, record: bytes) -> None:
 def receive(line: socket.socket) -> bytes:
     """The record that comes over a socket. Raises ValueError: too long, or cut off."""
     with line.makefile("rb") as file:
-        if (length := int.from_bytes(file.read(8))) > LARGEST:
-            raise ValueError(f"a record of {length} bytes is announced; expected at most {LARGEST}")
-        if not length or len(record := file.read(length)) < length:
-            raise ValueError(f"a record of {length} bytes was cut off before its end")
-        return record
+        length = int.from_bytes(file.read(8))
+        record = file.read(length) if length <= LARGEST else b""
+    if not 0 < length == len(record):
+        raise ValueError(f"a record of {length} bytes is cut off, or longer than {LARGEST}")
+    return record
 
 
-def call(path: str, record: bytes, timeout: float | None = None) -> bytes:
+def call(path: str, record: bytes) -> bytes:
     """What the member behind a unix socket answers to a record; an OSError where nobody listens."""
     with socket.socket(socket.AF_UNIX) as line:
-        line.settimeout(timeout)
         line.connect(path)
         send(line, record)
         return receive(line)
