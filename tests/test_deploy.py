@@ -9,18 +9,20 @@ import signal
 import socket
 import stat
 import struct
-import threading
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from scenes import DIGITS, METHODS, N, settings, weights_of
+from scenes import DIGITS, N, settings, weights_of
 
-from hfkd import privacy
+from hfkd import paths
 from hfkd.cli import main
-from hfkd.deploy import apps, local, wire
+from hfkd.deploy import local, wire
 from hfkd.deploy import plan as plans
-from hfkd.deploy.member import Member, serve
+from hfkd.deploy.member import Member
 from hfkd.deploy.relay import Relay
 from hfkd.engine import federation
 from hfkd.engine.faults import Presence
@@ -34,7 +36,7 @@ class Town:
     def __init__(self, folder, **more):
         self.folder, self.given, self.lines, self.spoil, self.posted = folder, GIVEN | more, [], {}, []
         self.plan, self.own, self.public, self.levels = local.parties(self.given, DIGITS(), 0)
-        self.plan |= {"wait": 0.5, "pause": 0.0}
+        self.plan |= {"wait": 0.5, "tries": 3, "pause": 0.0}
         self.members = {i: self.member(i) for i in range(N)}
 
     def member(self, i, **more):
@@ -247,3 +249,49 @@ def test_noise_on_counts_is_drawn_once(town, tmp_path, monkeypatch):
 def test_settings_that_a_message_cannot_carry_are_refused_before_anything_starts(setting, sentence, tmp_path, capsys):
     assert main(["federate", "--set", setting, "--folder", str(tmp_path / "f")]) == 2
     assert sentence in capsys.readouterr().err and not (tmp_path / "f").exists()
+
+
+def peer(path):
+    """The process that listens on a unix socket."""
+    with socket.socket(socket.AF_UNIX) as line:
+        line.connect(str(path))
+        return struct.unpack("3i", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0]
+
+
+def test_the_process_of_a_member_answers_its_own_user_alone_and_survives_what_comes(town, tmp_path):
+    np.savez(tmp_path / "own.npz", **town.own[0])
+    np.savez(tmp_path / "public.npz", images=town.public)
+    order = [sys.executable, "-m", "hfkd.cli", "member", "--name", "client-0", "--data", tmp_path / "own.npz",
+             "--public", tmp_path / "public.npz", "--folder", tmp_path / "f", "--level", "3"]  # fmt: skip
+    with subprocess.Popen(order, cwd=paths.ROOT, stdout=subprocess.PIPE, text=True) as one:
+        try:
+            assert "client-0 listens on" in one.stdout.readline()
+            assert peer(path := tmp_path / "f" / "socket") == one.pid and stat.S_IMODE(path.stat().st_mode) == 0o600
+            with socket.socket(socket.AF_UNIX) as line:
+                line.connect(str(path))
+                line.sendall((40 * 10**9).to_bytes(8) + b"x")
+                assert not line.recv(9)
+            hello = wire.pack({"ask": "hello"} | plans.checked(town.plan)[0])
+            assert wire.unpack(wire.call(str(path), hello), (40, 10))[0]["counts"]
+            again = subprocess.run(order, cwd=paths.ROOT, capture_output=True, text=True)
+            assert again.returncode == 2 and "another member listens" in again.stderr
+            assert main([str(part) for part in (*order[3:-2], "--module", "nowhere:net")]) == 2
+        finally:
+            one.terminate()
+        assert "cut off, or longer" in one.stdout.read()
+
+
+@pytest.mark.skipif(importlib.util.find_spec("flwr") is None, reason="needs Flower: make flower")
+def test_a_federation_over_flower_is_the_engine_to_the_bit_though_a_member_is_killed_in_the_middle(tmp_path):
+    lines, folder = [], tmp_path / "f"
+
+    def say(line):
+        lines.append(line)
+        if line.startswith("round 1 of 3"):
+            os.kill(peer(folder / "1" / "socket"), signal.SIGKILL)
+
+    local.federate(GIVEN | {"clients": 3, "rounds": 3}, folder, check=True, say=say)
+    assert lines[-1] == "equal to the in-process run to the bit" and "3 heard, 3 learned" in lines[-4]
+    assert (folder / "member-1.log").read_text().count("listens on") == 2
+    left = [path for path in Path("/proc").glob("[0-9]*/cmdline") if str(folder).encode() in path.read_bytes()]
+    assert not left

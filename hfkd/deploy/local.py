@@ -40,7 +40,7 @@ def parties(given: dict, dataset, seed: int):
               for train, test in zip(own.train, own.test) for at in [np.concatenate([train, test])]]  # fmt: skip
     plan = {"names": [f"client-{i}" for i in range(config.clients)], "seed": seed, "set": given,
             "mean": float(known.mean(dtype=np.float64)), "deviation": float(known.std(dtype=np.float64)),
-            "classes": dataset.n_classes, "public": wire.checksum(images[own.public])}  # fmt: skip
+            "classes": dataset.n_classes, "public": wire.checksum(images[own.public]), "tries": 30, "pause": 2}  # fmt: skip
     return plan, arrays, images[own.public], own.levels.tolist()
 
 
@@ -78,12 +78,12 @@ class Programs:
         command = [str(part) for part in command]
         with open(self.folder / f"{name}.log", "ab") as log:
             one = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **self.how)
-        self.running[name] = one, command
+        self.running[name] = one, command, time.monotonic()
 
     def again(self) -> None:
         """Starts what has ended; a ValueError if it is the SuperLink, without which the run is gone."""
-        for name, (one, command) in list(self.running.items()):
-            if one.poll() is not None:
+        for name, (one, command, since) in list(self.running.items()):
+            if one.poll() is not None and time.monotonic() > since + 5:
                 if name == "superlink":
                     raise ValueError(f"the SuperLink has ended; see {self.folder / 'superlink.log'}")
                 self.start(name, *command)
@@ -99,7 +99,7 @@ class Programs:
 
     def end(self) -> None:
         """Asks all groups to end, and ends them ten seconds later."""
-        living = [one for one, _ in self.running.values() if one.poll() is None]
+        living = [one for one, *_ in self.running.values() if one.poll() is None]
         for sign in (signal.SIGTERM, signal.SIGKILL):
             for one in living:
                 with suppress(ProcessLookupError):
