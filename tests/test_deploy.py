@@ -31,7 +31,7 @@ GIVEN = dict(clients=N, pool_size=500, public_size=40, balanced_size=100, batch=
 
 
 class Town:
-    """Members and a relay in one process. spoil: node -> what becomes of its answers, (fields asked, answer) -> reply."""
+    """Members and a relay in one process. spoil: node -> (fields asked, answer) -> what arrives."""
 
     def __init__(self, folder, **more):
         self.folder, self.given, self.lines, self.spoil, self.posted = folder, GIVEN | more, [], {}, []
@@ -68,13 +68,12 @@ class Town:
 
 
 @pytest.mark.parametrize("more", [{}, dict(alpha=0.0, beta=0.3, digest=2, schedule="simultaneous"),
-                                  dict(weighting="fixed", mixup=0.0, hard_loss="plain", feedback=False, temperature=2.0)])
+                                  dict(weighting="fixed", mixup=0.0, hard_loss="plain", temperature=2.0)])
 def test_members_and_a_relay_are_the_engine_to_the_bit(tmp_path, more):
     town = Town(tmp_path, **more)
     facts = town.run()
     assert town.agrees() and len(town.lines) == 4 and "6 heard, 6 learned" in town.lines[3]
-    assert [one["counts"] for one in facts.values()] == [m.counts for m in town.members.values()]
-    assert len(town.posted) == N * (1 + 4)  # hello, then one message a round
+    assert facts["client-5"]["counts"] == town.members[5].counts and len(town.posted) == N * (1 + 4)  # hello, and one a round
 
 
 def absent_from_the_engine(patch, client, learns_not, heard_not):
@@ -97,8 +96,8 @@ def absent_from_the_engine(patch, client, learns_not, heard_not):
 
 def test_who_fails_in_a_round_is_absent_from_it_and_who_comes_back_goes_on(tmp_path, monkeypatch):
     town = Town(tmp_path)
-    # dies in round 2, is still away before round 3, and back before round 4
-    town.spoil[2] = lambda asked, answer: "gone" if asked.get("round") == 2 or town.posted.count((2, None)) == 2 else answer()
+    away = lambda asked: asked.get("round") == 2 or town.posted.count((2, None)) == 2  # in round 2, and before round 3
+    town.spoil[2] = lambda asked, answer: "gone" if away(asked) else answer()
     facts = town.run()
     assert town.posted.count((2, 2)) == 3 and (2, 3) not in town.posted and facts["client-2"]["done"] == 4
     assert [line for line in town.lines if "gone" in line] == ["client-2: gone; the federation goes on without it"]
@@ -141,21 +140,11 @@ def spoiled(change=lambda array: array, **fields):
     return spoil
 
 
-def promised(shape, kind="<f4", line=b'{"name": "client-5"}'):
-    """An array of which there is nothing but the header."""
-    file = io.BytesIO()
-    np.lib.format.write_array_header_1_0(file, {"descr": kind, "fortran_order": False, "shape": shape})
-    return lambda asked, answer: line + b"\n" + file.getvalue()
-
-
 BAD = [
-    (lambda asked, answer: b"\x93NUMPY", "6 bytes does not begin"), (lambda asked, answer: b"", "no answer|0 bytes"),
-    (lambda asked, answer: b"[" * 10**5 + b"\n", "100001 bytes does not"), (promised((40, 10), line=b"[1]"), "not begin"),
-    (lambda asked, answer: b'{"name": "client-5"}\n\x93NUMPY\x02\x00' + b"\xff" * 9, "an array cannot be read"),
-    (promised((10**10,)), r"an array is \(10000000000,\) float32 in 0 bytes; expected \(40, 10\)"),
-    (promised((40, 10)), "in 0 bytes"), (promised((40, 10), "|O"), r"\(40, 10\) object"),
-    (lambda asked, answer: answer().replace(b"<f4", b"<f8"), r"\(40, 10\) float64 in 1600 bytes"),
-    (spoiled(lambda a: a[:, :9]), r"\(40, 9\) float32"), (spoiled(lambda a: a * np.nan), "client-5 answers with what"),
+    (lambda asked, answer: b"x" * 6, "6 bytes does not begin"), (lambda asked, answer: b"", "0 bytes"),
+    (lambda asked, answer: b"[" * 10**5 + b"\n", "100001 bytes does not"), (lambda *_: b"[1]\n", "not begin"),
+    (spoiled(lambda a: a.astype(complex).view(float)), "of 3200 bytes came; expected \\(40, 10\\)"),
+    (spoiled(lambda a: a[:, :9]), "of 1440 bytes came"), (spoiled(lambda a: a * np.nan), "client-5 answers with what"),
     (spoiled(lambda a: a + 1), "no log-prob"), (spoiled(lambda a: None), "no log-prob"),
     (spoiled(name="client-1"), "the name 'client-1' is taken"), (spoiled(name="x"), "the name 'x' is not registered"),
     (spoiled(counts=[1] * 9), "expected 10 integers"), (spoiled(counts=[1.5] * 10), "expected 10 integers"),
@@ -178,7 +167,7 @@ def test_what_is_wrong_with_a_client_is_one_sentence_and_the_others_go_on(town, 
 
 
 def test_what_is_wrong_later_costs_that_round_alone(town):
-    town.spoil, town.lines = {5: lambda asked, answer: BAD[10][0](asked, answer) if "round" in asked else answer()}, []
+    town.spoil, town.lines = {5: lambda asked, answer: BAD[6][0](asked, answer) if "round" in asked else answer()}, []
     (town.folder / "journal.pt").unlink(missing_ok=True)
     town.run()
     assert "6 heard, 5 learned" in town.lines[-1] and len(town.lines) == 2
@@ -194,15 +183,15 @@ def flat(shape, classes):
     return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Dropout(), torch.nn.Linear(64, classes))
 
 
-@pytest.mark.parametrize("name, change, more, sentence", [
-    ("client-0", {}, {"version": "0.1"}, r"'0.1'.* at the relay"), ("nobody", {}, {}, "'nobody' is not among the names"),
-    ("client-0", {"public": "f" * 16}, {}, "ffff"), ("client-0", {"classes": 7}, {}, r"labels go up to \d; the fed.* 7"),
-    ("client-0", {"set": GIVEN | {"public_size": 41}}, {}, "41"), ("client-0", {}, {"deviation": 0.0}, "deviation of the pl"),
-    ("client-0", {}, {"set": {"spoken": 3}}, "spoken is 3, which"), ("client-0", {}, {"names": ["a", "a"]}, "names of the"),
-    ("client-0", {}, {"seed": True}, "seed of the plan is True"), ("client-0", {}, {"set": {"x": 1}}, "'x' is unknown"),
+@pytest.mark.parametrize("name, change, sentence", [
+    ("client-0", {"version": "0.1"}, "'0.1'.* at the relay"), ("nobody", {}, "'nobody' is not among the names"),
+    ("client-0", {"public": "f" * 16}, "ffff"), ("client-0", {"classes": 7}, r"labels go up to \d; the fed.* 7"),
+    ("client-0", {"set": GIVEN | {"public_size": 41}}, "41"), ("client-0", {"deviation": 0.0}, "deviation of the plan"),
+    ("client-0", {"set": {"spoken": 3}}, "spoken is 3, which"), ("client-0", {"names": ["a", "a"]}, "names of the"),
+    ("client-0", {"seed": True}, "seed of the plan is True"), ("client-0", {"set": {"x": 1}}, "'x' is unknown"),
 ])  # fmt: skip
-def test_a_member_refuses_a_federation_that_is_not_its_own(town, tmp_path, name, change, more, sentence):
-    assert re.search(sentence, asks(town.member(0, name=name, folder=tmp_path), town.plan | change, **more))
+def test_a_member_refuses_a_federation_that_is_not_its_own(town, tmp_path, name, change, sentence):
+    assert re.search(sentence, asks(town.member(0, name=name, folder=tmp_path), town.plan, **change))
     assert not any(tmp_path.iterdir())
 
 
@@ -212,13 +201,13 @@ def test_a_member_with_a_network_of_its_own_learns_the_same_twice_and_says_what_
         folder.mkdir()
         mine = town.member(0, module=flat, folder=folder)
         assert not asks(mine, plan)
-        order = {"ask": "train", "federation": wire.checksum(plans.checked(plan)[0]), "alpha": 0.4, "ears": True, "joint": True}
+        order = {"federation": wire.checksum(plans.checked(plan)[0]), "alpha": 0.4, "ears": True, "joint": True}
         for r in (1, 2):
             mine = town.member(0, module=flat, folder=folder)  # killed after every round
             made.append(mine.answer(wire.pack(order | {"round": r}, np.full((40, 10), 0.1))))
             assert mine.answer(wire.pack(order | {"round": r})) == made[-1]
         for wrong, array, sentence in [({"round": 1}, None, "round 1 is asked for and 2 is done"), (
-                {"round": 3}, np.ones((40, 10)), "no probabilities"), ({"round": 3}, np.ones((1, 10)), r"\(1, 10\)"),
+                {"round": 3}, np.ones((40, 10)), "no probabilities"), ({"round": 3}, np.ones((1, 10)), "of 40 bytes"),
                 ({"federation": "x"}, None, "has not said hello"), ({"alpha": "x", "round": 3}, None, "data type")]:
             assert re.search(sentence, wire.unpack(mine.answer(wire.pack(order | wrong, array)))[0]["error"])
         assert mine.answer(wire.pack(order | {"round": 2})) == made[-1]  # nothing of it stays
@@ -234,7 +223,7 @@ def test_noise_on_counts_is_drawn_once(town, tmp_path, monkeypatch):
     monkeypatch.setattr("hfkd.deploy.member.release_opendp", lambda counts, epsilon: counts + next(drawn))
     one = [town.member(0, folder=tmp_path, epsilon=1.0) for _ in "12"]
     assert not any(asks(each, town.plan) for each in one) and one[0].counts == one[1].counts
-    assert (np.array(one[0].counts) == np.bincount(town.own[0]["labels"][~town.own[0]["is_test"]], minlength=10) + 1).all()
+    assert (np.array(one[0].counts) == np.bincount(one[0].labels, minlength=10) + 1).all()
     (tmp_path / "state.pt").unlink()  # another federation: the same counts, or none
     assert not asks(again := town.member(0, folder=tmp_path, epsilon=1.0), town.plan) and again.counts == one[0].counts
     (tmp_path / "state.pt").unlink()
@@ -243,8 +232,8 @@ def test_noise_on_counts_is_drawn_once(town, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("setting, sentence", [
     ("schedule=top_down", "schedule is 'top_down', which one message a round cannot carry; expected 'simultaneous'"),
-    ("weighting=gradient", "weighting is 'gradient'"), ("method=fedavg", "method is 'fedavg'"), ("epsilon=1", "--epsilon"),
-    ("spoken=9", "spoken is 9"), ("dropout=0.1", "dropout is 0.1"), ("refresh=2", "refresh is 2"), ("x=1", "'x' is unknown"),
+    ("weighting=gradient", "weighting is 'gradient'"), ("method=fedavg", "method is 'fedavg'"), ("x=1", "'x' is"),
+    ("spoken=9", "spoken is 9"), ("dropout=0.1", "dropout is 0.1"), ("refresh=2", "refresh is"), ("epsilon=1", "noise"),
 ])  # fmt: skip
 def test_settings_that_a_message_cannot_carry_are_refused_before_anything_starts(setting, sentence, tmp_path, capsys):
     assert main(["federate", "--set", setting, "--folder", str(tmp_path / "f")]) == 2

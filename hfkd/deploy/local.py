@@ -40,7 +40,7 @@ def parties(given: dict, dataset, seed: int):
               for train, test in zip(own.train, own.test) for at in [np.concatenate([train, test])]]  # fmt: skip
     plan = {"names": [f"client-{i}" for i in range(config.clients)], "seed": seed, "set": given,
             "mean": float(known.mean(dtype=np.float64)), "deviation": float(known.std(dtype=np.float64)),
-            "classes": dataset.n_classes, "public": wire.checksum(images[own.public]), "tries": 30, "pause": 2}  # fmt: skip
+            "classes": dataset.n_classes, "public": wire.checksum(images[own.public]), "tries": 30, "pause": 2}
     return plan, arrays, images[own.public], own.levels.tolist()
 
 
@@ -123,8 +123,8 @@ def federate(given: dict, folder: Path, seed: int = 0, check=False, fresh=False,
         shutil.rmtree(folder)
     if file.exists() and json.loads(file.read_text("utf-8")) != json.loads(json.dumps(plan)):
         raise ValueError(f"{folder} is of another plan; expected another --folder, or --fresh")
+    os.umask(0o077)
     if not file.exists():
-        os.umask(0o077)
         keys(folder, len(arrays))
         np.savez(folder / "public.npz", images=public)
         for i, each in enumerate(arrays):
@@ -151,14 +151,15 @@ def everything(programs: Programs, names, levels, say) -> None:
     folder, link = programs.folder, f"127.0.0.1:{free()}"
     paths.write(folder / "flwr" / "config.toml", f"""[superlink]\ndefault = "here"\n[superlink.here]
 address = "{link}"\nroot-certificates = "{folder / 'ca.pem'}"\n""")
-    programs.start("superlink", programs.bin / "flower-superlink", "--port", link.partition(":")[2], "--ssl-ca-certfile",
-                   folder / "ca.pem", "--ssl-certfile", folder / "ca.pem", "--ssl-keyfile", folder / "server.key",
-                   "--enable-supernode-auth", "--disable-runtime-dependency-installation",
-                   "--database", folder / "superlink.db")  # fmt: skip
+    programs.start("superlink", programs.bin / "flower-superlink", "--port", link.partition(":")[2],
+                   "--ssl-ca-certfile", folder / "ca.pem", "--ssl-certfile", folder / "ca.pem",
+                   "--ssl-keyfile", folder / "server.key", "--database", folder / "superlink.db",
+                   "--enable-supernode-auth", "--disable-runtime-dependency-installation")  # fmt: skip
     for i, (name, level) in enumerate(zip(names, levels)):
         own = folder / f"{i}"
-        programs.start(f"member-{i}", sys.executable, "-I", "-m", "hfkd.cli", "member", "--name", name, "--level", level,
-                       "--data", own / "own.npz", "--public", folder / "public.npz", "--folder", own)  # fmt: skip
+        programs.start(f"member-{i}", sys.executable, "-I", "-m", "hfkd.cli", "member", "--name", name,
+                       "--level", level, "--data", own / "own.npz", "--public", folder / "public.npz",
+                       "--folder", own)  # fmt: skip
         if not (own / "registered").exists():
             programs.flwr("supernode", "register", own / "node.pub", "here")
             paths.write(own / "registered", "")
@@ -171,7 +172,7 @@ address = "{link}"\nroot-certificates = "{folder / 'ca.pem'}"\n""")
 
 
 def follow(programs: Programs, say) -> None:
-    """Says what the relay says until it ends; starts again who ends before. Raises ValueError: it fails, or is silent."""
+    """Says what the relay says until it ends, starts again who ends before; a ValueError if it fails, or is silent."""
     log, seen, last = programs.folder / "relay.log", 0, time.monotonic()
     while time.monotonic() < last + PATIENCE:
         programs.again()

@@ -40,12 +40,13 @@ class Member:
         if kinds != {np.dtype(np.uint8)} or len(shapes) > 1 or images.ndim not in (3, 4):
             raise ValueError(f"own and public images are {kinds} of shapes {shapes}; expected uint8 of one shape")
         if labels.shape != images.shape[:1] or labels.dtype.kind not in "iu" or labels.min(initial=0) < 0 or held.all():
-            raise ValueError(f"{len(images)} images, {held.sum()} of them for tests, have labels {labels.shape} "
-                             f"{labels.dtype}; expected integers from 0, and images to train on")
+            raise ValueError(f"labels are {labels.shape} {labels.dtype} of {len(images)} images, {held.sum()} to test; "
+                             "expected integers from 0, and images to train on")
         if level not in (1, 2, 3):
             raise ValueError(f"level is {level!r}; expected 1, 2 or 3")
         self.name, self.level, self.module, self.epsilon, self.folder = name, level, module, epsilon, Path(folder)
-        self.own, self.asked, self.state, self.told = (images[~held], images[held]), public, self.folder / "state.pt", None
+        self.own, self.asked, self.told = (images[~held], images[held]), public, None
+        self.state = self.folder / "state.pt"
         self.labels, self.held = (torch.from_numpy(labels[at].astype(np.int64)) for at in (~held, held))
         if self.state.exists():
             self._load()
@@ -210,7 +211,7 @@ def serve(member: Member, say) -> None:
             with line:
                 line.settimeout(60)
                 try:
-                    wire.send(line, said := member.answer(wire.receive(line)))
+                    line.sendall(wire.framed(said := member.answer(wire.receive(line))))
                     fields, _ = wire.unpack(said)
                     say(f"{member.name}: {fields.get('error') or 'round %s is done' % fields['done']}")
                 except (OSError, ValueError) as error:

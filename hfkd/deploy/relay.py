@@ -78,7 +78,7 @@ class Relay:
         ears = (ears & heard.others().any(2) & there)[0]
         alpha = weighting.decide(self.config, graph.mask, graph.edges, r, None, None)[0] * ears
         left = {name: wire.pack({
-            "ask": "train", "federation": self.id, "round": r, "alpha": float(alpha[i]), "ears": bool(ears[i]),
+            "federation": self.id, "round": r, "alpha": float(alpha[i]), "ears": bool(ears[i]),
             "joint": bool(alpha[levels == levels[i]].any())}, None if q is None else q[i])
             for i, name in enumerate(group) if there[0, i]}  # fmt: skip
         self.said = {}
@@ -86,7 +86,8 @@ class Relay:
             if left:
                 time.sleep(self.pause * (attempt > 0))
                 replies = self.post({self.at[name]: record for name, record in left.items() if name in self.at})
-                left = {name: left[name] for name in left if self._took(replies.get(self.at.get(name)), name, {name}) is None}
+                took = {name: self._took(replies.get(self.at.get(name)), name, {name}) for name in left}
+                left = {name: record for name, record in left.items() if took[name] is None}
 
     def _greet(self, again=()):
         """Says hello to all nodes that are new, and again to those of some names."""
@@ -112,7 +113,8 @@ class Relay:
             if "error" in fields:
                 raise ValueError(f"{name} says: {str(fields['error'])[:500]}")
             if name not in free:
-                raise ValueError(f"the name {name!r} is {'taken' if name in self.told['names'] else 'not registered'}")
+                why = "taken" if name in self.told["names"] else "not registered"
+                raise ValueError(f"the name {name!r} is {why}")
             found = {what: fields.get(what) for what in ("version", "public")}
             if found != {what: self.told[what] for what in found}:
                 raise ValueError(f"{name} has {found}; expected {self.told['version']} and {self.told['public']}")
