@@ -67,13 +67,13 @@ class Town:
         return all(w.equal(own[name]) for i, own in enumerate(found) for name, w in wanted[i][1].items())
 
 
-@pytest.mark.parametrize("more", [{}, dict(alpha=0.0, beta=0.3, digest=2, schedule="simultaneous"),
+@pytest.mark.parametrize("more", [{}, dict(alpha=0.0, beta=0.3, digest=2, levels="depth"),
                                   dict(weighting="fixed", mixup=0.0, hard_loss="plain", temperature=2.0)])
 def test_members_and_a_relay_are_the_engine_to_the_bit(tmp_path, more):
     town = Town(tmp_path, **more)
     facts = town.run()
     assert town.agrees() and len(town.lines) == 4 and "6 heard, 6 learned" in town.lines[3]
-    assert facts["client-5"]["counts"] == town.members[5].counts and len(town.posted) == N * (1 + 4)  # hello, and one a round
+    assert facts["client-5"]["counts"] == town.members[5].counts and len(town.posted) == N * (1 + 4)
 
 
 def absent_from_the_engine(patch, client, learns_not, heard_not):
@@ -238,6 +238,12 @@ def test_noise_on_counts_is_drawn_once(town, tmp_path, monkeypatch):
 def test_settings_that_a_message_cannot_carry_are_refused_before_anything_starts(setting, sentence, tmp_path, capsys):
     assert main(["federate", "--set", setting, "--folder", str(tmp_path / "f")]) == 2
     assert sentence in capsys.readouterr().err and not (tmp_path / "f").exists()
+
+
+def test_only_an_app_that_is_used_imports_flower_and_a_messenger_never_torch():
+    asked = ("import sys, hfkd.deploy.apps; assert 'torch' not in sys.modules; import hfkd.deploy.local; "
+             "assert 'flwr' not in sys.modules")
+    assert subprocess.run([sys.executable, "-c", asked], cwd=paths.ROOT).returncode == 0
 
 
 def peer(path):

@@ -40,7 +40,8 @@ def parties(given: dict, dataset, seed: int):
               for train, test in zip(own.train, own.test) for at in [np.concatenate([train, test])]]  # fmt: skip
     plan = {"names": [f"client-{i}" for i in range(config.clients)], "seed": seed, "set": given,
             "mean": float(known.mean(dtype=np.float64)), "deviation": float(known.std(dtype=np.float64)),
-            "classes": dataset.n_classes, "public": wire.checksum(images[own.public]), "tries": 30, "pause": 2}
+            "classes": dataset.n_classes, "public": wire.checksum(images[own.public]),
+            "wait": 150, "tries": 30, "pause": 2}  # a node that was killed is let in again after a minute
     return plan, arrays, images[own.public], own.levels.tolist()
 
 
@@ -74,7 +75,7 @@ class Programs:
             "FLWR_HOME": str(folder / "flwr"), "PATH": f"{self.bin}{os.pathsep}{os.environ.get('PATH', '')}"}}
 
     def start(self, name: str, *command) -> None:
-        """A program with its children in a group of its own, its output in NAME.log."""
+        """A program that no key of a terminal reaches, its output in NAME.log."""
         command = [str(part) for part in command]
         with open(self.folder / f"{name}.log", "ab") as log:
             one = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True, **self.how)
@@ -97,16 +98,25 @@ class Programs:
             time.sleep(3)
         raise ValueError(f"flwr {command[0]} fails: {(done.stderr or done.stdout)[-500:]}")
 
+    def alive(self) -> list[int]:
+        """The ids of all programs, and of what they have started: their environment names this folder."""
+        mark, found = f"FLWR_HOME={self.folder / 'flwr'}".encode(), []
+        for path in Path("/proc").glob("[0-9]*/environ"):
+            with suppress(OSError):  # ended, or somebody else's
+                found += [int(path.parent.name)] * (mark in path.read_bytes().split(b"\0"))
+        return found
+
     def end(self) -> None:
-        """Asks all groups to end, and ends them ten seconds later."""
-        living = [one for one, *_ in self.running.values() if one.poll() is None]
+        """Asks everything to end, each by its id, and ends it ten seconds later."""
         for sign in (signal.SIGTERM, signal.SIGKILL):
-            for one in living:
+            for pid in self.alive():
                 with suppress(ProcessLookupError):
-                    os.killpg(one.pid, sign)
-            for one in living:
-                with suppress(subprocess.TimeoutExpired):
-                    one.wait(10)
+                    os.kill(pid, sign)
+            for _ in range(100):
+                if self.alive():
+                    time.sleep(0.1)
+        for one, *_ in self.running.values():
+            one.wait()
 
 
 def federate(given: dict, folder: Path, seed: int = 0, check=False, fresh=False, say=print) -> None:

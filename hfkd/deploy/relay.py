@@ -56,7 +56,7 @@ class Relay:
                             "said": {name: torch.from_numpy(said) for name, said in self.said.items()}},
                            file := io.BytesIO())  # fmt: skip
                 paths.write(self.journal, file.getvalue())  # before anything of this round leaves
-            heard = len(self.said)
+            heard = sum(name in self.said for name in group)
             self._round(r, group)
             scores = [score for name in group if (score := self.facts[name]["score"]) is not None]
             self.say(f"round {r} of {self.config.rounds}: {heard} heard, {len(self.said)} learned, "
