@@ -90,9 +90,13 @@ class Programs:
                 self.start(name, *command)
 
     def flwr(self, *command) -> None:
-        """A command of Flower, tried for a minute; then a ValueError with what it says."""
+        """A command of Flower, tried again while the SuperLink starts; then a ValueError with what it says."""
         for _ in range(20):
-            done = subprocess.run([self.bin / "flwr", *command], capture_output=True, text=True, timeout=60, **self.how)
+            try:
+                done = subprocess.run([self.bin / "flwr", *command], capture_output=True, text=True, timeout=PATIENCE,
+                                      **self.how)  # fmt: skip
+            except subprocess.TimeoutExpired as error:
+                raise ValueError(f"flwr {command[0]} takes more than {PATIENCE} s") from error
             if not done.returncode:
                 return
             time.sleep(3)
@@ -112,9 +116,9 @@ class Programs:
             for pid in self.alive():
                 with suppress(ProcessLookupError):
                     os.kill(pid, sign)
-            for _ in range(100):
-                if self.alive():
-                    time.sleep(0.1)
+            patience = time.monotonic() + 10
+            while self.alive() and time.monotonic() < patience:
+                time.sleep(0.2)
         for one, *_ in self.running.values():
             one.wait()
 
