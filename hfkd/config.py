@@ -22,6 +22,7 @@ class Config:
     levels: str = "mlp"  # family of networks: mlp, cnn, depth
     pool_size: int | None = None  # private images in all; None: every one there is
     public_size: int = 200  # m, unlabelled images that everybody has
+    public_skew: float | None = None  # concentration of a Dirichlet draw of their classes; None: as they come
     balanced_size: int = 300  # images of the balanced global test set
     minimum: int = 20  # smallest client the partition may draw
     test_share: float = 0.2  # of a client's samples: its own test split, unless the data set gives one
@@ -90,13 +91,12 @@ PROFILES = {  # name -> (settings, seeds, what it is): values for the same exper
 FAULTS = ("dropout", "straggling", "liars", "exploding")  # fields that are shares of struck clients
 MOST = 10**9  # no number of a configuration is larger: more is a slip of the keyboard, and float32 would not hold it
 RANGES = {  # name -> (lowest, highest) of every number, both allowed
-    "skew": (1e-6, MOST), "temperature": (1e-3, MOST), "revenue_temperature": (1e-3, MOST), "ramp_power": (1e-6, MOST),
-    "epsilon": (1e-3, MOST), "rounds": (1, 1_000_000), "epochs": (1, 100_000), "batch": (1, 100_000),
-    "digest": (0, 100_000), "draw": (0, MOST),
-    "minimum": (3, MOST), "threads": (1, 1024), "warmup": (0, MOST), "test_share": (0.01, 0.9), "val_share": (0.0, 0.9),
+    **{name: (1e-6, MOST) for name in ("skew", "public_skew", "ramp_power")},
+    **{name: (1e-3, MOST) for name in ("temperature", "revenue_temperature", "epsilon")}, "val_share": (0.0, 0.9),
+    **{name: (1, 100_000) for name in ("epochs", "batch")}, "rounds": (1, 1_000_000), "digest": (0, 100_000),
+    "draw": (0, MOST), "minimum": (3, MOST), "threads": (1, 1024), "warmup": (0, MOST), "test_share": (0.01, 0.9),
     **{name: (0.0, MOST) for name in ("lr", "controller_rate", "strength", "power", "mixup", "gamma")},
-    **{name: (0.0, 1.0) for name in ("momentum", "alpha", "beta", "kappa", "personality", "revenue_personality",
-                                         *FAULTS)},
+    **dict.fromkeys(("momentum", "alpha", "beta", "kappa", "personality", "revenue_personality", *FAULTS), (0.0, 1.0)),
     **{name: (1, MOST) for name in ("classes_per_client", "clients", "pool_size", "public_size", "balanced_size",
                                     "refresh", "ramp_length", "fan_in", "fan_out", "max_gap", "spoken", "eval_every")}}
 CHOICES = {

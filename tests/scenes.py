@@ -58,7 +58,9 @@ def same(one, other):
 
 def doubled(fed):
     """The federation in float64, in which no rounding shows."""
-    fed.images, fed.prior = fed.images.double(), fed.prior.double()
+    fed.scales, fed.prior = fed.scales.double(), fed.prior.double()
+    for cohort in fed.cohorts:
+        cohort.scale = cohort.scale.double()
     for kept in (each for cohort in fed.cohorts for each in (cohort.weights, cohort.momentum)):
         kept.update({name: w.double() for name, w in kept.items()})
     return fed

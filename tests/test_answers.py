@@ -62,7 +62,7 @@ def test_suwa_believes_those_whose_own_images_are_dense_where_the_image_lies():
     scores = np.zeros((2, N, 40))
     for i, (level, w) in weights_of(fed).items():
         look, split = network(level, w)[:-1].double(), fed.splits[i // N]
-        own, asked = (look(fed.images[at].double()).detach().numpy() for at in (split.train[i % N], split.public))
+        own, asked = (look(state.shown(fed, i // N, at).double()).detach().numpy() for at in (split.train[i % N], split.public))
         spread = own.var(0) + 1e-3 * own.var(0).mean()
         here, there = (norm(own.mean(0), spread**0.5).logpdf(each).sum(1) for each in (own, asked))
         scores[i // N, i % N] = ((there - here.mean()) / here.std()).clip(-30, 30)

@@ -10,7 +10,7 @@ from scenes import METHODS, N, SEEDS, begun, doubled, last, network, same, setti
 from scipy.special import softmax
 from torch.func import functional_call
 
-from hfkd.engine import federation, training
+from hfkd.engine import federation, state, training
 from hfkd.methods import fedkd
 from hfkd.streams import stream
 
@@ -162,7 +162,7 @@ def test_the_server_teaches_each_mean_network_what_all_said_before_by_torchs_sgd
         assert [each.tolist() for each in found] == [each.tolist() for each in wanted]
     now, means = weights_of(fed), weights_of(twin)
     for z, own in enumerate(fed.splits):
-        there, public = [i for i in range(z * N, z * N + N) if not fed.away.flat[i]], fed.images[own.public]
+        there, public = [i for i in range(z * N, z * N + N) if not fed.away.flat[i]], state.shown(fed, z, own.public)
         said = torch.stack([network(*old[i])(public).log_softmax(-1) for i in there]).detach().double().numpy()
         target = torch.from_numpy(pooled(method, said, fed.counts[z, ~fed.away[z]])).float()
         rows = training.batches(stream(SEEDS[z], "server"), 40, 3 * passes, 16)  # 40 public images

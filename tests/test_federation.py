@@ -71,7 +71,8 @@ def plain_earned(said, counts, labels):
 
 def plainly(config, fed, z, seed):
     """(networks, W of every round, targets of the last) of hfkd for one seed, without a federation."""
-    own, first, images, labels = fed.splits[z], weights_of(fed), fed.images, fed.labels
+    own, first, labels = fed.splits[z], weights_of(fed), fed.labels
+    images = state.shown(fed, z, range(len(labels)))
     nets = [network(*first[z * N + i]) for i in range(N)]
     sgd = [torch.optim.SGD(net.parameters(), lr=config.lr, momentum=config.momentum) for net in nets]
     private, public = ([stream(seed, name, i) for i in range(N)] for name in ("batches", "public batches"))
@@ -146,7 +147,7 @@ def test_the_uniform_w_is_fedmd_the_softmax_of_everybodys_mean_logits():
     for method in ("fedmd", replace(METHODS["hfkd"], decide=lambda *given: uniform)):
         for end in federation.rounds(*settings(method, gamma=1.0, kappa=0.0), SEEDS):
             for z in range(2) if end.number > 1 else ():
-                asked = end.fed.images[end.fed.splits[z].public]
+                asked = state.shown(end.fed, z, end.fed.splits[z].public)
                 mean = torch.stack([network(*before[z * N + i])(asked).detach() for i in range(N)]).mean(0)
                 torch.testing.assert_close(end.targets[z], mean.softmax(-1).expand(N, -1, -1), rtol=0, atol=1e-5)
             before = weights_of(end.fed)
@@ -232,7 +233,8 @@ def test_a_seed_learns_the_same_whatever_runs_beside_it_and_only_from_its_own_tr
         for own in fed.splits:
             tested = np.concatenate([*own.test, *own.val, own.balanced])
             fed.labels[np.concatenate([tested, own.public])] = 0
-            fed.images[tested] = torch.randn(len(tested), 1, 8, 8, generator=torch.Generator().manual_seed(0))
+            noise = np.random.default_rng(0).integers(0, 256, (len(tested), 1, 8, 8), np.uint8)
+            fed.images[tested] = torch.from_numpy(noise)
         return fed
 
     both = weights_of(honest(method))
@@ -260,8 +262,10 @@ def test_public_images_of_another_origin():
     fed, n = last("fedmd", public=other).fed, len(digits.labels)
     drawn = [own.public for own in fed.splits]
     assert all(len({*at}) == 40 and {*at} <= {*range(n, n + 60)} for at in drawn) and {*drawn[0]} != {*drawn[1]}
-    pixels = digits.images.astype(float)  # standardised by the constants of the private data
-    np.testing.assert_allclose(fed.images[n + 7], (other.images[7] - pixels.mean()) / pixels.std(), rtol=0, atol=1e-5)
+    for z, at in enumerate(drawn):  # by them all images are standardised, those of others as well
+        pixels = other.images[at - n].astype(float)
+        wanted = (digits.images[7] - pixels.mean()) / pixels.std()
+        np.testing.assert_allclose(state.shown(fed, z, [7])[0], wanted, rtol=0, atol=1e-5)
     assert (fed.labels[n:] == -1).all()  # nobody can learn from its labels
     for public, sentence in (
         (replace(other, images=other.images[:, :, 1:]), r"of flipped are \(1, 7, 8\); expected \(1, 8, 8\)"),

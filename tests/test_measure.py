@@ -9,6 +9,7 @@ from scenes import DIGITS, METHODS, N, begun, doubled, network, weights_of
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from hfkd.engine.record import COLUMNS, measure
+from hfkd.engine.state import shown
 
 
 def wanted(fed, flat, readout):
@@ -18,7 +19,7 @@ def wanted(fed, flat, readout):
     prior = np.log((counts + 0.5) / (counts.sum() + 5))
 
     def said(at, way):
-        return (net(fed.images[at]).detach().numpy() + {"plain": 0, "prior": 1, "corrected": -1}[way] * prior).argmax(1)
+        return (net(shown(fed, flat // N, at)).detach().numpy() + {"plain": 0, "prior": 1, "corrected": -1}[way] * prior).argmax(1)
 
     union, val, found = np.concatenate(own.val), own.val[client], {}
     for name, way in (("personality", "plain"), ("personality_prior", "prior")):

@@ -75,7 +75,7 @@ def test_first_weights_are_he_uniform_and_depend_on_their_stream_only(family, sh
 
 def test_a_cohort_starts_from_the_streams_of_its_members_and_looks_at_more_images_than_a_chunk():
     rngs = [stream(5, "weights", client) for client in (3, 0)]
-    made = cohort.cohort(2, "cnn", (1, 8, 8), 10, [3, 0], rngs, dtype=torch.float64)
+    made = cohort.cohort(2, "cnn", (1, 8, 8), 10, [3, 0], rngs, torch.tensor([[0.0, 1.0]] * 2, dtype=torch.float64))
     images = torch.randn(50, 1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     at = torch.from_numpy(np.random.default_rng(0).integers(0, 50, (2, 2 * cohort.CHUNK + 7)))
     found = cohort.logits(made, images, at)

@@ -171,6 +171,10 @@ def test_split_depends_on_seed_and_arguments_only():
         moved = split(made(), **BASE | change)
         assert np.array_equal(first.public, moved.public) and np.array_equal(first.balanced, moved.balanced)
         assert np.array_equal(first.levels, moved.levels) and not np.array_equal(first.counts, moved.counts)
+    moved = split(made(), **BASE | dict(public_skew=.3))  # of the same size, of other classes; nothing else of a client
+    held = [np.bincount(made().labels[own.public], minlength=4) for own in (first, moved)]
+    assert held[0].sum() == held[1].sum() == 100 and held[0].max() < 40 < held[1].max()
+    moved = split(made(), **BASE | dict(val_share=0))
     assert not any(map(len, moved.val)) and np.array_equal(first.test[0], moved.test[0])  # no validation split at all
     assert np.array_equal(first.levels, draw_levels(5, (.5, .3, .2), stream(3, "levels")))  # from their own stream
 

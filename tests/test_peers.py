@@ -56,7 +56,7 @@ def by_flower(flower, fed, level, weights, config):
         for i in clients:
             size = len(own.train[i])
             rows = own.train[i][training.batches(streams[i], size, -(-size // config.batch), config.batch)]
-            learned = epoch(put(level, weights), [(fed.images[at], fed.labels[at]) for at in rows], config)
+            learned = epoch(put(level, weights), [(state.shown(fed, 0, at), fed.labels[at]) for at in rows], config)
             results.append((None, common.FitRes(ok, common.ndarrays_to_parameters(learned), size, {})))
         weights = common.parameters_to_ndarrays(strategy.aggregate_fit(round, results, [])[0])
         history.append(weights)
@@ -91,6 +91,6 @@ def test_local_is_not_far_below_scikit_learn_on_the_same_samples(skew):
     config = configure("smoke", method="local", skew=skew, rounds=40, eval_every=40)
     assert config.lr is None  # ours is at its own learning rate, scikit-learn at its own settings
     rows, fed = record.run(config, METHODS["local"], DIGITS(), (0, 1)).rows, state.begin(config, DIGITS(), (0, 1))
-    x, y = fed.images.flatten(1).numpy(), fed.labels.numpy()
-    behind = [floor(x, y, *own) for split in fed.splits for own in zip(split.train, split.test)] - rows["personality"]
+    x, y = [state.shown(fed, z, range(1797)).flatten(1).numpy() for z in (0, 1)], fed.labels.numpy()
+    behind = [floor(x[z], y, *own) for z in (0, 1) for own in zip(fed.splits[z].train, fed.splits[z].test)] - rows["personality"]
     assert behind.mean() < 0.06 and behind[rows["level"] > 1].mean() < 0.03

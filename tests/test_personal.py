@@ -61,7 +61,7 @@ def test_fedrod_own_head_and_personality_by_a_plain_loop():
         for i, net in left.items():
             optimiser = sgd(net)
             for at in dealt(fed, i, streams[i]):
-                h, y = net[:-1](fed.images[at]), fed.labels[at]
+                h, y = net[:-1](state.shown(fed, i // N, at)), fed.labels[at]
                 hard = cross_entropy(net[-1](h) + fed.prior[i], y)
                 rest = cross_entropy(net[-1](h).detach() + own[i](h.detach()), y)
                 step(hard + rest, optimiser, momentum[i])
@@ -72,8 +72,8 @@ def test_fedrod_own_head_and_personality_by_a_plain_loop():
     measured = record.measure(round.fed, config, method)
     for i, (level, w) in before.items():
         split, net = fed.splits[i // N], network(level, shared(w))
-        assert measured["consistency"][i] == right(net(fed.images[split.balanced]), fed.labels[split.balanced])
-        at, h = split.test[i % N], left[i][:-1](fed.images[split.test[i % N]])  # as it leaves its own round
+        assert measured["consistency"][i] == right(net(state.shown(fed, i // N, split.balanced)), fed.labels[split.balanced])
+        at, h = split.test[i % N], left[i][:-1](state.shown(fed, i // N, split.test[i % N]))  # as it leaves its own round
         assert measured["personality"][i] == right(left[i][-1](h) + own[i](h), fed.labels[at])
 
 
@@ -91,10 +91,10 @@ def test_fine_tuning_is_a_plain_loop_from_the_average_and_measuring_changes_noth
         net, at, prior = network(level, w), fed.splits[i // N].test[i % N], fed.prior[i] * (loss == "balanced")
         optimiser, rng = sgd(net), stream(SEEDS[i // N], "fine-tuning 2", i % N)
         for batch in dealt(fed, i, rng, passes):
-            step(cross_entropy(net(fed.images[batch]) + prior, fed.labels[batch]), optimiser)
-        assert measured["personality"][i] == right(net(fed.images[at]) + prior, fed.labels[at])
+            step(cross_entropy(net(state.shown(fed, i // N, batch)) + prior, fed.labels[batch]), optimiser)
+        assert measured["personality"][i] == right(net(state.shown(fed, i // N, at)) + prior, fed.labels[at])
         at, net = fed.splits[i // N].balanced, network(level, w)
-        assert measured["consistency"][i] == right(net(fed.images[at]), fed.labels[at])
+        assert measured["consistency"][i] == right(net(state.shown(fed, i // N, at)), fed.labels[at])
 
 
 @pytest.mark.parametrize("loss", ["plain", "balanced"])
@@ -124,7 +124,8 @@ def test_alternating_by_a_plain_loop_students_first(alpha, loss):
 
     def meet(learner, speaker, student):
         for at in dealt(fed, student, streams[student]):
-            x, said, prior = fed.images[at], nets[learner](fed.images[at]), fed.prior[student] * (loss == "balanced")
+            x, prior = state.shown(fed, student // N, at), fed.prior[student] * (loss == "balanced")
+            said = nets[learner](x)
             soft = kl_div(said.log_softmax(-1), nets[speaker](x).softmax(-1).detach(), reduction="batchmean")
             step((1 - alpha) * cross_entropy(said + prior, fed.labels[at]) + alpha * soft, optimisers[learner])
             batches[learner] += 2  # the same images, once with their labels and once with the soft targets

@@ -29,9 +29,9 @@ def made(runs, seeds=range(4)):
     found = []
     for (k, run), skew, seed, r in itertools.product(enumerate(runs), SKEWS, seeds, (2, 4)):
         method, _, variant = run.removesuffix("]").partition("[")
-        shares = np.random.default_rng([sum(map(ord, run)), int(10 * skew), seed, r]).uniform(.4, .6, 16)
+        shares = np.random.default_rng([sum(map(ord, run)), int(10 * skew), seed, r]).uniform(.4, .6, 19)
         scene = ("digits", "same", "dirichlet", skew)
-        found.append((method, *scene, variant, seed, r, *shares, 1, 1, 4000 * k, 400 * k, run))
+        found.append((method, *scene, variant, seed, r, *shares, 1, 1, 1, 4000 * k, 400 * k, run))
     return pd.DataFrame(found, columns=[*COLUMNS, "run"])
 
 

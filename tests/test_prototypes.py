@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from scenes import N, begun, network, run, weights_of
 from torch import nn
 
+from hfkd.engine.state import shown
 from hfkd.methods import averaging, fedgh, fedproto, fedtgp
 
 def clouds():
@@ -23,7 +24,7 @@ def by_class(fed, look):
     found, has = [], []
     for i, (level, weights) in sorted(weights_of(fed).items()):
         at = fed.splits[i // N].train[i % N]
-        seen, labels = look(network(level, weights), fed.images[at]).detach().double().numpy(), fed.labels[at].numpy()
+        seen, labels = look(network(level, weights), shown(fed, i // N, at)).detach().double().numpy(), fed.labels[at].numpy()
         has.append(np.bincount(labels, minlength=10) > 0)
         found.append([seen[labels == c].mean(0) if has[-1][c] else 0 * seen[0] for c in range(10)])
     return np.reshape(found, (2, N, 10, -1)), np.reshape(has, (2, N, 10))
@@ -46,7 +47,7 @@ def test_prototypes_are_means_over_samples_and_the_nearest_wins():
         scores = fedproto.answers(fed, config, cohort, torch.arange(50).expand(len(cohort.members), -1))
         for b, i in enumerate(cohort.members.tolist()):
             assert (up[b], down[b]) == (has[i // N, i % N].sum() * 32, has[i // N].any(0).sum() * 32)
-            h = network(*at[i])[:-1](fed.images[:50]).detach()
+            h = network(*at[i])[:-1](shown(fed, i // N, range(50))).detach()
             apart = torch.linalg.norm(h[:, None] - fed.memory["prototypes"][i // N], dim=-1) ** 2
             known = fed.memory["known"][i // N] > 0
             np.testing.assert_allclose(-scores[b][:, known], apart[:, known], rtol=1e-3, atol=1e-3)

@@ -51,8 +51,9 @@ def test_a_signal_is_one_sentence(name):
                                text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     while not list(Path().glob("smoke/run")):  # it has begun
         assert process.poll() is None
+        time.sleep(0.1)
     process.send_signal(getattr(signal, name))
-    out, err = process.communicate()
+    out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (130, "") and err.strip().startswith("hfkd: stopped; what is done is kept")
     assert "\n" not in err.strip()
 

@@ -29,8 +29,9 @@ def rehearsed(family="mlp", level=1, shape=(1, 8, 8), sizes=SIZES, dtype=torch.f
                       for size in ((len(sizes), PUBLIC), len(sizes)))  # fmt: skip
     asked, weight = torch.arange(sum(sizes), len(images)).expand(len(sizes), -1), torch.linspace(0.1, 0.9, len(sizes))
     streams = [stream(0, "weights", b) for b in range(len(sizes))]
+    as_is = torch.tensor([0, 1], dtype=dtype).expand(len(sizes), 2)
     return dict(
-        cohort=cohort.cohort(level, family, shape, 10, range(len(sizes)), streams, dtype=dtype), images=images,
+        cohort=cohort.cohort(level, family, shape, 10, range(len(sizes)), streams, as_is), images=images,
         labels=torch.from_numpy(rng.integers(0, 10, len(images))), private=private, steps=steps, prior=prior.log(),
         optimiser=training.Optimiser(0.05, 0.9),
         lesson=training.Lesson(asked, targets, rows, weight.to(dtype)),

@@ -115,9 +115,9 @@ def test_what_a_rule_reads_against_plain_networks(monkeypatch, temperature, prob
     for i, (level, weights) in weights_of(fed).items():
         at, net = divmod(i, fed.clients), network(level, weights)
         val, public = fed.splits[at[0]].val[at[1]], fed.splits[at[0]].public
-        own = F.cross_entropy(net(fed.images[val]) + fed.prior[i] * balanced, fed.labels[val])
+        own = F.cross_entropy(net(state.shown(fed, at[0], val)) + fed.prior[i] * balanced, fed.labels[val])
         assert hard[at] == pytest.approx(own.item(), rel=1e-4)
-        said_here = (net(fed.images[public[:probe]]) / temperature).log_softmax(1)
+        said_here = (net(state.shown(fed, at[0], public[:probe])) / temperature).log_softmax(1)
         apart = F.kl_div(said_here, q[at][:probe], reduction="batchmean")
         one, two = (torch.cat([g.flatten() for g in torch.autograd.grad(loss, [*net[-1].parameters()])])
                     for loss in (own, apart))  # fmt: skip

@@ -28,8 +28,8 @@ class Split:
 
 
 def split(dataset, *, seed: int, clients: int, partition: str, skew: float, level_share=(.5, .3, .2),
-          pool_size: int | None = None, public_size: int, balanced_size: int, classes_per_client: int = 2,
-          minimum: int = 40, test_share: float = .2, val_share: float = .1) -> Split:
+          pool_size: int | None = None, public_size: int, public_skew: float | None = None, balanced_size: int,
+          classes_per_client: int = 2, minimum: int = 40, test_share: float = .2, val_share: float = .1) -> Split:
     """The federation of one seed (ours). The order of carving is part of the protocol:
     balanced test set, of the publisher's test part, or of all where there is none; public set and pool (None: all) of
     the rest outside the test part; `partition` of the pool; each client's test and validation samples (0: none), at
@@ -52,7 +52,9 @@ def split(dataset, *, seed: int, clients: int, partition: str, skew: float, leve
     left, taken = np.setdiff1d(np.flatnonzero(~dataset.is_test), balanced), []
     for what, size in (("public", public_size), ("pool", pool_size)):
         size = len(left) if size is None else _integer(f"{what}_size", size, 1, len(left))
-        taken.append(np.sort(stream(seed, what).choice(left, size, replace=False)))
+        skewed = what == "public" and public_skew is not None
+        share = _chances(dataset.labels[left], public_skew, stream(seed, "public classes")) if skewed else None
+        taken.append(np.sort(stream(seed, what).choice(left, size, replace=False, p=share)))
         left = np.setdiff1d(left, taken[-1])
     public, pool = taken
     levels = draw_levels(clients, level_share, stream(seed, "levels"))
@@ -69,6 +71,13 @@ def split(dataset, *, seed: int, clients: int, partition: str, skew: float, leve
     parts = [_cut(i, pool[owner == i], own[i], stream(seed, "split", i), test_share, val_share) for i in range(clients)]
     counts = np.stack([np.bincount(dataset.labels[train], minlength=dataset.n_classes) for train, _, _ in parts])
     return Split(public, *zip(*parts), balanced, counts, levels)
+
+
+def _chances(labels, skew, rng) -> np.ndarray:
+    """(n,) chance of each image, so that classes share a draw by Dirichlet(skew); none is 0: there may be too few."""
+    classes, at, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    chance = np.maximum((rng.dirichlet(np.full(len(classes), skew)) / sizes)[at], 1e-12)
+    return chance / chance.sum()
 
 
 def check_sizes(dataset, clients: int, balanced_size: int) -> list[np.ndarray]:

@@ -28,15 +28,18 @@ class Cohort:
     members: torch.Tensor  # (b,) flat ids seed_position * N + client, largest training set first
     weights: dict[str, torch.Tensor]  # name -> (b, ...)
     momentum: dict[str, torch.Tensor]
+    scale: torch.Tensor  # (b, 2) mean and deviation of the pixels that a member's seed has in public
 
 
-def cohort(level, family, shape, n_classes, members, rngs, device="cpu", dtype=torch.float32) -> Cohort:
-    """The members of one level with their first weights, each from its own stream (seed, "weights", client)."""
+def cohort(level, family, shape, n_classes, members, rngs, scale) -> Cohort:
+    """The members of one level with their first weights, each from its own stream (seed, "weights", client); scale
+    (b, 2), whose device and type the weights take.
+    """
     module = networks.build(family, level, shape, n_classes)
     each = [networks.initial(module, rng) for rng in rngs]
-    weights = {name: torch.stack([w[name] for w in each]).to(device, dtype) for name in each[0]}
+    weights = {name: torch.stack([w[name] for w in each]).to(scale) for name in each[0]}
     momentum = {name: torch.zeros_like(w) for name, w in weights.items()}
-    return Cohort(level, module, torch.as_tensor(members, dtype=torch.long), weights, momentum)
+    return Cohort(level, module, torch.as_tensor(members, dtype=torch.long), weights, momentum, scale)
 
 
 @torch.no_grad()
@@ -45,7 +48,8 @@ def logits(cohort: Cohort, images, at, layer=1):
     each, found = footprint(cohort.module, cohort.weights, images.shape[1:], CHUNK), []
     for rows in slices(len(at), each, images.device):
         weights = {name: w[rows] for name, w in cohort.weights.items()}
-        some = [seen(cohort.module, weights, pick(images, part))[layer] for part in at[rows].split(CHUNK, dim=1)]
+        some = [seen(cohort.module, weights, pick(images, part, cohort.scale[rows]))[layer]
+                for part in at[rows].split(CHUNK, dim=1)]  # fmt: skip
         found.append(torch.cat(some, dim=1))
     return torch.cat(found)
 
@@ -56,7 +60,7 @@ features = partial(logits, layer=0)  # (b, n, FEATURES): what the last layer see
 def part(cohort: Cohort, rows) -> Cohort:
     """Copies of some members as a cohort of their own: of a slice, or of positions that rise, so the order stays."""
     copies = [{name: w[rows].clone() for name, w in kept.items()} for kept in (cohort.weights, cohort.momentum)]
-    return Cohort(cohort.level, cohort.module, cohort.members[rows], *copies)
+    return Cohort(cohort.level, cohort.module, cohort.members[rows], *copies, cohort.scale[rows])
 
 
 def put_back(cohort: Cohort, some: Cohort, rows) -> None:

@@ -148,7 +148,7 @@ def epoch(fed, config, method, cohort, q, weight, ears, round) -> None:
         counted += each * ears
     if q is not None and weight.any():
         lesson = public_lesson(fed, config, ids, q, [fed.public_streams[i] for i in ids], steps, round)
-        lesson = lesson._replace(weight=torch.as_tensor(weight, dtype=fed.images.dtype, device=device))
+        lesson = lesson._replace(weight=torch.as_tensor(weight, dtype=fed.prior.dtype, device=device))
         counted += steps * (weight > 0)
     fed.batches.reshape(-1)[ids] += counted * ~fed.away.reshape(-1)[ids]
     prior = fed.prior[cohort.members] * (config.hard_loss == "balanced")
@@ -162,5 +162,5 @@ def public_lesson(fed, config, ids, q, rngs, steps, round) -> training.Lesson:
     rows = stack([training.batches(rng, asked.shape[1], k, config.batch) for rng, k in zip(rngs, steps)])
     mix = None
     if config.mixup:
-        mix = stack([rng.beta(config.mixup, config.mixup, k) for rng, k in zip(rngs, steps)]).to(fed.images)
+        mix = stack([rng.beta(config.mixup, config.mixup, k) for rng, k in zip(rngs, steps)]).to(fed.prior)
     return training.Lesson(asked, q, rows.to(asked.device), mix=mix)

@@ -48,13 +48,16 @@ def seen(module: nn.Module, weights: dict, x: torch.Tensor) -> tuple[torch.Tenso
     return features, forward(module.head, inside(weights, "head"), features)
 
 
-def pick(images: torch.Tensor, at: torch.Tensor) -> torch.Tensor:
-    """images[at], a row at a time, which is faster than indexing: that walks number by number.
+def pick(images: torch.Tensor, at: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+    """(b, n, ...) the images at (b, n) of every member, standardised: (x - mean_b) / deviation_b; scale (b, 2). Whole
+    rows of bytes are taken, which is faster than indexing, that walks number by number, and than rows of floats.
 
-    >>> pick(torch.tensor([[1.0], [2.0]]), torch.tensor([[1, 1, 0]])).tolist()
-    [[[2.0], [2.0], [1.0]]]
+    >>> pick(torch.tensor([[1.0], [2.0]]), torch.tensor([[1, 1, 0]]), torch.tensor([[1.0, 2.0]])).tolist()
+    [[[0.5], [0.5], [0.0]]]
     """
-    return images.index_select(0, at.flatten()).unflatten(0, at.shape)
+    found = images.index_select(0, at.flatten()).to(scale.dtype).unflatten(0, at.shape)
+    mean, deviation = scale[(..., *[None] * (found.ndim - 1))].unbind(1)
+    return found.sub_(mean).div_(deviation)
 
 
 class _Affine(torch.autograd.Function):

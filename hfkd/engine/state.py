@@ -13,6 +13,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from hfkd.data import Split, split
 from hfkd.engine.cohort import Cohort, cohort, logits
+from hfkd.engine.layers import pick
 from hfkd.knowledge import log_prior
 from hfkd.privacy import messages
 from hfkd.streams import stream
@@ -28,8 +29,9 @@ class Federation:
     levels: np.ndarray  # (z, N) 1..L
     counts: np.ndarray  # (z, N, c) label counts as the clients release them: all that anybody else knows of them
     cohorts: list[Cohort]  # one per level, smallest first
-    images: torch.Tensor  # (n, channel, height, width) standardised; public images of another data set follow
+    images: torch.Tensor  # (n, channel, height, width) uint8; public images of another data set follow
     labels: torch.Tensor  # (n,)
+    scales: torch.Tensor  # (z, 2) mean and deviation of the pixels of public images, by which all are standardised
     prior: torch.Tensor  # (z * N, c) log prior of every client by its true counts, for its own loss and readout alone
     private_streams: list[np.random.Generator]  # one per flat id; nothing but private batches draws from them
     public_streams: list[np.random.Generator]
@@ -53,17 +55,18 @@ def begin(config, dataset, seeds, public=None) -> Federation:
     splits = [split_of(config, dataset, seed, public) for seed in seeds]
     n, counts = config.clients, np.stack([own.counts for own in splits])
     levels, shape = np.stack([own.levels for own in splits]), tuple(dataset.images.shape[1:])
+    scales = torch.tensor([standard(images[own.public].numpy(force=True)) for own in splits], device=device)
     ids = np.argsort(-counts.sum(-1).reshape(-1), kind="stable")  # largest training set first, within every cohort
     cohorts = []
     for level in np.unique(levels).tolist():
         members = ids[levels.reshape(-1)[ids] == level]
         rngs = [stream(seeds[i // n], "weights", i % n) for i in members]
-        cohorts.append(cohort(level, config.levels, shape, dataset.n_classes, members, rngs, device))
+        cohorts.append(cohort(level, config.levels, shape, dataset.n_classes, members, rngs, scales[members // n]))
     blank, flat = np.full((len(seeds), n), np.nan), [(seed, client) for seed in seeds for client in range(n)]
     released = np.stack([messages(own, config.epsilon, seed) for own, seed in zip(counts, seeds)])
     return Federation(
-        len(seeds), n, splits, levels, released, cohorts, images, labels,
-        log_prior(counts.reshape(len(flat), -1)).to(device, images.dtype),
+        len(seeds), n, splits, levels, released, cohorts, images, labels, scales,
+        log_prior(counts.reshape(len(flat), -1)).float().to(device),
         [stream(seed, "batches", client) for seed, client in flat],
         [stream(seed, "public batches", client) for seed, client in flat],
         np.zeros((len(seeds), n, n)), np.zeros(levels.shape, int), 0, np.zeros(levels.shape, bool), blank, blank.copy(),
@@ -79,7 +82,7 @@ def check_device(config) -> torch.device:
 
 def split_of(config, dataset, seed, public=None) -> Split:
     """The split of one seed; with a foreign public set its indices point behind the images of the data set."""
-    names = ("clients", "partition", "skew", "level_share", "pool_size", "public_size", "balanced_size",
+    names = ("clients", "partition", "skew", "level_share", "pool_size", "public_size", "public_skew", "balanced_size",
              "classes_per_client", "minimum", "test_share", "val_share")  # fmt: skip
     own = split(dataset, seed=seed, **{name: getattr(config, name) for name in names})
     if public is None:
@@ -119,6 +122,11 @@ def public_images(fed: Federation, ids):
     return torch.from_numpy(np.stack([fed.splits[i // fed.clients].public for i in ids])).to(fed.images.device)
 
 
+def shown(fed: Federation, z: int, at) -> torch.Tensor:
+    """(n, channel, height, width) some images as every network of a seed sees them: standardised."""
+    return pick(fed.images, torch.as_tensor(at, device=fed.images.device)[None], fed.scales[z : z + 1])[0]
+
+
 def own_images(fed: Federation, cohort, part="train"):
     """(b, n) indices of every member's images, zeros behind the end, and (b, n) bool which of them are there; part: its
     own train, val or test, or what its seed has for all, balanced or vals (all validation splits together).
@@ -133,17 +141,26 @@ def own_images(fed: Federation, cohort, part="train"):
     return at.to(fed.images.device), there.to(fed.images.device)
 
 
+def standard(public) -> tuple[float, float]:
+    """Mean and deviation of the pixels of public images, by which everybody standardises all images: what is known to
+    all, and nobody's own. Raises ValueError: all pixels are alike.
+
+    >>> standard(np.array([[0, 255], [255, 0]], np.uint8))
+    (127.5, 127.5)
+    """
+    mean, deviation = float(public.mean(dtype=np.float64)), float(public.std(dtype=np.float64))
+    if deviation == 0:
+        raise ValueError(f"all pixels of the public images are {mean:g}; expected images that differ")
+    return mean, deviation
+
+
 def stack(parts):
     """Index arrays of unequal length as one tensor, zeros behind the end."""
     return pad_sequence([torch.from_numpy(part) for part in parts], batch_first=True)
 
 
 def _tensors(dataset, public, device):
-    """Images with mean 0, deviation 1 over the publisher's training part, and labels; a foreign public set follows."""
-    known = dataset.images[~dataset.is_test]
-    mean, deviation = known.mean(dtype=np.float64), known.std(dtype=np.float64)
-    if deviation == 0:
-        raise ValueError(f"data set {dataset.name} has pixels of value {mean:g} only; expected images that differ")
+    """Images and labels; a foreign public set follows."""
     parts = [dataset.images]
     if public is not None:  # of the same shape, and no copy of the private data under another name
         here, there = dataset.images.shape[1:], public.images.shape[1:]
@@ -155,7 +172,7 @@ def _tensors(dataset, public, device):
             raise ValueError(f"public is {public.name!r}, which has images of the private {dataset.name}; "
                              "expected 'same' or other images")
         parts.append(public.images)
-    images = torch.cat([torch.from_numpy(part).to(device, torch.float32) for part in parts])
+    images = torch.cat([torch.from_numpy(part) for part in parts])
     labels = torch.full((len(images),), -1)
     labels[: len(dataset.labels)] = torch.from_numpy(dataset.labels)
-    return images.sub_(float(mean)).div_(float(deviation)), labels.to(device)
+    return images.to(device), labels.to(device)

@@ -68,9 +68,9 @@ def train(cohort, images, labels, private, steps, prior, optimiser, lesson=None,
 
     The two parts are separate sums of one gradient, so a_b = 0 gives the weights of training alone to the last bit.
 
-    private: (b, k, i) int64 indices into images (n, channel, height, width) and labels (n,), of which rows beyond
-    steps[b] are never read; steps do not increase (or a ValueError). prior: (b, c) what the hard loss adds to the
-    logits, zeros for the plain loss. lesson: a Lesson, or None to train alone. term: a method's own H_b.
+    private: (b, k, i) int64 indices into images (n, channel, height, width), bytes, and labels (n,), of which rows
+    beyond steps[b] are never read; steps do not increase (or a ValueError). prior: (b, c) what the hard loss adds to
+    the logits, zeros for the plain loss. lesson: a Lesson, or None to train alone. term: a method's own H_b.
     """
     if any(a < b for a, b in zip(steps, steps[1:])):
         raise ValueError("steps increase along the cohort; expected the member with the most steps first")
@@ -81,11 +81,11 @@ def train(cohort, images, labels, private, steps, prior, optimiser, lesson=None,
         mine, before = private[rows], prior[rows]
 
         def loss(own, live, k):
-            x, y = pick(images, mine[live, k]), labels[mine[live, k]]
+            x, y = pick(images, mine[live, k], some.scale[live]), labels[mine[live, k]]
             hard = term.loss(some.module, own, x, y, before[live], *rows_of(given, live))
             if heard is None:
                 return hard
-            soft = _soft(some.module, own, images, rows_of(heard, live), k, optimiser)
+            soft = _soft(some, own, images, rows_of(heard, live), live, k, optimiser)
             return distillation_loss(hard, soft, heard.weight[live])
 
         _descend(some, steps[rows], optimiser, loss)
@@ -101,7 +101,7 @@ def digest(cohort, images, optimiser, lesson) -> None:
         before, heard = part(cohort, rows), rows_of(lesson, rows)
         some = replace(before, momentum={name: torch.zeros_like(m) for name, m in before.momentum.items()})
         _descend(some, [steps] * len(some.members), optimiser,
-                 lambda own, live, k: _soft(some.module, own, images, rows_of(heard, live), k, optimiser))
+                 lambda own, live, k: _soft(some, own, images, rows_of(heard, live), live, k, optimiser))
         put_back(cohort, replace(some, momentum=before.momentum), rows)
 
 
@@ -110,13 +110,14 @@ def rows_of(parts, rows):
     return tree_map(lambda each: each if each is None else each[rows], parts)
 
 
-def _soft(module, own, images, lesson, k, optimiser):
-    """(b,) soft loss of step k on the public batch of every member."""
+def _soft(some, own, images, lesson, live, k, optimiser):
+    """(b,) soft loss of step k on the public batch of every member that is live."""
     rows = lesson.rows[:, k]
-    x, q = pick(images, lesson.asked.gather(1, rows)), torch.take_along_dim(lesson.targets, rows.unsqueeze(-1), 1)
+    x = pick(images, lesson.asked.gather(1, rows), some.scale[live])
+    q = torch.take_along_dim(lesson.targets, rows.unsqueeze(-1), 1)
     if lesson.mix is not None:
         x, q = mix(x, q, lesson.mix[:, k])
-    return soft_loss(seen(module, own, x)[1], q, optimiser.temperature, optimiser.direction)
+    return soft_loss(seen(some.module, own, x)[1], q, optimiser.temperature, optimiser.direction)
 
 
 def _descend(cohort, steps, optimiser, loss):

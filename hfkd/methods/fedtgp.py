@@ -25,7 +25,7 @@ def begin(fed, config, seeds) -> None:
     drawn = {"table": [rng.standard_normal((classes, wide)) for rng in rngs]}
     for name, shape in {"w1": (wide, wide), "b1": (1, wide), "w2": (wide, wide), "b2": (1, wide)}.items():
         drawn[name] = [rng.uniform(-bound, bound, shape) for rng in rngs]
-    fed.memory["generator"] = {name: torch.from_numpy(np.stack(each)).to(fed.images) for name, each in drawn.items()}
+    fed.memory["generator"] = {name: torch.from_numpy(np.stack(each)).to(fed.prior) for name, each in drawn.items()}
 
 
 def exchange(fed, config, round) -> list:

@@ -33,7 +33,7 @@ def begin(fed, config, seeds) -> None:
     for cohort in fed.cohorts:
         cohort.module = Beside(cohort.module, small)
         for name in first[0]:
-            each = torch.stack([w[name] for w in first])[averaging.seats(fed, cohort)].to(fed.images)
+            each = torch.stack([w[name] for w in first])[averaging.seats(fed, cohort)].to(fed.prior)
             cohort.weights[f"small.{name}"] = each
             cohort.momentum[f"small.{name}"] = torch.zeros_like(each)
 

@@ -21,7 +21,7 @@ def begin(fed, config, seeds) -> None:
 
 def given(fed, config, cohort) -> tuple:
     """(b, c) 1 for the classes that count, 0 for those whose logits are masked."""
-    return (_classes(fed, config).flatten(0, 1)[cohort.members].to(fed.images),)
+    return (_classes(fed, config).flatten(0, 1)[cohort.members].to(fed.prior),)
 
 
 def loss(module, weights, x, y, prior, classes):

@@ -100,15 +100,15 @@ def one_by_one(seen, config) -> None:
         steps, heard = -(-config.epochs * len(mine) // config.batch), None
         sgd = [torch.optim.SGD(network.parameters(), config.lr, config.momentum) for _ in range(2)]
         if seen.targets is not None:
-            client.speak(network, fed.images[public])
+            client.speak(network, state.shown(fed, z, public))
             passes = config.digest * -(-len(public) // config.batch)
             at = training.batches(rng, len(public), steps + passes, config.batch)
-            heard = [(fed.images[public[k]], seen.targets[z, s, k]) for k in at]
+            heard = [(state.shown(fed, z, public[k]), seen.targets[z, s, k]) for k in at]
             if config.mixup:
                 heard = [mix(*each, torch.tensor(rng.beta(config.mixup, config.mixup))) for each in heard]
             client.digest(network, sgd[0], heard[steps:])
         private = training.batches(rng, len(mine), steps, config.batch)
-        client.train(network, sgd[1], ((fed.images[mine[k]], fed.labels[mine[k]]) for k in private),
+        client.train(network, sgd[1], ((state.shown(fed, z, mine[k]), fed.labels[mine[k]]) for k in private),
                      fed.prior[own.members[b]], heard and heard[:steps], float(seen.weight[z, s]))
 
 

@@ -242,7 +242,7 @@ def _expect_place(out: Path, folder: Path) -> None:
     """Nothing, or a ValueError: what could only fail at the save is tried now."""
     if out.suffix != ".csv" or not str(out).isprintable():
         raise ValueError(f"out is {str(out)!a}; expected a name that ends in .csv, of printable characters")
-    for ending, words in ((".csv", ",".join(results.COLUMNS)), (".json", "rows_sha256"), (".ledger.csv", "revenue,")):
+    for ending, words in ((".csv", ",".join(results.KEY)), (".json", "rows_sha256"), (".ledger.csv", "revenue,")):
         place = out.with_suffix(ending)
         if place.exists() and not (place.is_file() and words.encode() in place.read_bytes()):
             raise ValueError(f"{place} is there and hfkd did not write it; choose another --out")

@@ -6,6 +6,7 @@ The same rows give the same bytes of CSV; seconds, versions, commit and the dige
 import hashlib
 import importlib.metadata
 import json
+import os
 import platform
 import subprocess
 from pathlib import Path
@@ -107,7 +108,8 @@ def provenance(parameters: dict, **more) -> dict:
     """Where a result comes from: parameters, code digest, commit, versions, and more: seconds, device, commands, ..."""
     command = ["git", f"--git-dir={paths.ROOT / '.git'}", "rev-parse", "HEAD"]  # of this clone, whatever GIT_DIR says
     try:
-        commit = subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL).strip()
+        plain = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
+        commit = subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL, env=plain).strip()
     except (OSError, subprocess.CalledProcessError):  # no git, or no clone
         commit = "unknown"
     packages = ("torch", "numpy", "scipy", "scikit-learn", "pandas")
