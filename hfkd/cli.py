@@ -153,23 +153,28 @@ def _verify(options):
 
 
 def _member(options):
-    """One client, until it is ended."""
-    from hfkd.data import files
+    """The clients of one process, until it is ended."""
+    from hfkd.data import datasets, files
     from hfkd.deploy import member
     import torch
     torch.set_num_threads(options.threads)
     options.folder.mkdir(0o700, parents=True, exist_ok=True)
-    arrays = files.read(options.data, files.npz)
-    public = files.read(options.public, lambda file: files.npz(file, ("images",), ()))["images"]
-    one = member.Member(options.name, arrays, public, options.level, options.folder.resolve(),
-                        member.module(options.module) if options.module else None, options.epsilon)
-    member.serve(one, say)
+    names, levels = [path.stem for path in options.data], options.level
+    if len({*names}) < len(names) or len(levels) not in (1, len(names)):
+        raise ValueError(f"data is {names} and level {levels}; expected names that differ, one level for all or each")
+    own = [datasets.arrays(str(path), files.read(path, files.npz)) for path in options.data]
+    public = files.read(options.public, lambda file: files.npz(file, ("images",), ()))
+    clients = dict(zip(names, zip(own, levels * (len(names) if len(levels) == 1 else 1))))
+    made = options.module and member.module(options.module)
+    member.serve(member.Member(clients, datasets.arrays(str(options.public), public)["images"],
+                               options.folder.resolve(), made, options.epsilon), say)
 
 
 def _federate(options):
     """All of a federation on this machine."""
     given = {"clients": options.clients} | config.parse_set(options.set)
-    _of("deploy.local").federate(given, options.folder, options.seed, options.check, options.fresh, say)
+    _of("deploy.local").federate(given, *(getattr(options, name) for name in (
+        "folder", "seed", "machines", "check", "fresh")), say)  # fmt: skip
 
 
 def _of(module: str):
@@ -223,18 +228,19 @@ COMMANDS = {
         ("--results", "folder of result files (default: data/results)", {"type": Path, "default": paths.RESULTS})]),
     "federate": (_federate, "a real federation on Flower: a process per client on this machine, TLS, keys of nodes", [
         ("--clients", "how many (default: 6)", {"type": int, "default": 6}),
+        ("--machines", "processes that share them, as machines would (default: one each)", {"type": int}),
         ("--set", "any of `hfkd list settings` that one message a round can carry", PAIRS),
         ("--seed", "of split, first weights and batches (default: 0)", {"type": int, "default": 0}),
         ("--folder", "of keys, data, states, logs (default: runs/federation); there the same command goes on",
          {"type": Path, "default": paths.RUNS / "federation"}),
         ("--fresh", "begin anew what is there", {"action": "store_true"}),
-        ("--check", "run it in one program as well; exit 2 unless both agree to the bit", {"action": "store_true"})]),
-    "member": (_member, "one client of a real federation: holds its data, answers on FOLDER/socket until it is ended", [
-        ("--name", "as the plan has it", {"required": True}),
-        ("--data", "npz of images (n,h,w) or (n,h,w,c) uint8, labels from 0, optionally is_test",
-         {"required": True, "type": Path}),
+        ("--check", "run it in one program as well; exit 2 unless both agree", {"action": "store_true"})]),
+    "member": (_member, "clients of a real federation: hold their data, answer on FOLDER/socket until ended", [
+        ("--data", "NAME.npz of each client, named as in the plan: images (n,h,w) or (n,h,w,c) uint8, labels from 0, "
+         "optionally is_test", {"required": True, "type": Path, "nargs": "+"}),
         ("--public", "npz of the images that everybody has", {"required": True, "type": Path}),
-        ("--level", "capacity, 1 to 3 (default: 1)", {"type": int, "default": 1}),
+        ("--level", "capacity, 1 to 3: one for all or one each (default: 1)",
+         {"type": int, "default": [1], "nargs": "+", "choices": (1, 2, 3)}),
         ("--module", "MODULE:FUNCTION, (shape, classes) -> torch.nn.Module, in place of the level's network", {}),
         ("--folder", "of state, released counts and socket, nobody else's", {"required": True, "type": Path}),
         ("--epsilon", "noise on the label counts, by OpenDP, drawn once (default: none)",

@@ -1,7 +1,5 @@
 """The plan of a federation: a JSON file on the relay's host, told to every client with the first message (ours)."""
 
-from math import isfinite
-
 from hfkd import __version__
 from hfkd.config import FAULTS, Config, configure
 from hfkd.engine.federation import configured
@@ -11,8 +9,7 @@ CARRIED = {  # setting -> what one message a round can carry
     "method": ("hfkd",), "schedule": ("simultaneous",), "revenue": ("none",), "weighting": ("fixed", "ramp"),
     "spoken": (None,), "refresh": (None,), "epsilon": (None,), "device": ("cpu",), "public": ("same",),
     **{fault: (0.0,) for fault in FAULTS}}  # fmt: skip
-FIELDS = {"names": list, "seed": int, "set": dict, "mean": float, "deviation": float, "classes": int, "public": str}
-LEAST = {"seed": 0, "mean": float("-inf"), "deviation": 1e-9, "classes": 2}
+FIELDS = {"names": list, "seed": int, "set": dict, "classes": int, "public": str}
 
 
 def settle(given: dict) -> Config:
@@ -35,8 +32,7 @@ def checked(plan: dict) -> tuple[dict, Config]:
     """
     for name, kind in FIELDS.items():
         value = plan.get(name)
-        fits = type(value) is kind or kind is float and type(value) is int
-        if fits and (kind is list and not 1 < len(value) == len({*map(str, value)})
-                     or name in LEAST and not (isfinite(value) and value >= LEAST[name])) or not fits:  # fmt: skip
+        if (type(value) is not kind or kind is int and value < 2 * (name == "classes")
+                or kind is list and not 1 < len(value) == len({*map(str, value)})):  # fmt: skip
             raise ValueError(f"{name} of the plan is {value!r}; see hfkd/deploy/ADMIN.md")
     return {"version": __version__} | {name: plan[name] for name in FIELDS}, settle(plan["set"])
