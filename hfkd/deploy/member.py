@@ -57,7 +57,6 @@ class Member:
         try:
             return self._answer(*wire.unpack(asked, (len(self.asked), self.told["classes"]) if self.told else (1,)))
         except Exception as error:  # a module of one's own may raise anything, and a relay may send anything
-            self.told = None
             self._load()
             return wire.pack({"error": " ".join(f"{error}".split())[:500] or repr(error)})
 
@@ -87,11 +86,11 @@ class Member:
             raise ValueError(f"{min(strange)!r} is not among the names of the federation")
         if (most := int(self.labels.max())) >= (classes := told["classes"]):
             raise ValueError(f"labels go up to {most}; the federation has {classes} classes, from 0")
-        self.told, self.config, self.done = told, plans.settle(told["set"]), 0
+        self.seed, self.config, self.done = told["seed"], plans.settle(told["set"]), 0
         self.numbers, none = [told["names"].index(name) for name in self.names], np.zeros(0, int)
         counts = np.stack([np.bincount(self.labels[at], minlength=classes) for at in self.train])
         own = Split(self.asked, self.train, (none,) * len(counts), self.test, none, counts, np.array(self.levels))
-        self.fed = state.opened(self.config, [own], self.images, self.labels, classes, [told["seed"]], self.numbers)
+        self.fed = state.opened(self.config, [own], self.images, self.labels, classes, [self.seed], self.numbers)
         if self.module:
             self._mode(True, 0)
             made = [self.module(tuple(self.images.shape[1:]), classes) for _ in self.names]
@@ -101,7 +100,7 @@ class Member:
                 said = logits(cohort, self.images, torch.from_numpy(self.asked[None, :2]))[0]
                 if said.shape != (2, classes):
                     raise ValueError(f"the module answers in shape {tuple(said.shape)}; expected {(2, classes)}")
-        self.counts = self._released(counts)
+        self.counts, self.told = self._released(counts), told
 
     def _learn(self, round, weight, ears, q):
         """A round of the engine, on what the relay has pooled."""
@@ -118,7 +117,7 @@ class Member:
         for cohort in self.fed.cohorts:
             cohort.module.train(training)
         if training:
-            torch.manual_seed(int(stream(self.told["seed"], f"module {round}", self.numbers[0]).integers(2**63)))
+            torch.manual_seed(int(stream(self.seed, f"module {round}", self.numbers[0]).integers(2**63)))
 
     def _released(self, counts):
         """Counts as anybody else may know them, of every client drawn once for its labels."""
@@ -143,18 +142,18 @@ class Member:
         paths.write(self.state, file.getvalue())
 
     def _load(self):
-        """The state of the last round, if any; the file is read as numbers and words, never as code."""
-        if not self.state.exists():
-            return
-        kept = torch.load(self.state, weights_only=True)
-        told, rngs = json.loads(kept["words"])
-        self._begin(told)
-        self.done, self.fed.batches = kept["done"], np.array(kept["batches"])
-        for cohort, (_, cohort.weights, cohort.momentum, buffers) in zip(self.fed.cohorts, kept["networks"]):
-            for name, each in cohort.module.named_buffers():
-                each.copy_(buffers[name])
-        for rng, where in zip(self.fed.private_streams + self.fed.public_streams, rngs):
-            rng.bit_generator.state = where
+        """All as after the last round, if any; the file is read as numbers and words, never as code."""
+        kept = torch.load(self.state, weights_only=True) if self.state.exists() else None
+        told, rngs = json.loads(kept["words"]) if kept else (self.told, ())
+        if told:
+            self._begin(told)
+        if kept:
+            self.done, self.fed.batches = kept["done"], np.array(kept["batches"])
+            for cohort, (_, cohort.weights, cohort.momentum, buffers) in zip(self.fed.cohorts, kept["networks"]):
+                for name, each in cohort.module.named_buffers():
+                    each.copy_(buffers[name])
+            for rng, where in zip(self.fed.private_streams + self.fed.public_streams, rngs):
+                rng.bit_generator.state = where
 
 
 def module(reference: str):
