@@ -130,7 +130,7 @@ def spoiled(change=lambda tables: tables, client=None, **fields):
 
 NAN = spoiled(lambda a: a * np.nan)
 BAD = [
-    (lambda *_: b"x" * 6, "6 bytes does not begin"), (lambda *_: b"", "node 5: no answer"),
+    (lambda *_: b"x" * 6, "6 bytes does not begin"), (lambda *_: b"", "node 5: no answer"), (lambda *_: 4, "5: 4;"),
     (lambda *_: b"[" * 10**7 + b"\n", "10000001 bytes does not"), (lambda *_: b"[1]\n", "not begin"),
     (spoiled(lambda a: a.astype(complex).view(float)), "with 2 tables"), (spoiled(lambda a: a[..., :9]), "of 1440"),
     (NAN, "node 5: it answers with"), (spoiled(lambda a: a + 1), "log-prob"), (spoiled(lambda a: ()), "with 0"),

@@ -36,7 +36,7 @@ def run(grid, context):
         messages = [Message(content(record), node, "query") for node, record in records.items()]
         replies = grid.send_and_receive(messages, timeout=plan.get("timeout", 600))
         return {each.metadata.src_node_id: str(each.error.reason) if each.has_error() else
-                each.content["hfkd"]["record"] for each in replies}  # fmt: skip
+                each.content.get("hfkd", {}).get("record", "no record came") for each in replies}  # fmt: skip
 
     with open(path.parent / "relay.log", "a", encoding="utf-8", buffering=1) as log:
         try:

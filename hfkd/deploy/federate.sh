@@ -21,17 +21,23 @@ root-certificates = "$PWD/ca.pem"
 end
 flower-superlink --host 127.0.0.1 --port "$1" --ssl-ca-certfile ca.pem --ssl-certfile ca.pem --ssl-keyfile server.key \
   --database superlink.db --enable-supernode-auth --disable-runtime-dependency-installation >>superlink.log 2>&1 &
+superlink=$!
 for machine in machine-*; do
   again hfkd member $(cat "$machine/options") --public public.npz --folder "$machine" >>"$machine/member.log" 2>&1 &
 done
+until python -c 'import socket, sys; socket.create_connection(("127.0.0.1", sys.argv[1]))' "$1" 2>/dev/null; do
+  kill -0 "$superlink" # or this is the end
+  sleep 1
+done
 for machine in machine-*; do
   shift
-  until [ -e "$machine/registered" ]; do # until the SuperLink is there
-    flwr supernode register "$machine/node.pub" here && touch "$machine/registered" || sleep 1
-  done
+  if ! [ -e "$machine/registered" ]; then
+    flwr supernode register "$machine/node.pub" here
+    touch "$machine/registered"
+  fi
   echo "$machine has a key that the SuperLink knows" >>relay.log
   again flower-supernode --superlink "$link" --root-certificates ca.pem --auth-supernode-private-key "$machine/node" \
     --port "$1" --node-config "socket=\"$PWD/$machine/socket\"" >>"$machine/supernode.log" 2>&1 &
 done
 flwr run app here -c "plan=\"$PWD/plan.json\""
-wait %1 # the SuperLink: nothing goes on without it
+wait "$superlink" # nothing goes on without it

@@ -121,8 +121,8 @@ class Relay:
 
     def _take(self, node, reply):
         """What a node tells of its clients and answers for them; an error, and nothing is taken."""
-        if isinstance(reply, str):
-            raise ConnectionError(reply)
+        if type(reply) is not bytes:
+            raise (ConnectionError if isinstance(reply, str) else ValueError)(f"{reply!s:.500}")
         fields, said = wire.unpack(reply, self.shape)
         if "error" in fields:
             raise ValueError(f"it says: {str(fields['error'])[:500]}")

@@ -38,7 +38,7 @@ class Block(nn.Module):
 
 
 class Own(nn.Module):
-    """A network of anybody's, which computes itself, buffers and modes included: in a cohort of one (`cohort.alone`)."""
+    """A network of anybody's, which computes itself, buffers and modes included; in a cohort of one."""
 
     def __init__(self, body: nn.Module):
         super().__init__()
