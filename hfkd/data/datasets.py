@@ -106,7 +106,7 @@ def arrays(name: str, given: dict, first: int | None = None) -> dict[str, np.nda
 def _dataset(name: str, parts: list[dict], own: bool = False) -> Dataset:
     """The parts as one, after the checks that hold for every source."""
     given = {what: np.concatenate([part[what] for part in parts]) for what in parts[0]} if parts[1:] else parts[0]
-    given = arrays(name, given, len(parts[0]["images"]))
+    given = arrays(name, given, len(parts[0]["images"]) if parts[1:] else None)
     images, labels, is_test, client = (given.get(what) for what in ("images", "labels", "is_test", "client"))
     labels -= labels.min()  # some count from 1
     shape = (len(images), *images.shape[2:], images.shape[1])
