@@ -18,7 +18,7 @@ EXAMPLES = """examples, with what they cost on 2 cores:
   hfkd run --method fedmd --seeds 0-2 --out x.csv  one method on the digits: seconds
   hfkd run --profile lite --dataset fashion_mnist  the same at the size of the claims: 1 minute
   hfkd grid 40 --profile lite --seeds 0-4          a whole grid at that size: half an hour; what is done is kept
-  hfkd federate --check                            6 clients as processes, over Flower with TLS: 2 minutes
+  hfkd federate --check                            6 clients as processes, over Flower with TLS: 3 minutes
   hfkd fetch fashion_mnist                         download once, through OpenML
   hfkd list methods                                also datasets, partitions, rules, weightings, grids, settings, ..."""
 
