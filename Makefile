@@ -15,7 +15,7 @@ export IPYTHONDIR := $(CURDIR)/.venv/ipython
 export MATPLOTLIBRC := /dev/null
 
 .DEFAULT_GOAL := help
-.PHONY: help venv reproduce test lab refresh clean
+.PHONY: help venv reproduce test flower lab refresh clean
 
 help:
 	@echo "make reproduce                      every figure, table and verdict from the committed rows: 2.5 minutes"
@@ -23,6 +23,7 @@ help:
 	@echo "make reproduce PROFILE=lite ONLY=40 the comparison at the size the claims rest on"
 	@echo "make reproduce PROFILE=paper        full size, on a GPU"
 	@echo "make test                           unit tests, then the notebooks against their stored outputs"
+	@echo "make flower                         Flower into .venv-flower, and the tests of a real federation with it"
 	@echo "make lab                            JupyterLab on the notebooks"
 	@echo "make refresh                        run the committed notebooks again and store their outputs"
 	@echo "make venv                           only make .venv (PYTHON=python3.12 takes another interpreter)"
@@ -61,6 +62,20 @@ test: $(READY)
 	$(BIN)/python -m pytest --nbval --nbval-current-env notebooks/
 	$(BIN)/hfkd render --check
 
+# An environment beside the other: Flower wants another packaging and another certifi than the committed rows were made with.
+.venv-flower/.ready: requirements-flower.lock
+	@echo "making .venv-flower from requirements-flower.lock: one to a few minutes"
+	@rm -rf .venv-flower && mkdir .venv-flower && touch -t 200001010000 $@
+	@$(PYTHON) -I -m venv .venv-flower
+	@.venv-flower/bin/python -I -m pip install -qq --disable-pip-version-check -r requirements-flower.lock
+	@.venv-flower/bin/python -I -c 'import sysconfig; open(sysconfig.get_path("purelib") + "/hfkd.pth", "w").write("../../../..\n")'
+	@printf '%s\n' '#!/bin/sh' 'exec "$$(dirname "$$(readlink -f "$$0")")/python" -I -m hfkd.cli "$$@"' > .venv-flower/bin/hfkd
+	@chmod +x .venv-flower/bin/hfkd
+	@touch $@
+
+flower: .venv-flower/.ready
+	.venv-flower/bin/python -m pytest tests/test_deploy.py tests/test_peers.py
+
 lab: $(READY)
 	$(BIN)/python -m jupyterlab notebooks/
 
@@ -68,5 +83,5 @@ refresh: $(READY)
 	$(BIN)/hfkd refresh
 
 clean:
-	rm -rf .venv .pytest_cache .hypothesis
+	rm -rf .venv .venv-flower .pytest_cache .hypothesis
 	find hfkd tests notebooks -name __pycache__ -prune -exec rm -rf {} +

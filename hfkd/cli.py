@@ -18,6 +18,7 @@ EXAMPLES = """examples, with what they cost on 2 cores:
   hfkd run --method fedmd --seeds 0-2 --out x.csv  one method on the digits: seconds
   hfkd run --profile lite --dataset fashion_mnist  the same at the size of the claims: 1 minute
   hfkd grid 40 --profile lite --seeds 0-4          a whole grid at that size: half an hour; what is done is kept
+  hfkd federate --check                            6 clients as processes, over Flower with TLS: 3 minutes
   hfkd fetch fashion_mnist                         download once, through OpenML
   hfkd list methods                                also datasets, partitions, rules, weightings, grids, settings, ..."""
 
@@ -151,6 +152,31 @@ def _verify(options):
     return int(not all(verdict.holds for verdict in found))
 
 
+def _member(options):
+    """The clients of one process, until it is ended."""
+    from hfkd.data import datasets, files
+    from hfkd.deploy import member
+    import torch
+    torch.set_num_threads(options.threads)
+    options.folder.mkdir(0o700, parents=True, exist_ok=True)
+    names, levels = [path.stem for path in options.data], options.level
+    if len({*names}) < len(names) or len(levels) not in (1, len(names)):
+        raise ValueError(f"data is {names} and level {levels}; expected names that differ, one level for all or each")
+    own = [datasets.arrays(str(path), files.read(path, files.npz)) for path in options.data]
+    public = files.read(options.public, lambda file: files.npz(file, ("images",), ()))
+    clients = dict(zip(names, zip(own, levels * (len(names) if len(levels) == 1 else 1))))
+    made = options.module and member.module(options.module)
+    member.serve(member.Member(clients, datasets.arrays(str(options.public), public)["images"],
+                               options.folder.resolve(), made, options.epsilon), say)
+
+
+def _federate(options):
+    """All of a federation on this machine."""
+    given = {"clients": options.clients} | config.parse_set(options.set)
+    _of("deploy.local").federate(given, *(getattr(options, name) for name in (
+        "folder", "seed", "machines", "check", "fresh")), say)  # fmt: skip
+
+
 def _of(module: str):
     return import_module(f"hfkd.{module}")  # when it is needed: `--help` should not wait for torch
 
@@ -200,6 +226,26 @@ COMMANDS = {
         ("--check", "write nothing; exit 1 if the tables are stale", {"action": "store_true"})]),
     "verify": (_verify, "one verdict per claim; exit 1 if one does not hold", [
         ("--results", "folder of result files (default: data/results)", {"type": Path, "default": paths.RESULTS})]),
+    "federate": (_federate, "a real federation on Flower: a process per client on this machine, TLS, keys of nodes", [
+        ("--clients", "how many (default: 6)", {"type": int, "default": 6}),
+        ("--machines", "processes that share them, as machines would (default: one each)", {"type": int}),
+        ("--set", "any of `hfkd list settings` that one message a round can carry", PAIRS),
+        ("--seed", "of split, first weights and batches (default: 0)", {"type": int, "default": 0}),
+        ("--folder", "of keys, data, states, logs (default: runs/federation); there the same command goes on",
+         {"type": Path, "default": paths.RUNS / "federation"}),
+        ("--fresh", "begin anew what is there", {"action": "store_true"}),
+        ("--check", "run it in one program as well; exit 2 unless both agree", {"action": "store_true"})]),
+    "member": (_member, "clients of a real federation: hold their data, answer on FOLDER/socket until ended", [
+        ("--data", "NAME.npz of each client, named as in the plan: images (n,h,w) or (n,h,w,c) uint8, labels from 0, "
+         "optionally is_test", {"required": True, "type": Path, "nargs": "+"}),
+        ("--public", "npz of the images that everybody has", {"required": True, "type": Path}),
+        ("--level", "capacity, 1 to 3: one for all or one each (default: 1)",
+         {"type": int, "default": [1], "nargs": "+", "choices": (1, 2, 3)}),
+        ("--module", "MODULE:FUNCTION, (shape, classes) -> torch.nn.Module, in place of the level's network", {}),
+        ("--folder", "of state, released counts and socket, nobody else's", {"required": True, "type": Path}),
+        ("--epsilon", "noise on the label counts, by OpenDP, drawn once (default: none)",
+         {"type": float, "default": float("inf")}),
+        ("--threads", "CPU threads (default: 1)", {"type": int, "default": 1})]),
     "bench": (lambda o: _of("study.bench").show(o.only, o.device, o.threads, o.repeats, o.json, say),
               "time rounds beside their arithmetic, and beside one client after the other", [
         ("--only", "fml, fedavg, hfkd or hfkd_cnn (default: all, 2 minutes)", {}),

@@ -17,9 +17,10 @@ SOURCES = sorted((ROOT / "hfkd").rglob("*.py"))
 LONGEST_FILE, LONGEST_FUNCTION, WIDEST = 300, 40, 120  # lines, lines of code, characters
 # Lines of each floor, docstrings included, from the ground up: a floor imports those before it. "" is hfkd/*.py, the
 # paper, which imports nothing but itself. Whoever raises a number says in the message what was cut for it.
-BUDGET = {"": 1230, "data": 405, "engine": 1295, "methods": 1370, "study": 1105, "plots": 655}
+BUDGET = {"": 1230, "data": 414, "engine": 1324, "methods": 1370, "study": 1105, "plots": 655,
+          "deploy": 642}
 TOP = {"cli", "notebooks", "__init__"}  # modules of hfkd/ above all floors
-TOP_BUDGET, WHOLE, TESTS = 365, 6_410, 5_010
+TOP_BUDGET, WHOLE, TESTS = 412, 7_140, 5_290
 WITHOUT_TORCH = ("study/results.py", "study/compare.py", "study/claims.py", *(
     f"plots/{path.name}" for path in (ROOT / "hfkd" / "plots").glob("*.py")))  # fmt: skip
 JUPYTER = {"papermill", "nbclient", "nbformat"}  # in notebooks.py alone, inside functions
@@ -123,9 +124,9 @@ def test_files_and_functions_are_short_and_explained(path):
     assert not complaints
 
 
-def lock() -> list[Requirement]:
-    """The pins of requirements.lock."""
-    text = (ROOT / "requirements.lock").read_text("utf-8").splitlines()
+def lock(name="requirements.lock") -> list[Requirement]:
+    """The pins of a lock file."""
+    text = (ROOT / name).read_text("utf-8").splitlines()
     return [Requirement(line) for line in text if line.strip() and not line.startswith("#")]
 
 
@@ -134,21 +135,25 @@ def project() -> dict:
     return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
 
-def test_lock_has_exact_portable_pins():
-    for pin in lock():
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-flower.lock"])
+def test_lock_has_exact_portable_pins(name):
+    for pin in lock(name):
         (only,) = pin.specifier
         assert only.operator == "==" and "+" not in only.version and "*" not in only.version, str(pin)
         assert pin.url is None and not pin.name.startswith("nvidia"), str(pin)
-    names = [canonicalize_name(pin.name) for pin in lock()]
+    names = [canonicalize_name(pin.name) for pin in lock(name)]
     assert len(names) == len(set(names))
 
 
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-flower.lock"])
 @pytest.mark.parametrize("minor", ["3.11", "3.12", "3.13"])
-def test_lock_satisfies_the_project(minor):
+def test_lock_satisfies_the_project(minor, name):
     assert f"{minor}.0" in SpecifierSet(project()["requires-python"])
-    pins = {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in lock()
+    pins = {canonicalize_name(pin.name): next(iter(pin.specifier)).version for pin in lock(name)
             if not pin.marker or pin.marker.evaluate({"python_version": minor})}  # fmt: skip
-    for need in map(Requirement, [*project()["dependencies"], *project()["optional-dependencies"]["test"]]):
+    extras = ["test"] + ["flower", "peers"] * ("flower" in name)
+    more = [need for extra in extras for need in project()["optional-dependencies"][extra]]
+    for need in map(Requirement, [*project()["dependencies"], *more]):
         assert pins.get(canonicalize_name(need.name), "0") in need.specifier, f"{need}: the lock does not satisfy it"
 
 

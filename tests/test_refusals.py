@@ -54,6 +54,14 @@ REFUSED = {
     "bench --only sweep": "only is 'sweep', repeats is 1; expected one of hfkd, ",
     "bench --json rows.txt": "json is 'rows.txt'; expected a new file whose name ends in .json",
     "walk": "invalid choice: 'walk'",
+    # what one message a round cannot carry
+    "federate --set schedule=top_down": "schedule is 'top_down', which one message a round cannot carry; expected 'sim",
+    "federate --set weighting=gradient": "weighting is 'gradient', which",
+    "federate --set method=fedavg": "method is 'fedavg', which",
+    "federate --set spoken=9": "spoken is 9, which",
+    "federate --set dropout=0.1": "dropout is 0.1, which",
+    "federate --set epsilon=1": "expected None; noise is each client's own, --epsilon",
+    "member --data a.npz --public a.npz --folder f --level 4": "--level: invalid choice: 4",
     # seeds and jobs
     "run --seeds 0-1,5-3": "seeds is '0-1,5-3'; expected numbers and ranges",
     "run --seeds 0,0": "seeds is '0,0'; expected numbers and ranges",

@@ -90,6 +90,13 @@ def test_the_engine_is_one_client_after_the_other(family, level, shape, how):
         assert max(float((found[name][b] - first[name][b]).abs().max()) for name in first) > 1e-3
 
 
+def test_a_network_of_ones_own_learns_as_in_plain_torch():
+    given, nn = rehearsed(sizes=SIZES[:1]), torch.nn
+    net = nn.Sequential(nn.Conv2d(1, 4, 3, bias=False), nn.MaxPool2d(3, 1), nn.GELU(), nn.Flatten(), nn.Linear(64, 10))
+    given["cohort"] = cohort.alone(net.double(), 1, 0, given["cohort"].scale)
+    close(trained(given), one_by_one(**given))
+
+
 @pytest.mark.parametrize(("family", "level", "shape"), SHAPES)
 @pytest.mark.parametrize("mixed", [False, True])
 def test_a_digest_is_one_client_after_the_other_and_leaves_the_private_momentum(family, level, shape, mixed):

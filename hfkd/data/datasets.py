@@ -85,9 +85,10 @@ def _parts(name: str, home: Path) -> list[dict]:
     return [files.read(path, files.npz, path.name)]
 
 
-def _dataset(name: str, parts: list[dict], own: bool = False) -> Dataset:
-    """The parts as one, after the checks that hold for every source."""
-    given = {what: np.concatenate([part[what] for part in parts]) for what in parts[0]} if parts[1:] else parts[0]
+def arrays(name: str, given: dict, first: int | None = None) -> dict[str, np.ndarray]:
+    """Arrays of an npz as a Dataset has them, labels as they are; first: so many images are no test part (None: all).
+    Raises ValueError: of another shape or type.
+    """
     images = given["images"][..., None] if given["images"].ndim == 3 else given["images"]
     if images.dtype != np.uint8 or images.ndim != 4 or images.shape[3] not in (1, 3) or not images.size:
         raise ValueError(f"data set {name} has images of shape {images.shape} and type {images.dtype};"
@@ -97,10 +98,18 @@ def _dataset(name: str, parts: list[dict], own: bool = False) -> Dataset:
         if array.shape != images.shape[:1] or array.dtype.kind not in kinds or array.astype(int).min() < 0:
             raise ValueError(f"data set {name} has {what} of shape {array.shape} and type {array.dtype}; expected"
                              f" {len(images)} {'booleans' if kinds == 'b' else 'integers >= 0'}")
-    is_test = given.get("is_test", ~given.get("is_train", np.arange(len(images)) < len(parts[0]["images"])))
-    images, labels = np.ascontiguousarray(images.transpose(0, 3, 1, 2)), given["labels"].astype(np.int64)
+    is_test = given.get("is_test", ~given.get("is_train", np.arange(len(images)) < (first or len(images))))
+    whole = {what: given[what].astype(np.int64) for what in ("labels", "client") if what in given}
+    return whole | {"images": np.ascontiguousarray(images.transpose(0, 3, 1, 2)), "is_test": is_test}
+
+
+def _dataset(name: str, parts: list[dict], own: bool = False) -> Dataset:
+    """The parts as one, after the checks that hold for every source."""
+    given = {what: np.concatenate([part[what] for part in parts]) for what in parts[0]} if parts[1:] else parts[0]
+    given = arrays(name, given, len(parts[0]["images"]) if parts[1:] else None)
+    images, labels, is_test, client = (given.get(what) for what in ("images", "labels", "is_test", "client"))
     labels -= labels.min()  # some count from 1
-    client = given["client"].astype(np.int64) if "client" in given else None
-    told = repr((images.shape, is_test.tolist(), client is not None and client.tolist())) if own else ""
+    shape = (len(images), *images.shape[2:], images.shape[1])
+    told = repr((shape, is_test.tolist(), client is not None and client.tolist())) if own else ""
     checksum = hashlib.sha256(b"".join([images, labels.astype("<i8"), told.encode()])).hexdigest()[:16]
     return Dataset(name, images, labels, int(labels.max()) + 1, is_test, checksum, client)

@@ -42,6 +42,14 @@ def cohort(level, family, shape, n_classes, members, rngs, scale) -> Cohort:
     return Cohort(level, module, torch.as_tensor(members, dtype=torch.long), weights, momentum, scale)
 
 
+def alone(network: torch.nn.Module, level, member, scale) -> Cohort:
+    """Any network images -> logits (n, C), with the weights it has, as a cohort of one; what is frozen stays frozen."""
+    module = networks.Own(network)
+    weights = {name: w.detach()[None].clone() for name, w in module.named_parameters() if w.requires_grad}
+    momentum = {name: torch.zeros_like(w) for name, w in weights.items()}
+    return Cohort(level, module, torch.tensor([member]), weights, momentum, scale)
+
+
 @torch.no_grad()
 def logits(cohort: Cohort, images, at, layer=1):
     """(b, n, c): f_b(x) of every member on its own list of images, at (b, n) int64 indices into images."""
@@ -76,6 +84,8 @@ def activations(module: torch.nn.Module, shape: tuple[int, ...]) -> int:
     >>> activations(networks.build("mlp", 1, (1, 28, 28), 10), (1, 28, 28))  # 784 twice (flat), 8, 8, 32, 32, 10
     1658
     """
+    if isinstance(module, networks.Own):  # alone in its cohort: there is nothing to cut
+        return 0
     written, twin = [torch.Size(shape).numel()], copy.deepcopy(module)
     for layer in twin.modules():
         if not list(layer.children()):

@@ -10,8 +10,9 @@ from types import SimpleNamespace
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.func import functional_call
 
-from hfkd.engine.networks import Block
+from hfkd.engine.networks import Block, Own
 
 
 def forward(layer: nn.Module, weights: dict, x: torch.Tensor) -> torch.Tensor:
@@ -43,7 +44,11 @@ def inside(weights: dict, part: str) -> dict:
 
 
 def seen(module: nn.Module, weights: dict, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """(features (b, n, FEATURES), logits (b, n, c)): what the body of a network sees, and what its head makes of it."""
+    """(features (b, n, FEATURES), logits (b, n, c)): what the body of a network sees, and what its head makes of it; of
+    an `Own`, which is alone, its logits as both.
+    """
+    if isinstance(module, Own):
+        return (functional_call(module, {name: w[0] for name, w in weights.items()}, x[0])[None],) * 2
     features = forward(module.body, inside(weights, "body"), x)
     return features, forward(module.head, inside(weights, "head"), features)
 

@@ -37,6 +37,17 @@ class Block(nn.Module):
         return torch.relu(self.skip(x) + self.norm_two(self.two(y)))
 
 
+class Own(nn.Module):
+    """A network of anybody's, which computes itself, buffers and modes included; in a cohort of one."""
+
+    def __init__(self, body: nn.Module):
+        super().__init__()
+        self.body = body
+
+    def forward(self, x):
+        return self.body(x)
+
+
 def build(family: str, level: int, shape: tuple[int, int, int], n_classes: int) -> nn.Module:
     """The network of one level, without values (on the `meta` device): `initial` draws them.
 

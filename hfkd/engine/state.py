@@ -50,19 +50,25 @@ def begin(config, dataset, seeds, public=None) -> Federation:
     public: a Dataset to draw the public images from, or None: carved out of `dataset`. Raises ValueError: CUDA asked
     for and absent, public images of another shape or of the data set itself, or what `data.split` refuses.
     """
-    device = check_device(config)
-    images, labels = _tensors(dataset, public, device)
+    images, labels = _tensors(dataset, public, check_device(config))
     splits = [split_of(config, dataset, seed, public) for seed in seeds]
-    n, counts = config.clients, np.stack([own.counts for own in splits])
-    levels, shape = np.stack([own.levels for own in splits]), tuple(dataset.images.shape[1:])
+    return opened(config, splits, images, labels, dataset.n_classes, seeds, range(config.clients))
+
+
+def opened(config, splits, images, labels, n_classes: int, seeds, numbers) -> Federation:
+    """The same of splits that are there, a Split per seed, and of tensors; numbers: of the clients that they hold,
+    which name the streams: all, or those of one machine (`deploy.member`).
+    """
+    n, counts, device = len(numbers), np.stack([own.counts for own in splits]), images.device
+    levels, shape = np.stack([own.levels for own in splits]), tuple(images.shape[1:])
     scales = torch.tensor([standard(images[own.public].numpy(force=True)) for own in splits], device=device)
     ids = np.argsort(-counts.sum(-1).reshape(-1), kind="stable")  # largest training set first, within every cohort
+    blank, flat = np.full((len(seeds), n), np.nan), [(seed, client) for seed in seeds for client in numbers]
     cohorts = []
     for level in np.unique(levels).tolist():
         members = ids[levels.reshape(-1)[ids] == level]
-        rngs = [stream(seeds[i // n], "weights", i % n) for i in members]
-        cohorts.append(cohort(level, config.levels, shape, dataset.n_classes, members, rngs, scales[members // n]))
-    blank, flat = np.full((len(seeds), n), np.nan), [(seed, client) for seed in seeds for client in range(n)]
+        rngs = [stream(flat[i][0], "weights", flat[i][1]) for i in members]
+        cohorts.append(cohort(level, config.levels, shape, n_classes, members, rngs, scales[members // n]))
     released = np.stack([messages(own, config.epsilon, seed) for own, seed in zip(counts, seeds)])
     return Federation(
         len(seeds), n, splits, levels, released, cohorts, images, labels, scales,
