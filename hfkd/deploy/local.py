@@ -124,7 +124,8 @@ def started(folder, machines, stack) -> subprocess.Popen:
         shell = subprocess.Popen(["sh", HERE / "federate.sh", *ports], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                  cwd=folder, start_new_session=True,
                                  env=os.environ | {"PATH": path, "FLWR_HOME": f"{folder / 'flwr'}"})  # fmt: skip
-    stack.callback(end, folder)
+    stack.callback(shell.wait)
+    stack.callback(end, folder)  # first: what was pushed last
     return shell
 
 
