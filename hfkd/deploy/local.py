@@ -130,8 +130,7 @@ def started(folder, machines, stack) -> subprocess.Popen:
 
 
 def running(folder) -> list[int]:
-    """The ids of all programs of a federation, also of those that Flower starts apart: FLWR_HOME in their environment.
-    """
+    """The ids of all programs of a federation, by FLWR_HOME in their environment: Flower starts some of them apart."""
     mark, found = f"FLWR_HOME={folder / 'flwr'}".encode(), []
     for path in Path("/proc").glob("[0-9]*/environ"):
         with suppress(OSError):  # ended, or somebody else's
