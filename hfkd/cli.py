@@ -18,7 +18,7 @@ EXAMPLES = """examples, with what they cost on 2 cores:
   hfkd run --method fedmd --seeds 0-2 --out x.csv  one method on the digits: seconds
   hfkd run --profile lite --dataset fashion_mnist  the same at the size of the claims: 1 minute
   hfkd grid 40 --profile lite --seeds 0-4          a whole grid at that size: half an hour; what is done is kept
-  hfkd federate --check                            6 clients as processes, over Flower with TLS: 3 minutes
+  hfkd federate --check                            6 clients over Flower with TLS, after `make flower`: 3 minutes
   hfkd fetch fashion_mnist                         download once, through OpenML
   hfkd list methods                                also datasets, partitions, rules, weightings, grids, settings, ..."""
 
@@ -228,8 +228,9 @@ COMMANDS = {
         ("--results", "folder of result files (default: data/results)", {"type": Path, "default": paths.RESULTS})]),
     "federate": (_federate, "a real federation on Flower: a process per client on this machine, TLS, keys of nodes", [
         ("--clients", "how many (default: 6)", {"type": int, "default": 6}),
-        ("--machines", "processes that share them, as machines would (default: one each)", {"type": int}),
-        ("--set", "any of `hfkd list settings` that one message a round can carry", PAIRS),
+        ("--machines", "how many processes share them, as machines would (default: one each)", {"type": int}),
+        ("--set", "any of `hfkd list settings`, beside those of smoke (digits, 6 rounds), but no other method, "
+         "schedule, adaptive weight, revenue or fault: one message a round cannot carry them", PAIRS),
         ("--seed", "of split, first weights and batches (default: 0)", {"type": int, "default": 0}),
         ("--folder", "of keys, data, states, logs (default: runs/federation); there the same command goes on",
          {"type": Path, "default": paths.RUNS / "federation"}),

@@ -9,7 +9,6 @@ import stat
 import struct
 import subprocess
 import sys
-import time
 from multiprocessing.connection import Client
 
 import numpy as np
@@ -234,6 +233,7 @@ def test_the_process_of_a_member_answers_its_own_user_alone_and_survives_what_co
             hello = wire.pack({"ask": "hello"} | plans.checked(town.plan)[0])
             assert wire.unpack(wire.call(path, hello), (40, 10))[0]["clients"][0]["level"] == 3
             for more, sentence in [([], "another member listens"), (["--module", "nowhere:net"], "cannot be loaded"),
+                                   (["--module", "json"], "cannot be loaded (it is no function)"),
                                    (["--level", "1", "2"], "one level for all or each")]:  # fmt: skip
                 assert main(words + more) == 2 and sentence in capsys.readouterr().err
         finally:
@@ -253,8 +253,5 @@ def test_a_federation_over_flower_is_the_engine_though_a_member_is_killed_in_the
     local.federate(GIVEN | {"clients": 3, "rounds": 3}, folder, check=True, say=say)
     assert "equal to the in-process run" in lines[-1] and "3 heard, 3 learned" in lines[-4]
     assert (folder / "machine-1" / "member.log").read_text().count("listens on") == 2
-    for _ in range(60):  # what the SuperLink has started sees within seconds that it is gone
-        if not (left := subprocess.run(f"grep -ls {folder} /proc/*/environ", shell=True, capture_output=True).stdout):
-            break
-        time.sleep(0.5)
-    assert not left
+    assert not local.running(folder)  # nor what Flower starts apart
+    assert not subprocess.run(f"grep -ls {folder} /proc/*/environ", shell=True, capture_output=True).stdout

@@ -18,9 +18,9 @@ LONGEST_FILE, LONGEST_FUNCTION, WIDEST = 300, 40, 120  # lines, lines of code, c
 # Lines of each floor, docstrings included, from the ground up: a floor imports those before it. "" is hfkd/*.py, the
 # paper, which imports nothing but itself. Whoever raises a number says in the message what was cut for it.
 BUDGET = {"": 1230, "data": 415, "engine": 1328, "methods": 1385, "study": 1178, "plots": 690,
-          "deploy": 642}
+          "deploy": 655}
 TOP = {"cli", "notebooks", "__init__"}  # modules of hfkd/ above all floors
-TOP_BUDGET, WHOLE, TESTS = 412, 7_265, 5_440
+TOP_BUDGET, WHOLE, TESTS = 414, 7_285, 5_450
 WITHOUT_TORCH = ("study/results.py", "study/compare.py", "study/claims.py", *(
     f"plots/{path.name}" for path in (ROOT / "hfkd" / "plots").glob("*.py")))  # fmt: skip
 JUPYTER = {"papermill", "nbclient", "nbformat"}  # in notebooks.py alone, inside functions

@@ -1,8 +1,8 @@
 # All programs of a federation on one machine, in the folder that `hfkd federate` has filled; ADMIN.md says what each of
-# them is on several. Arguments: a free port for the SuperLink, then one for each machine-N. Who ends the process group
-# of this shell ends all of them; what the SuperLink has started ends with it.
+# them is on several. Arguments: a free port for the SuperLink, then one for each machine-N. All of them, and
+# what they start, have FLWR_HOME of this folder in their environment, by which they are ended.
 set -eu
-export FLWR_HOME="$PWD/flwr" FLWR_TELEMETRY_ENABLED=0 FLWR_DISABLE_UPDATE_CHECK=1 OMP_NUM_THREADS=1
+export FLWR_TELEMETRY_ENABLED=0 FLWR_DISABLE_UPDATE_CHECK=1 OMP_NUM_THREADS=1
 link=127.0.0.1:$1
 
 again() { # a program, anew whenever it ends
@@ -12,6 +12,7 @@ again() { # a program, anew whenever it ends
 }
 
 mkdir -p flwr
+echo "the SuperLink starts; then a key of each machine is registered: seconds each" >>relay.log
 cat >flwr/config.toml <<end
 [superlink]
 default = "here"
@@ -39,5 +40,6 @@ for machine in machine-*; do
   again flower-supernode --superlink "$link" --root-certificates ca.pem --auth-supernode-private-key "$machine/node" \
     --port "$1" --node-config "socket=\"$PWD/$machine/socket\"" >>"$machine/supernode.log" 2>&1 &
 done
+echo "the relay starts: it waits until all have come" >>relay.log
 flwr run app here -c "plan=\"$PWD/plan.json\""
 wait "$superlink" # nothing goes on without it

@@ -25,7 +25,7 @@ from hfkd.engine import federation, state
 from hfkd.methods import METHODS
 
 HERE = Path(__file__).parent
-PATIENCE = 600  # seconds without a line of progress after which a federation is given up
+PATIENCE = 1500  # seconds without a line of progress after which a federation is given up: a wait and a timeout
 CLOSE = 1e-4  # between weights, where convolutions or other processors round in another order
 
 
@@ -70,6 +70,8 @@ def federate(given: dict, folder, seed=0, machines: int | None = None, check=Fal
     missing, a folder of another plan, other weights.
     """
     config, begun = plans.settle(given), time.monotonic()
+    if config.clients < 2:
+        raise ValueError(f"clients is {config.clients}; expected two at least")
     if find_spec("flwr") is None:
         raise ValueError("a federation needs Flower; `make flower` or `pip install -e .[flower]` brings it")
     if not 1 <= (machines := machines or config.clients) <= config.clients:
@@ -91,6 +93,7 @@ def federate(given: dict, folder, seed=0, machines: int | None = None, check=Fal
 
 def prepare(folder, shares, fresh, plan, arrays, public, levels) -> None:
     """The folder of a federation, or a ValueError: it is of another."""
+    os.umask(0o077)
     file, plan["machines"] = folder / "plan.json", len(shares)
     if fresh and file.exists():
         shutil.rmtree(folder)
@@ -98,7 +101,6 @@ def prepare(folder, shares, fresh, plan, arrays, public, levels) -> None:
         if json.loads(file.read_text("utf-8")) != json.loads(json.dumps(plan)):
             raise ValueError(f"{folder} is of another plan; expected another --folder, or --fresh")
         return
-    os.umask(0o077)
     keys(folder, list(shares))
     np.savez(folder / "public.npz", images=public)
     for machine, own in shares.items():
@@ -111,7 +113,7 @@ def prepare(folder, shares, fresh, plan, arrays, public, levels) -> None:
 
 
 def started(folder, machines, stack) -> subprocess.Popen:
-    """The shell that runs all programs, in a process group which ends when the stack is left."""
+    """The shell that runs all programs, which no key of a terminal reaches; all end when the stack is left."""
     (folder / "relay.log").unlink(missing_ok=True)
     doors = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(machines + 1)]
     ports = [f"{door.getsockname()[1]}" for door in doors]
@@ -120,20 +122,31 @@ def started(folder, machines, stack) -> subprocess.Popen:
     path = f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ.get('PATH', '')}"
     with open(folder / "federate.log", "ab") as log:
         shell = subprocess.Popen(["sh", HERE / "federate.sh", *ports], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                 cwd=folder, env=os.environ | {"PATH": path}, start_new_session=True)  # fmt: skip
-    stack.callback(end, shell)
+                                 cwd=folder, start_new_session=True,
+                                 env=os.environ | {"PATH": path, "FLWR_HOME": f"{folder / 'flwr'}"})  # fmt: skip
+    stack.callback(shell.wait)
+    stack.callback(end, folder)  # first: what was pushed last
     return shell
 
 
-def end(shell) -> None:
-    """Asks the process group to end, and ends it ten seconds later."""
+def running(folder) -> list[int]:
+    """The ids of all programs of a federation, by FLWR_HOME in their environment: Flower starts some of them apart."""
+    mark, found = f"FLWR_HOME={folder / 'flwr'}".encode(), []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with suppress(OSError):  # ended, or somebody else's
+            found += [int(path.parent.name)] * (mark in path.read_bytes().split(b"\0"))
+    return found
+
+
+def end(folder) -> None:
+    """Asks all programs to end, each by its id, and ends those that are left ten seconds later."""
     for sign in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.killpg(shell.pid, sign)
-            for _ in range(50):
-                time.sleep(0.2)
-                shell.poll()
-                os.killpg(shell.pid, 0)
+        for pid in running(folder):
+            with suppress(ProcessLookupError):
+                os.kill(pid, sign)
+        patience = time.monotonic() + 10
+        while running(folder) and time.monotonic() < patience:
+            time.sleep(0.2)
 
 
 def follow(folder, shell, say) -> None:

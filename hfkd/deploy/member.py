@@ -160,7 +160,9 @@ def module(reference: str):
     """The function behind MODULE:FUNCTION, of a module in this folder or installed, or a ValueError."""
     sys.path.insert(0, os.getcwd())
     try:
-        return resolve_name(reference)
+        if not callable(found := resolve_name(reference)):
+            raise ValueError("it is no function")
+        return found
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(f"--module {reference!r} cannot be loaded ({error}); expected MODULE:FUNCTION") from error
 

@@ -18,12 +18,11 @@ def settle(given: dict) -> Config:
     >>> settle({"alpha": 0.2}).weighting
     'ramp'
     """
-    config = configured(configure("smoke", **given), METHODS["hfkd"])
-    for name, values in CARRIED.items():
-        if (value := getattr(config, name)) not in values:
+    for name, values in CARRIED.items():  # before other advice, which would lead here in the end
+        if (value := given.get(name, values[0])) not in values:
             said = " or ".join(map(repr, values)) + "; noise is each client's own, --epsilon" * (name == "epsilon")
             raise ValueError(f"{name} is {value!r}, which one message a round cannot carry; expected {said}")
-    return config
+    return configured(configure("smoke", **given), METHODS["hfkd"])
 
 
 def checked(plan: dict) -> tuple[dict, Config]:
