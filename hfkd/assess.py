@@ -9,6 +9,7 @@ and T in the second, `teachers`. It raises ValueError as `distributions` does, o
 import numpy as np
 
 _UNIFORM = 1e-12  # a distance to uniform below this is rounding, not information
+_BLOCK = 2**16  # numbers in a temporary array: none has (R, T, C), and these stay in the processor's cache
 
 
 def distributions(counts: np.ndarray) -> np.ndarray:
@@ -115,8 +116,9 @@ def _two(counts: np.ndarray, teachers: np.ndarray | None) -> tuple[np.ndarray, n
 
 
 def _mixed(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """`uniformity` of x_s + y_t for every pair (R, T), student by student: no array is (R, T, C)."""
-    found = np.empty((len(x), len(y)))
+    """`uniformity` of x_s + y_t for every pair (R, T), a block of teachers at a time."""
+    found, step = np.empty((len(x), len(y))), max(1, _BLOCK // y.shape[1])
     for s, one in enumerate(x):
-        found[s] = uniformity(one + y)
+        for t in range(0, len(y), step):
+            found[s, t : t + step] = uniformity(one + y[t : t + step])
     return found

@@ -1,13 +1,13 @@
 """RQ1 matching: against the rule written down plainly and brute force, then limits and invariants, then bad input."""
 
-from itertools import combinations, product
+from itertools import product
 
 import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 from scipy.special import entr
 
-from hfkd.assess import coverage, similarity, union_gain
+from hfkd.assess import coverage, distributions, similarity, union_gain
 from hfkd.matching import RULES, Paths, admissible, describe, group, group_value, match
 
 SEEDS = range(6)
@@ -57,11 +57,10 @@ def plain_gain(n, s, g, others, eta):
     return round(float(np.sum(plain_value(n, s, g, eta)) - np.sum(plain_value(n, s, others, eta))), 12)
 
 
-def plain_rule(n, paths, eta, students=None):
+def plain_rule(n, paths, eta):
     """The rule "coverage", group by group: rounds of one assignment over all students, then one pass of swaps."""
     count, allowed = len(n), admissible(paths)
-    students = range(count) if students is None else students
-    groups, early = {s: [] for s in students}, 1 - np.arange(count) / count
+    students, groups, early = range(count), {s: [] for s in range(count)}, 1 - np.arange(count) / count
 
     def left(t):
         return (paths.fan_out or np.inf) - sum(t in g for g in groups.values())
@@ -92,6 +91,28 @@ def plain_rule(n, paths, eta, students=None):
     return {s: sorted(g) for s, g in groups.items()}
 
 
+def plain_mutual(n, paths):
+    """The rule "mutual", edge by edge, where only neighbouring levels meet."""
+    fair = np.minimum(1, n.shape[1] * distributions(n))
+    order, trend, edges = 1 - np.arange(len(n)) / len(n), union_gain(n), np.zeros((len(n), len(n)), bool)
+
+    def gain(i, others, new):
+        return fair[[i, *others, new]].max(0).mean() - fair[[i, *others]].max(0).mean()
+
+    for _ in range(paths.fan_in):
+        waiting = {*range(len(n))}
+        while True:
+            free = admissible(paths) & ~edges & (edges.sum(0) < (paths.fan_out or len(n)))
+            worth = {(s, t): gain(s, np.flatnonzero(edges[s]), t) + gain(t, np.flatnonzero(edges[:, t]), s)
+                     + 1e-6 * trend[s, t] - 1e-10 * order[s] * order[t] for s, t in np.argwhere(free) if s in waiting}
+            if not worth:
+                break
+            s, t = max(worth, key=lambda edge: round(worth[edge], 12))
+            edges[s, t] = True
+            waiting.remove(s)
+    return edges
+
+
 def teachers_of(edges):
     return {s: np.flatnonzero(row).tolist() for s, row in enumerate(edges)}
 
@@ -109,6 +130,13 @@ def test_coverage_is_the_plain_rule(kind, limits):
         assert found.score == pytest.approx(np.mean(np.array(value)[admissible(paths).any(axis=1)]), abs=1e-12)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("limits", [{}, {"fan_out": 2}, {"links": 0.6, "fan_in": 2, "fan_out": 3}], ids=str)
+def test_mutual_is_the_plain_rule(kind, limits):
+    counts, paths = federation(kind, 1, 9, 5, **limits)
+    np.testing.assert_array_equal(match(counts, paths, "mutual").edges, plain_mutual(counts, paths))
+
+
 def test_students_who_compete_for_the_same_swap_are_the_plain_rule_however_they_are_numbered():
     for seed in range(30):  # places nearly spent
         counts, paths = two_levels(seed, 6, 5, fan_in=2, fan_out=3)
@@ -116,14 +144,6 @@ def test_students_who_compete_for_the_same_swap_are_the_plain_rule_however_they_
         assert teachers_of(edges) == plain_rule(counts, paths, 0.5)
         moved = match(counts[order], Paths(paths.levels[order], fan_in=2, fan_out=3), personality=0.5).edges
         np.testing.assert_array_equal(moved, edges[np.ix_(order, order)])
-
-
-def test_a_large_federation_is_the_plain_rule_student_by_student():
-    rng = np.random.default_rng(0)
-    counts = rng.multinomial(200, rng.dirichlet([0.1] * 20, size=1500))
-    paths = Paths(rng.choice([1, 2, 3], 1500, p=[0.5, 0.47, 0.03]), fan_in=3)
-    found, some = teachers_of(match(counts, paths).edges), np.flatnonzero(paths.levels == 2)[::90].tolist()
-    assert {s: found[s] for s in some} == plain_rule(counts, paths, 0.25, some)
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -161,28 +181,6 @@ def test_the_trend_decides_what_the_objective_leaves_open_and_a_swap_what_rounds
     # 1.5e-7 of coverage against 1.9e-7 of trend
     counts = [[10, 0], [0, 30], [0, 30], [50_000_015, 49_999_985]]
     assert teachers_of(match(counts, Paths([1, 2, 2, 2], fan_in=1), personality=0).edges)[0] == [3]
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_coverage_keeps_the_greedy_bound_of_the_exact_optimum(seed):
-    # Nemhauser, Wolsey and Fisher 1978: greedy on a monotone submodular set function keeps (1 - 1/e) of the best gain
-    counts, paths = two_levels(seed, 3, 6, n_classes=10, fan_in=3)
-    found = teachers_of(match(counts, paths, personality=0).edges)
-    for s in range(3):
-        none, value, best = (max(plain_value(counts, s, list(g), 0)[0] for g in groups)
-                             for groups in ([()], [found[s]], combinations(range(3, 9), 3)))
-        assert value - none >= (1 - np.exp(-1)) * (best - none) - 1e-9
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_coverage_of_a_group_is_monotone_and_submodular(seed):
-    counts, rng = federation("skewed", seed)[0], np.random.default_rng(seed)
-    small = rng.random((14, 14)) < 0.2
-    large = small | (rng.random((14, 14)) < 0.3)
-    for new in range(14):
-        plus = np.arange(14)[None, :] == new
-        on_small, on_large = (group_value(counts, g | plus, 0) - group_value(counts, g, 0) for g in (small, large))
-        assert (on_large >= -1e-12).all() and (on_small >= on_large - 1e-12).all()
 
 
 @pytest.mark.parametrize("limits", LIMITS, ids=str)

@@ -175,8 +175,9 @@ def test_split_of_digits_is_pinned():
 @pytest.mark.parametrize("change, said", [
     ({"partition": "dirichlett"}, "unknown partition 'dirichlett'; expected one of dirichlet, pathological"),
     ({"clients": 0}, "clients is 0; expected an integer >= 1 and, with this data, <= 1200"),
-    ({"clients": 5.}, "clients is 5.0"), ({"clients": 1201}, "clients is 1201"), ({"public_size": 0}, "public_size is 0"),
-    ({"public_size": 801}, "public_size is 801; .* <= 800"), ({"pool_size": 701}, "pool_size is 701; .* <= 700"),
+    ({"clients": 5.}, "clients is 5.0"), ({"clients": 1201}, "clients is 1201"),
+    ({"public_size": 0}, "public_size is 0"), ({"public_size": 801}, "public_size is 801; .* <= 800"),
+    ({"pool_size": 701}, "pool_size is 701; .* <= 700"),
     ({"balanced_size": 42}, "balanced_size is 42; expected a multiple of the 4 classes"),
     ({"balanced_size": 0}, "balanced_size is 0; expected an integer >= 4"), ({"balanced_size": 404}, ".* <= 352"),
     ({"minimum": 0}, "minimum is 0"), ({"minimum": 141}, "minimum is 141; expected an integer >= 1 and, .* <= 140"),

@@ -11,11 +11,10 @@ from scipy.special import rel_entr
 from hfkd import weighting
 from hfkd.config import configure
 from hfkd.engine import federation, signals, state
-from hfkd.weighting import LOWEST, by_role, controller, fixed, gradient_cosine, head_gradient, loss_ratio, ramp
+from hfkd.weighting import LOWEST, by_role, controller, gradient_cosine, head_gradient, loss_ratio, ramp
 
 
-def test_fixed_and_ramp_by_hand():
-    assert [fixed(0.3, r, warmup=2) for r in (1, 2, 3, 99)] == [0, 0, 0.3, 0.3] and fixed(0.3, 1, warmup=0) == 0.3
+def test_ramp_by_hand():
     # alpha_max (r - r0) / B with alpha_max = .8, r0 = 3, B = 4: 0, 1/4, 2/4, 3/4, 1 from round 3 to 7
     assert [ramp(0.8, r, 3, 4) for r in (1, 2, 3, 4, 5, 6, 7, 8)] == pytest.approx([0, 0, 0, 0.2, 0.4, 0.6, 0.8, 0.8])
 
@@ -46,7 +45,7 @@ def test_uncertainty_is_the_optimum_of_kendalls_objective(hard, soft):
     both = np.array([hard, soft])
     found = minimize(lambda s: (np.exp(-s) * both + s).sum(), [0, 0], tol=1e-12)  # s = ln L, so exp(-s) = 1/L
     share = np.exp(-found.x) / np.exp(-found.x).sum()
-    assert float(weighting.uncertainty(0.8, hard, soft)) == pytest.approx(0.8 * share[1], rel=1e-5)
+    assert float(loss_ratio(0.8, hard, soft)) == pytest.approx(0.8 * share[1], rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["cross-entropy", "kl"])
@@ -85,7 +84,9 @@ def test_a_client_has_the_weight_of_its_role():
         how = dict(weighting=rule, alpha=0.8, beta=0.3, ramp_length=2, public_labels=True, digest=0)
         found = weighting.decide(configure(**how), mask[None], edges[None], 2, signal, last)
         np.testing.assert_allclose(found, [[*np.minimum(each, 1), 0, 0]], rtol=1e-12, err_msg=rule)
-        assert not weighting.decide(configure(**how), mask[None], edges[None], 1, signal, last).any()  # the warmup
+        for warmup in (1, 2):
+            alone = configure(**how, warmup=warmup)
+            assert not weighting.decide(alone, mask[None], edges[None], warmup, signal, last).any()
         for more, ears in (({}, [1, 1, 0, 0]), (dict(beta=0.0), [1, 0, 0, 0]), (dict(alpha=0.0), [0, 1, 0, 0]),
                            (dict(alpha=0.0, beta=None), [0, 0, 0, 0]),
                            (dict(alpha=0.0, beta=None, digest=1), [1, 1, 0, 0]),
