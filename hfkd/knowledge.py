@@ -134,12 +134,10 @@ def mix(images, targets, share):
 
 
 def predictions(logits, prior):
-    """One network, three readings (..., n) of its logits (..., n, C): as they are, with its owner's log prior (..., C),
-    and without it.
+    """Three readings (..., n) of logits (..., n, C): as they are, with their owner's log prior (..., C), without it.
 
-    Who is trained with the balanced softmax, or shares a network with others, speaks without a prior of its own:
-    personality adds it, consistency does not. Who is trained with the plain loss has it inside: personality is read as
-    it is, and consistency may subtract it (the correction of Menon et al. 2021, 2007.07314). Which one: validation.
+    Who is trained with the balanced softmax, or shares a network, speaks without a prior of its own: personality adds
+    it. Who is trained with the plain loss has it inside: consistency may subtract it (Menon et al. 2021, 2007.07314).
 
     >>> [each.tolist() for each in predictions(torch.tensor([[0.0, 0.5]]), torch.tensor([0.9, 0.1]).log())]
     [[1], [0], [1]]
