@@ -16,7 +16,6 @@ class Config:
     public: str = "same"  # public images: "same" distribution, another data set of the same shape, or "none"
     partition: str = "dirichlet"  # `hfkd list partitions`
     skew: float = 0.1  # concentration of the Dirichlet draw; smaller is more skewed
-    classes_per_client: int = 2  # for partition = pathological
     clients: int = 12  # N, clients in the federation
     level_share: tuple = (0.5, 0.3, 0.2)  # share of clients at level 1, 2, 3 (authors' code)
     levels: str = "mlp"  # family of networks: mlp, cnn, depth
@@ -40,8 +39,6 @@ class Config:
     weighting: str | None = None  # `hfkd list weightings`; None: the method's
     warmup: int = 1  # rounds of training alone before anybody listens
     ramp_length: int | None = None  # B, rounds from 0 to alpha (ramp; authors' code)
-    ramp_power: float = 1.0  # exponent of the ramp
-    controller_rate: float = 1.0  # mu, how fast the weight follows the own validation loss (controller)
     digest: int | None = None  # passes over the public images, by the soft loss alone, before the own epochs
     mixup: float | None = None  # concentration of the Beta that mixes public images and their targets; 0: none
     gamma: float | None = None  # sharpening of the pooled targets; 1: none
@@ -91,14 +88,14 @@ PROFILES = {  # name -> (settings, seeds, what it is): values for the same exper
 FAULTS = ("dropout", "straggling", "liars", "exploding")  # fields that are shares of struck clients
 MOST = 10**9  # no number of a configuration is larger: more is a slip of the keyboard, and float32 would not hold it
 RANGES = {  # name -> (lowest, highest) of every number, both allowed
-    **{name: (1e-6, MOST) for name in ("skew", "public_skew", "ramp_power")},
-    **{name: (1e-3, MOST) for name in ("temperature", "revenue_temperature", "epsilon")}, "val_share": (0.0, 0.9),
-    **{name: (1, 100_000) for name in ("epochs", "batch")}, "rounds": (1, 1_000_000), "digest": (0, 100_000),
-    "draw": (0, MOST), "minimum": (3, MOST), "threads": (1, 1024), "warmup": (0, MOST), "test_share": (0.01, 0.9),
-    **{name: (0.0, MOST) for name in ("lr", "controller_rate", "strength", "power", "mixup", "gamma")},
+    "test_share": (0.01, 0.9), "val_share": (0.0, 0.9), "minimum": (3, MOST),
+    **dict.fromkeys(("skew", "public_skew"), (1e-6, MOST)),
+    **dict.fromkeys(("temperature", "revenue_temperature", "epsilon"), (1e-3, MOST)),
+    **dict.fromkeys(("lr", "strength", "power", "mixup", "gamma"), (0.0, MOST)),
     **dict.fromkeys(("momentum", "alpha", "beta", "kappa", "personality", "revenue_personality", *FAULTS), (0.0, 1.0)),
-    **{name: (1, MOST) for name in ("classes_per_client", "clients", "pool_size", "public_size", "balanced_size",
-                                    "refresh", "ramp_length", "fan_in", "fan_out", "max_gap", "spoken", "eval_every")}}
+    **dict.fromkeys(("draw", "warmup", "digest"), (0, MOST)),
+    **dict.fromkeys(("clients", "pool_size", "public_size", "balanced_size", "rounds", "epochs", "batch", "ramp_length",
+                     "fan_in", "fan_out", "max_gap", "refresh", "spoken", "eval_every", "threads"), (1, MOST))}
 CHOICES = {
     "hard_loss": ("own", "plain", "balanced"), "pooling": ("log", "arithmetic"),
     "readout": ("plain", "prior", "corrected", "prototype", "personal"),

@@ -13,13 +13,13 @@ import torch
 def log_prior(counts):
     """log((n_i(c) + 1/2) / sum_c (n_i(c) + 1/2)): the smoothed log label prior of each client, of counts (..., C).
 
-    The half keeps a class that a client has never seen finite (Jeffreys' prior of the multinomial). Raises ValueError:
-    a negative count. Source: ours, after the balanced softmax of Ren et al. 2020 (2007.10740).
+    The half keeps a class that a client has never seen finite (Jeffreys' prior of the multinomial).
+    Source: ours, after the balanced softmax of Ren et al. 2020 (2007.10740).
 
     >>> [round(v, 4) for v in log_prior([3, 0]).exp().tolist()]  # 3.5/4, .5/4
     [0.875, 0.125]
     """
-    smoothed = _counts(counts) + 0.5
+    smoothed = torch.as_tensor(counts, dtype=torch.float64) + 0.5
     return (smoothed / smoothed.sum(-1, keepdim=True)).log()
 
 
@@ -32,13 +32,12 @@ def teaching_weights(mask, counts, power=1.0, revenue=None, revenue_temperature=
     (up to their revenue). power 0 gives every owner of a class the same say, power 1 a say by its samples.
 
     mask: (S, T) bool, who listens to whom; counts: (T, C) released label counts; revenue: (S, T) in [-1, 1], what each
-    teacher earned each student, or None; revenue_temperature: tau_R > 0. Raises ValueError: a negative count, or a
-    student without anybody to listen to, if only itself.
+    teacher earned each student, or None; revenue_temperature: tau_R > 0. Raises ValueError: who listens to nobody.
 
     >>> teaching_weights([[1, 1]], [[3, 0, 0], [1, 2, 0]])[0].tolist()
     [[0.75, 0.0, 0.5], [0.25, 1.0, 0.5]]
     """
-    mask, counts = torch.as_tensor(mask).to(torch.float64), _counts(counts)
+    mask, counts = torch.as_tensor(mask).double(), torch.as_tensor(counts, dtype=torch.float64)
     if silent := (mask.sum(1) == 0).nonzero().flatten().tolist():
         raise ValueError(f"students {silent} listen to nobody; expected at least the student itself in its mask row")
     voice = mask if revenue is None else mask * (torch.as_tensor(revenue).to(mask) / revenue_temperature).exp()
@@ -61,14 +60,6 @@ def without(weights, mask, gone):
     return _shares(weights * there.unsqueeze(-1).to(weights), group.to(weights))
 
 
-def _counts(counts):
-    """Label counts as float64; a ValueError if one is negative."""
-    counts = torch.as_tensor(counts, dtype=torch.float64)
-    if (counts < 0).any():
-        raise ValueError(f"label counts hold {counts.min():g}; expected no negative count")
-    return counts
-
-
 def _shares(say, voice):
     """say (S, T, C) as shares that sum to 1 over t; where nobody has any say in a class, by voice (S, T)."""
     say = torch.where(say.sum(1, keepdim=True) == 0, voice.unsqueeze(-1), say)
@@ -76,7 +67,7 @@ def _shares(say, voice):
 
 
 def pool(log_p, weights, kind="log"):
-    """The soft target of every student (ours): its group's predictions pooled class by class.
+    """The soft target of every student: what its group says, pooled class by class (ours).
 
         log:         q_s(c|u) ~ exp( sum_t W[s,t,c] log p_t(c|u) )
         arithmetic:  q_s(c|u) ~      sum_t W[s,t,c] p_t(c|u)
@@ -114,10 +105,10 @@ def sharpen(q, gamma):
 def align(q, kappa):
     """q(c|u) ((1/C) / mean_u q(c|u))^kappa, normalised over c: classes that are said too often count less (ours).
 
-    Each class is spoken for by other teachers with another confidence, so pooled classes are not comparable; the mean
-    over the public images says by how much ("trend toward uniformity", applied to knowledge). kappa 0 changes no bit;
-    1, again and again, makes the mean uniform; 1/2 pays also where the public labels are not uniform.
-    q: (..., m, C) probabilities of m images; kappa in [0, 1]. Source: distribution alignment (ReMixMatch, 1911.09785).
+    Each class is spoken for by other teachers with another confidence; the mean over the public images says by how much
+    ("trend toward uniformity", applied to knowledge). kappa 0 changes no bit; 1/2 pays also where the public labels are
+    not uniform. q: (..., m, C) probabilities of m images; kappa in [0, 1]. Source: distribution alignment (ReMixMatch,
+    1911.09785).
 
     >>> [round(v, 4) for v in align(torch.tensor([[0.9, 0.1], [0.7, 0.3]]), 0.5)[1].tolist()]  # .7/.8^.5 : .3/.2^.5
     [0.5385, 0.4615]
@@ -143,12 +134,10 @@ def mix(images, targets, share):
 
 
 def predictions(logits, prior):
-    """One network, three readings (..., n) of its logits (..., n, C): as they are, with its owner's log prior (..., C),
-    and without it.
+    """Three readings (..., n) of logits (..., n, C): as they are, with their owner's log prior (..., C), without it.
 
-    Who is trained with the balanced softmax, or shares a network with others, speaks without a prior of its own:
-    personality adds it, consistency does not. Who is trained with the plain loss has it inside: personality is read as
-    it is, and consistency may subtract it (the correction of Menon et al. 2021, 2007.07314). Which one: validation.
+    Who is trained with the balanced softmax, or shares a network, speaks without a prior of its own: personality adds
+    it. Who is trained with the plain loss has it inside: consistency may subtract it (Menon et al. 2021, 2007.07314).
 
     >>> [each.tolist() for each in predictions(torch.tensor([[0.0, 0.5]]), torch.tensor([0.9, 0.1]).log())]
     [[1], [0], [1]]

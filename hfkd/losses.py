@@ -2,8 +2,8 @@
 
     L_S = (1 - alpha) CE(p_S, y) + alpha KL(p_S || p_T)        L_T = (1 - beta) CE(p_T, y) + beta KL(p_T || p_S)
 
-One formula with the roles exchanged, so one function: `distillation_loss`. The authors' code takes the divergence
-with the teacher first, KL(p_T || p_S) T^2, and that is the default; `direction` selects the printed order.
+One formula with the roles exchanged, so one function. The authors' code takes the divergence with the teacher first,
+KL(p_T || p_S) T^2, and that is the default; `direction` selects the printed order.
 """
 
 import torch

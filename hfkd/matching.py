@@ -12,7 +12,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
 
-from hfkd.assess import affinity, counted, coverage, dial, distributions, evenness, similarity, union_gain
+from hfkd.assess import counted, coverage, distributions, similarity, uniformity, union_gain
 
 RULES = {
     "coverage": "up to fan_in teachers that together cover what the student lacks (rounds, then one pass of swaps)",
@@ -20,13 +20,9 @@ RULES = {
     "uniformity": "the poster's trend toward uniformity alone: the fan_in teachers of largest union gain",
     "complementarity": "the poster's complementarity alone: the fan_in teachers that best cover what the student lacks",
     "mutual": "what both sides gain where knowledge flows back: a student's cover by its teacher, the teacher's by it",
-    "assignment": "one teacher each, the largest total affinity, exact",
     "random": "control: up to fan_in teachers at random (needs rng)",
-    "all": "control: every admissible edge; fan_in is ignored, fan_out is kept", "none": "control: no edge"}
-_FIT = {  # counts of students, eta, counts of teachers -> (R, T): what a rule looks at; the others, at the affinity
-    "similarity": lambda n, eta, m: similarity(distributions(n), distributions(m)),
-    "uniformity": lambda n, eta, m: union_gain(n, m),
-    "complementarity": lambda n, eta, m: coverage(distributions(n), distributions(m))}
+    "all": "control: every admissible edge; fan_in and fan_out are ignored"}
+_CRITERIA = {"similarity": similarity, "uniformity": union_gain, "complementarity": coverage}
 _TREND, _ID, _DECIMALS = 1e-6, 1e-10, 12  # weights of trend and client id; finer is only the order of a sum
 
 
@@ -34,7 +30,7 @@ _TREND, _ID, _DECIMALS = 1e-6, 1e-10, 12  # weights of trend and client id; fine
 class Paths:
     """Levels of the clients and the limits on who teaches whom (ours; max_gap = 1 is the authors' code).
     Raises ValueError: a limit that cannot hold; the sentence names it, and the client."""
-    levels: np.ndarray  # (N,) integers >= 1, the largest the most capable
+    levels: np.ndarray  # (N,) integers, the largest the most capable
     max_gap: int = 1  # a teacher stands 1 to max_gap levels above its student
     fan_in: int = 4  # teachers per student, at most
     fan_out: int | None = None  # students per teacher, at most; None: no limit
@@ -44,13 +40,11 @@ class Paths:
         levels, links = np.array(self.levels), None if self.links is None else np.array(self.links)
         if levels.ndim != 1 or levels.size == 0 or levels.dtype.kind not in "iu":
             raise ValueError(f"levels is {levels.dtype} of shape {levels.shape}; expected an integer for each client")
-        if levels.min() < 1:
-            raise ValueError(f"level of client {levels.argmin()} is {levels.min()}; expected an integer >= 1")
         if links is not None and (links.dtype != bool or links.shape != 2 * levels.shape):
             raise ValueError(f"links is {links.dtype} of shape {links.shape}; expected bool {2 * levels.shape}")
-        for name in ("max_gap", "fan_in") + ("fan_out",) * (self.fan_out is not None):
+        for name in ("max_gap", "fan_in", "fan_out"):
             value = getattr(self, name)
-            if not isinstance(value, (int, np.integer)) or isinstance(value, bool) or value < 1:
+            if not (isinstance(value, int) and value >= 1 or name == "fan_out" and value is None):
                 raise ValueError(f"{name} is {value!r}; expected an integer >= 1")
         vars(self).update(levels=levels, links=links)  # copies: the record is frozen
 
@@ -82,43 +76,39 @@ def match(counts: np.ndarray, paths: Paths, rule="coverage", personality=0.25, r
     [False, True, False]
     """
     counts, n = counted(counts), len(paths.levels)
-    if not isinstance(rule, str) or rule not in RULES:
+    if rule not in RULES:
         raise ValueError(f"rule is {rule!r}; expected one of {', '.join(RULES)}")
     if len(counts) != n:
         raise ValueError(f"counts has {len(counts)} clients, levels has {n}; expected one row of counts per level")
-    if rule == "random" and not isinstance(rng, np.random.Generator):
-        raise ValueError(f"rule 'random' got rng {rng!r}; expected a numpy Generator, such as np.random.default_rng(0)")
-    dial(personality)
-    allowed, everything = admissible(paths), rule == "all" and paths.fan_out is None  # nothing to choose
-    edges = allowed.copy() if everything else np.zeros((n, n), dtype=bool)
+    if rule == "random" and rng is None:
+        raise ValueError("rule 'random' got rng None; expected a numpy Generator, such as np.random.default_rng(0)")
+    if not 0 <= personality <= 1:
+        raise ValueError(f"personality is {personality!r}; expected a number from 0 (consistency) to 1 (personality)")
+    allowed = admissible(paths)
     learns, drawn = allowed.any(axis=1), rng.random((n, n)) if rule == "random" else None
-    fan_in = {"assignment": 1, "all": n}.get(rule, paths.fan_in)
+    edges = allowed.copy() if rule == "all" else np.zeros((n, n), dtype=bool)
     # a part: students who compete with nobody else, those of a level or, if levels share limited teachers, all
     part = paths.levels if paths.fan_out is None or paths.max_gap == 1 else np.zeros(n)
-    for each in np.unique(part[learns]) if rule != "none" and not everything else ():
+    for each in np.unique(part[learns]) if rule != "all" else ():
         students = np.flatnonzero((part == each) & learns)
         teachers = np.flatnonzero(allowed[students].any(axis=0))
-        pairs, asked = np.ix_(students, teachers), (counts[students], personality, counts[teachers])
+        pairs, given = np.ix_(students, teachers), (counts[students], counts[teachers])
         by_id = _ID * np.outer(1 - students / n, 1 - teachers / n)
-        load = np.full(len(teachers), n if paths.fan_out is None else paths.fan_out)
-        if rule == "coverage":
-            worth = _covering(*asked)
-        elif rule == "mutual":
-            for s, g in enumerate(_mutual(counts[students], counts[teachers], allowed[pairs], load, fan_in, by_id)):
-                edges[students[s], teachers[g]] = True
-            continue
+        limits = allowed[pairs], np.full(len(teachers), paths.fan_out or n), paths.fan_in, by_id
+        if rule == "mutual":
+            groups = _mutual(*given, *limits)
+        elif rule == "coverage":
+            worth = _covering(*given, personality)
+            groups = _swapped(worth, *limits[:2], _rounds(worth, *limits))
         else:
-            fit = drawn[pairs] if rule == "random" else _FIT.get(rule, affinity)(*asked)
-            worth = lambda s, g, free, rivals, fit=fit: (0.0, np.where(free, fit[s], -np.inf))
-        groups = _rounds(worth, allowed[pairs], load, fan_in, by_id)
-        for s, g in enumerate(_swapped(worth, allowed[pairs], load, groups) if rule == "coverage" else groups):
+            groups = _rounds(_ranking(drawn[pairs] if rule == "random" else _CRITERIA[rule](*given)), *limits)
+        for s, g in enumerate(groups):
             edges[students[s], teachers[g]] = True
     edges.setflags(write=False)
     score = float(group_value(counts, edges, personality)[learns].mean()) if learns.any() else None
     above = admissible(Paths(paths.levels, paths.max_gap)).any(axis=1)
-    why = np.select([~above, ~learns, np.full(n, rule == "none")],
-                    [f"no client above within max_gap {paths.max_gap}", "links allow no admissible teacher",
-                     'rule "none" asks for no teacher'], "no teacher had load left (fan_out)")
+    why = np.select([~above, ~learns], [f"no client above within max_gap {paths.max_gap}",
+                                        "links allow no admissible teacher"], "no teacher had load left (fan_out)")
     return Matching(edges, {int(i): str(why[i]) for i in np.flatnonzero(~edges.any(axis=1))}, rule, score)
 
 
@@ -129,9 +119,9 @@ def group_value(counts: np.ndarray, edges: np.ndarray, personality: float = 0.25
     >>> group_value([[4, 0], [0, 4]], np.array([[False, True], [False, False]]), personality=0.25).tolist()
     [0.75, 0.375]
     """
-    p = distributions(counts)
-    fair, edges = np.minimum(1, p.shape[1] * p), np.asarray(edges, dtype=bool)
-    likeness = np.array([similarity(p[[s]], p[g]).mean() if g.any() else 0.0 for s, g in enumerate(edges)])
+    n, edges = counted(counts), np.asarray(edges, dtype=bool)
+    fair = np.minimum(1, n.shape[1] * distributions(n))
+    likeness = np.array([similarity(n[[s]], n[g]).mean() if g.any() else 0.0 for s, g in enumerate(edges)])
     covered = np.array([np.maximum(fair[s], fair[g].max(0, initial=0)).mean() for s, g in enumerate(edges)])
     return personality * likeness + (1 - personality) * covered
 
@@ -191,18 +181,23 @@ def _mutual(n_s: np.ndarray, n_t: np.ndarray, may: np.ndarray, load: np.ndarray,
     return groups
 
 
-def _covering(n_s: np.ndarray, personality: float, n_t: np.ndarray):
+def _ranking(fit: np.ndarray):
+    """worth(s, g, free, rivals), as `_covering` has it, of a criterion (R, T) that looks at one teacher at a time."""
+    return lambda s, g, free, rivals: (0.0, np.where(free, fit[s], -np.inf))
+
+
+def _covering(n_s: np.ndarray, n_t: np.ndarray, personality: float):
     """worth(s, g, free, rivals): what teachers g (places) are worth to student s, by `group_value` and trend, and what
     each teacher adds (T,), -inf if it is not free; without rivals exact for the best only."""
     p, q = distributions(n_s), distributions(n_t)
-    own, fair, alike = np.minimum(1, p.shape[1] * p), np.minimum(1, q.shape[1] * q), similarity(p, q)
+    own, fair, alike = np.minimum(1, p.shape[1] * p), np.minimum(1, q.shape[1] * q), similarity(n_s, n_t)
     def worth(s, g, free, rivals):
         best, pooled, likes = np.maximum(own[s], fair[g].max(0, initial=0)), n_s[s] + n_t[g].sum(0), alike[s, g].sum()
-        now = personality * likes / max(len(g), 1) + (1 - personality) * best.mean() + _TREND * evenness(pooled)
+        now = personality * likes / max(len(g), 1) + (1 - personality) * best.mean() + _TREND * uniformity(pooled)
         after = personality * (likes + alike[s]) / (len(g) + 1) + (1 - personality) * np.maximum(best, fair).mean(1)
         gain = np.where(free, after - now, -np.inf)
         near = np.flatnonzero(free if rivals else gain >= gain.max() - 1.1 * _TREND)  # the rest is out
-        gain[near] += _TREND * evenness(pooled + n_t[near])
+        gain[near] += _TREND * uniformity(pooled + n_t[near])
         return now, gain
     return worth
 

@@ -6,9 +6,8 @@ count by 1, so noise with P(k) ~ exp(-epsilon |k|) on every count makes the mess
 (Ghosh, Roughgarden and Sundararajan 2012, 0811.2841); clipping at 0 and dividing by the sum afterwards cost nothing.
 Nothing is claimed of the records before the split: it is drawn over all of them, and one more may change many counts.
 
-Whatever else travels is outside of the claim. Answers leak too: from them an attacker guessed label distributions at a
-total variation of .2 to .5. So may levels, reports of revenue, and the presence of a class in class means. Real counts
-need OpenDP's mechanism; the seeded twin is a simulation: who knows the seed knows the noise.
+Whatever else travels is outside of the claim: from answers an attacker guessed label distributions at a total variation
+of .2 to .5. Real counts need OpenDP's mechanism; the seeded twin is a simulation: who knows the seed knows the noise.
 """
 
 import math

@@ -27,19 +27,18 @@ def class_losses(log_p, labels):
 def weighed(by_class, shares) -> np.ndarray:
     """L_s(t) (S, T): the loss of t for a listener whose labels are distributed like s.
 
-    by_class: (T, C) from `class_losses`, or (S, T, C) where every listener has its own; shares: (S, C) label shares of
-    the listeners. Classes without an image are left out of both; a listener with no class left is a ValueError.
+    by_class: (T, C) from `class_losses`; shares: (S, C) label shares of the listeners. Classes without an image are
+    left out of both; a listener with no class left is a ValueError.
 
     >>> weighed([[1.0, 3.0]], [[1.0, 0.0], [0.5, 0.5]]).tolist()
     [[1.0], [2.0]]
     """
     losses, shares = np.asarray(by_class, float), np.asarray(shares, float)
-    seen = ~np.isnan(losses).reshape(-1, shares.shape[1]).all(0)
+    seen = ~np.isnan(losses).all(0)
     mass = shares[:, seen].sum(1, keepdims=True)
     if lost := np.flatnonzero(mass == 0).tolist():
         raise ValueError(f"clients {lost} hold no class of the public images; expected public images of all classes")
-    pattern = "sc,tc->st" if losses.ndim == 2 else "sc,stc->st"
-    return np.einsum(pattern, shares[:, seen] / mass, losses[..., seen])
+    return np.einsum("sc,tc->st", shares[:, seen] / mass, losses[:, seen])
 
 
 def labelled(losses, own) -> np.ndarray:

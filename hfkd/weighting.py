@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 RULES = {
-    "fixed": "the same weight in every round after the first",
-    "ramp": "authors' code: alpha_max ((r - r0)/B)^power, from 0 at round r0",
+    "fixed": "the same weight in every round after the warmup",
+    "ramp": "authors' code: alpha_max (r - r0)/B, from 0 at round r0",
     "loss_ratio": "more soft knowledge the worse oneself is against the pooled target (needs public_labels)",
     "controller": "the weight grows while the own validation loss falls, and shrinks when it rises",
     "gradient": "the positive part of the cosine between the gradients of the hard and the soft loss, last layer",
@@ -19,26 +19,15 @@ RULES = {
 LOWEST = 0.01  # the controller multiplies: from 0 no factor leads back
 
 
-def fixed(alpha, round: int, warmup: int = 1):
-    """alpha (poster), but 0 for `warmup` rounds of training alone (ours): who has learned nothing has nothing to say.
+def ramp(alpha, round: int, start: int = 1, length: int = 50):
+    """alpha_max (r - r0)/B, held at alpha_max from round r0 + B on, 0 before r0 (authors' code: alpha .5, B 50).
 
-    >>> [fixed(0.3, r) for r in (1, 2, 3)]
-    [0.0, 0.3, 0.3]
-    """
-    return alpha * (round > warmup)
-
-
-def ramp(alpha, round: int, start: int = 1, length: int = 50, power: float = 1.0):
-    """alpha_max ((r - r0)/B)^power, held at alpha_max from round r0 + B on, 0 before r0 (authors' code: .5 / 50 / 1).
-
-    The authors' default r0 = 0 switches their ramp off, so start = r0 >= 1 here; length = B >= 1, power > 0.
+    The authors' default r0 = 0 switches their ramp off, so start = r0 >= 1 here; length = B >= 1.
 
     >>> [ramp(0.5, r) for r in (1, 26, 99)]
     [0.0, 0.25, 0.5]
     """
-    if start < 1:
-        raise ValueError(f"start is {start}; expected at least 1 (0 switches the authors' ramp off)")
-    return alpha * min(1.0, max(0.0, (round - start) / length)) ** power
+    return alpha * min(1.0, max(0.0, (round - start) / length))
 
 
 def loss_ratio(alpha, own, other):
@@ -46,6 +35,8 @@ def loss_ratio(alpha, own, other):
 
     For a student, own = CE_S and other = CE_T, its target's; for the teacher the other way round, so that
     alpha/alpha_max + beta/beta_max = 1. Both in nats, >= 0, on the same labelled samples.
+    Of a client's hard and soft loss it is the rule `uncertainty`: weights 1/L, scaled to sum to 1. Kendall, Gal and
+    Cipolla 2018 (1705.07115) minimise exp(-s) L + s over a learned s, at best ln L; to set it there at once is ours.
 
     >>> float(loss_ratio(1.0, 3.0, 1.0)), float(loss_ratio(0.5, 1.0, 3.0))
     (0.75, 0.125)
@@ -55,11 +46,11 @@ def loss_ratio(alpha, own, other):
     return alpha * np.where(total > 0, own / np.where(total > 0, total, 1.0), 0.5)
 
 
-def controller(alpha, loss, usual, rate: float = 1.0):
-    """alpha exp(mu clip(d, -1, 1)) in [LOWEST, 1], d = (usual - loss)/usual: go on while the own loss falls (ours).
+def controller(alpha, loss, usual):
+    """alpha exp(clip(d, -1, 1)) in [LOWEST, 1], d = (usual - loss)/usual: go on while the own loss falls (ours).
 
     alpha: the last round's weight; loss: on the own validation data; usual: its running mean before now, NaN where
-    nothing is known (no change); mu = rate >= 0. The first steps of learning lower the loss, so they count as well.
+    nothing is known (no change). The first steps of learning lower the loss, so they count as well.
 
     >>> round(float(controller(0.2, loss=0.5, usual=1.0)), 4)  # .2 exp(.5)
     0.3297
@@ -67,7 +58,7 @@ def controller(alpha, loss, usual, rate: float = 1.0):
     loss, usual = np.asarray(loss, float), np.asarray(usual, float)
     known = np.isfinite(usual) & ~np.isnan(loss)
     drop = np.where(known, np.clip((usual - loss) / np.maximum(usual, 1e-12), -1, 1), 0.0)  # 0/0 is no change
-    return np.clip(alpha * np.exp(rate * drop), LOWEST, 1.0)
+    return np.clip(alpha * np.exp(drop), LOWEST, 1.0)
 
 
 def gradient_cosine(alpha, cosine):
@@ -79,18 +70,6 @@ def gradient_cosine(alpha, cosine):
     [0.0, 0.25, 0.5]
     """
     return alpha * np.clip(np.nan_to_num(np.asarray(cosine, float)), 0.0, 1.0)
-
-
-def uncertainty(alpha, hard, soft):
-    """alpha_max L_hard / (L_hard + L_soft): the weights 1/L of both losses, scaled to sum to 1.
-
-    Kendall, Gal and Cipolla 2018 (1705.07115) minimise exp(-s) L + s over a learned s for each loss. At the optimum
-    s = ln L a loss is weighed by 1/L; to set it there at once is ours.
-
-    >>> float(uncertainty(1.0, hard=1.5, soft=0.5))
-    0.75
-    """
-    return loss_ratio(alpha, hard, soft)
 
 
 def head_gradient(features, error):
@@ -141,15 +120,17 @@ def listens(config, mask, edges, round: int) -> np.ndarray:
 
 
 def _rule(config, alpha, round, signals, last):
-    """A number or (z, N): the rule, for every client as if it had that role."""
+    """A number or (z, N): the rule, for every client as if it had that role; 0 while everybody trains alone (ours)."""
     if config.weighting == "ramp":
-        return ramp(alpha, round, max(1, config.warmup), config.ramp_length, config.ramp_power)
-    if config.weighting == "fixed" or signals is None or round <= config.warmup or alpha == 0:
-        return fixed(alpha, round, config.warmup)
+        return ramp(alpha, round, max(1, config.warmup), config.ramp_length)
+    if round <= config.warmup:
+        return 0.0  # who has learned nothing has nothing to say
+    if config.weighting == "fixed" or signals is None or alpha == 0:
+        return alpha
     if config.weighting == "loss_ratio":
         return loss_ratio(alpha, signals.own, signals.other)
     if config.weighting == "gradient":
         return gradient_cosine(alpha, signals.cosine)
     if config.weighting == "uncertainty":
-        return uncertainty(alpha, signals.hard, signals.soft)
-    return controller(np.where(np.isnan(last), alpha, last), signals.hard, signals.usual, config.controller_rate)
+        return loss_ratio(alpha, signals.hard, signals.soft)
+    return controller(np.where(np.isnan(last), alpha, last), signals.hard, signals.usual)

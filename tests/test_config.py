@@ -25,8 +25,6 @@ def test_overrides_replace_and_nothing_else():
     assert {f.name for f in fields(Config) if f.type in (int, float, int | None, float | None)} == set(RANGES)
     listed = {name: ast.literal_eval(text.split("  ")[0]) for name, text in settings().items()}
     assert listed == {field.name: field.default for field in fields(Config)}
-
-
     for name, value in dict(clients=True, rounds=None, skew="0.1", feedback=1, pool_size=1e3, rule=3).items():
         with pytest.raises(ValueError, match=rf"^{name} is {value!r}; expected \w"):
             configure(**{name: value})

@@ -44,25 +44,11 @@ def write_idx(folder, ending="", dot=False, seed=0):
     return images, labels
 
 
-def write_jpegs(home):
-    """Two npz of JPEG images of flat colours, which JPEG keeps to within a few steps, and words that nobody reads."""
-    from PIL import Image
-    colours = np.random.default_rng(0).integers(0, 256, (5, 3), dtype=np.uint8)
-    for part, chosen in (("train", colours[:3]), ("test", colours[3:])):
-        packed, ends = io.BytesIO(), [0]
-        for colour in chosen.tolist():
-            Image.new("RGB", (32, 32), tuple(colour)).save(packed, "JPEG", quality=95)
-            ends.append(packed.tell())
-        np.savez(home / f"cifar10_jpeg_{part}.npz", jpeg=np.frombuffer(packed.getvalue(), np.uint8), offsets=ends,
-                 labels=np.arange(len(chosen)), classes=["cat", "dog"])
-    return colours
-
-
 def test_digits_are_scikit_learns():
     from sklearn.datasets import load_digits
     digits, bunch = load("digits"), load_digits()
     assert np.array_equal(digits.images[:, 0] / 15, bunch.images) and np.array_equal(digits.labels, bunch.target)
-    assert not digits.is_test.any() and digits.client is None and digits.images.dtype == np.uint8
+    assert not digits.is_test.any() and digits.images.dtype == np.uint8
     content = digits.images.tobytes() + digits.labels.astype("<i8").tobytes()
     assert digits.checksum == hashlib.sha256(content).hexdigest()[:16]
 
@@ -73,17 +59,14 @@ MNIST_TEST = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
 
 @pytest.mark.parametrize("name, shape, whole, test, mean", [  # the mean that is widely used to normalise it
     ("fashion_mnist", (1, 28, 28), [7000] * 10, [1000] * 10, .2860), ("mnist", (1, 28, 28), MNIST, MNIST_TEST, .1307),
-    ("mnist_federated", (1, 28, 28), MNIST, None, .1307), ("cifar10", (3, 32, 32), [6000] * 10, [1000] * 10, .4734),
-    ("cifar10_jpeg", (3, 32, 32), [6000] * 10, [1000] * 10, .4734)], ids=[name for name in NAMES if name != "digits"])
+    ("cifar10", (3, 32, 32), [6000] * 10, [1000] * 10, .4734)], ids=[name for name in NAMES if name != "digits"])
 def test_real_files_have_their_published_counts(name, shape, whole, test, mean):
     try:
         data = load(name)
     except FileNotFoundError as error:
         pytest.skip(str(error))
     assert data.images.shape == (sum(whole), *shape) and np.bincount(data.labels).tolist() == whole
-    if name == "mnist_federated":
-        assert data.is_test.sum() == 70000 - 52492 and np.unique(data.client).tolist() == list(range(20))
-    elif data.is_test.any():  # without IDX files MNIST has no test part
+    if data.is_test.any():  # without IDX files MNIST has no test part
         assert np.bincount(data.labels[data.is_test]).tolist() == test and data.is_test[-sum(test):].all()
     assert abs(data.images.mean() / 255 - mean) < 1e-3  # of the training part, which the test part is like
 
@@ -96,10 +79,9 @@ def test_idx_under_its_usual_names(home, where, ending, dot):
 
 
 def test_which_files_come_first(home):
-    np.savez(home / datasets.FEDERATED, **GOOD, client=[0, 0, 1], is_train=[True, False, True])
-    given, plain = load("mnist_federated"), load("mnist")
-    assert given.is_test.tolist() == [False, True, False] and given.client.tolist() == [0, 0, 1]
-    assert not plain.is_test.any() and plain.client is None and plain.checksum == given.checksum
+    np.savez(home / datasets.FEDERATED, **GOOD, client=[0, 0, 1], is_test=[True, False, True])
+    shipped = load("mnist")
+    assert np.array_equal(shipped.images[:, 0], GOOD["images"]) and not shipped.is_test.any()
     np.savez(home / "mnist.npz", **GOOD | {"labels": [1, 1, 0]})
     assert load("mnist").labels.tolist() == [1, 1, 0]
     (home / "mnist" / "train-images-idx3-ubyte").mkdir(parents=True)  # as one archive unpacks
@@ -108,34 +90,29 @@ def test_which_files_come_first(home):
         assert np.array_equal(write_idx(folder, ".gz", seed=seed)[0], load("fashion_mnist").images[:, 0])
 
 
-def test_cifar_jpeg_is_close_and_never_taken_for_cifar(home):
-    colours, lossy = write_jpegs(home), load("cifar10_jpeg")
-    assert lossy.is_test.tolist() == [False] * 3 + [True] * 2 and lossy.labels.tolist() == [0, 1, 2, 0, 1]
-    assert np.abs(lossy.images - colours[:, :, None, None].astype(float)).max() <= 6
-    with pytest.raises(FileNotFoundError, match="no file .*cifar10.npz; .*hfkd fetch"):
-        load("cifar10")
-
-
 @pytest.mark.parametrize("shape", [(4, 5, 6), (4, 5, 6, 1), (4, 5, 6, 3)])
 def test_own_npz(home, shape):
     images, parts = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8), [True, True, False, True]
-    np.savez(home / "own.npz", images=images, labels=[0, 1, 2, 1], client=[0, 1, 1, 0], is_train=parts,
+    np.savez(home / "own.npz", images=images, labels=[0, 1, 2, 1], is_test=parts,
              classes=["a", "b"], objects=np.array([print], object))  # which would have to be unpickled
     own = load("own.npz")  # in the data folder
     assert np.array_equal(own.images, np.moveaxis(images.reshape(4, 5, 6, -1), -1, 1)) and own.n_classes == 3
-    assert own.is_test.tolist() == np.invert(parts).tolist() and own.client.tolist() == [0, 1, 1, 0]
+    assert own.is_test.tolist() == parts and own.labels.tolist() == [0, 1, 2, 1]
     np.savez("own.npz", **GOOD)
     assert len(load("own.npz").labels) == 3  # the working folder comes first
 
 
 def test_a_data_set_is_what_it_holds(home):
     seen = []
-    for change in ({}, {"labels": [0, 1, 1]}, {"is_test": [True, False, False]}, {"client": [0, 1, 0]},
+    for change in ({}, {"labels": [0, 1, 1]}, {"is_test": [True, False, False]},
                    {"images": GOOD["images"].reshape(3, 3, 4)}, {}):
         np.savez(home / "own.npz", **GOOD | change)
         seen.append(load(home / "own.npz"))
-    assert {each.name for each in seen} == {str(home / "own.npz")} and seen[0].checksum == seen[5].checksum
-    assert len({each.checksum for each in seen}) == 5
+    assert {each.name for each in seen} == {str(home / "own.npz")} and seen[0].checksum == seen[4].checksum
+    assert len({each.checksum for each in seen}) == 4
+    assert load(home / "own.npz", seen[0].checksum).checksum == seen[0].checksum
+    with pytest.raises(ValueError, match="is not the one that was read first"):
+        load(home / "own.npz", seen[1].checksum)
 
 
 def test_listed_content_counts_not_its_wrapper(home):
@@ -158,7 +135,7 @@ def test_listed_content_counts_not_its_wrapper(home):
 def test_the_list_is_in_the_format_of_sha256sum_and_names_what_is_read():
     lines = [line for line in paths.CHECKSUMS.read_text().splitlines() if not line.startswith("#")]
     read = {f"{name}/{file}" for name in datasets.FOLDERS for file in datasets.IDX} | {datasets.FEDERATED}
-    assert {line[66:] for line in lines} == read | {"cifar10_jpeg_train.npz", "cifar10_jpeg_test.npz"}
+    assert {line[66:] for line in lines} == read
     assert all(re.fullmatch(r"[0-9a-f]{64}  \S+", line) for line in lines)
 
 
@@ -179,8 +156,8 @@ def npz(**change):
     (npz(images=np.zeros((0, 2, 2), np.uint8)), r"shape \(0, 2, 2, 1\)"), (npz(labels=[[0], [1], [0]]), "labels of"),
     (npz(labels=[0, 1]), r"labels of shape \(2,\) and type int64; expected 3"), (npz(labels=["a"] * 3), "of .* <U1;"),
     (npz(labels=[-1, 0, 1]), "labels of .* >= 0"), (npz(labels=np.array([0, 1, 2**63], "u8")), "labels of .* >= 0"),
-    (npz(is_test=[1, 0, 0]), "is_test of .* expected 3 booleans"), (npz(is_train=[True]), r"is_train of shape \(1,\)"),
-    (npz(client=[0, 1, -1]), "client of .* expected 3 integers"), (npz(labels=[0., 1., 0.]), "labels of .* float64"),
+    (npz(is_test=[1, 0, 0]), "is_test of .* expected 3 booleans"), (npz(is_test=[True]), r"is_test of shape \(1,\)"),
+    (npz(labels=[0., 1., 0.]), "labels of .* float64"),
 ])
 def test_bad_npz(home, content, said, monkeypatch):
     monkeypatch.setattr(files, "LARGEST", 5000)
@@ -191,12 +168,12 @@ def test_bad_npz(home, content, said, monkeypatch):
 
 @pytest.mark.parametrize("damage", [lambda raw: raw[:-1], lambda raw: b"", lambda raw: raw[:3],
                                     lambda raw: gzip.compress(raw)[:-9], lambda raw: b"<html>" + raw[:-7]])
-def test_damaged_idx_and_jpegs(home, damage):
-    write_idx(home / "mnist"), write_jpegs(home)
-    for name, file in (("mnist", "mnist/train-images-idx3-ubyte"), ("cifar10_jpeg", "cifar10_jpeg_test.npz")):
-        (home / file).write_bytes(damage((home / file).read_bytes()))
-        with pytest.raises(ValueError, match=f"{file} cannot be read: [^\n]+$"):
-            load(name)
+def test_damaged_idx(home, damage):
+    write_idx(home / "mnist")
+    file = home / "mnist" / "train-images-idx3-ubyte"
+    file.write_bytes(damage(file.read_bytes()))
+    with pytest.raises(ValueError, match=f"{file} cannot be read: [^\n]+$"):
+        load("mnist")
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "digits"] + ["own.npz", "fasion", "", "\udce9.npz"])
@@ -212,11 +189,12 @@ def test_missing_files_and_unknown_names(home, name):
 @pytest.mark.parametrize("name, shape", [("fashion_mnist", (1, 28, 28)), ("cifar10", (3, 32, 32))])
 def test_fetch_with_a_stand_in_for_openml(home, monkeypatch, name, shape):
     images = np.random.default_rng(0).integers(0, 256, (12, *shape)).astype(np.int16)
-    bunch = SimpleNamespace(data=images[0, 0], target=np.arange(12).astype(str))
+    bunch = SimpleNamespace(data=images[0, 0],  # of another shape
+                            target=np.arange(12).astype(str))
     monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda *_, **__: bunch)
     monkeypatch.setattr(files, "TEST", 4)
     for folder, said in ((paths.CHECKSUMS, r"checksums.sha256 cannot be written \(.*; set HFKD_DATA to a folder that"),
-                         (home, f"could not fetch {name} from OpenML .*; try again, or set HFKD_DATA")):  # another shape
+                         (home, f"could not fetch {name} from OpenML .*; try again, or set HFKD_DATA")):
         monkeypatch.setenv("HFKD_DATA", str(folder))
         with pytest.raises((ValueError, FileNotFoundError), match=said):
             fetch(name)

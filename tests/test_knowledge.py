@@ -96,26 +96,10 @@ def test_sharpen_and_align_by_loops():
     torch.testing.assert_close(sharpen(q, 0.0), torch.full_like(q, 1 / C))
 
 
-@pytest.mark.parametrize("kappa", [0.5, 1.0])
-def test_align_again_and_again_makes_classes_even(kappa):
-    q, gaps = targets(), []
-    for _ in range(300):
-        gaps.append(float((q.mean(-2) - 1 / C).abs().max()))
-        q = align(q, kappa)
-    assert gaps[-1] < 1e-6 < 0.05 < gaps[0] and gaps[1] < gaps[0]
-    torch.testing.assert_close(align(q, kappa), q, rtol=0, atol=1e-6)  # even classes stay
-
-
-def test_sharpen_and_align_know_neither_the_order_of_classes_nor_of_images_nor_of_students():
-    q = targets()
-    for way in (lambda each: sharpen(each, 2.0), lambda each: align(each, 0.5), lambda each: align(each, 1.0)):
-        for dim in range(3):
-            torch.testing.assert_close(way(q.flip(dim)), way(q).flip(dim), rtol=0, atol=1e-12)
-    for alone in (q[:1], q[:, :1], torch.full((1, 1, C), 1 / C, dtype=torch.float64)):  # one student, one image
-        torch.testing.assert_close(align(alone, 0.5)[0, 0].sum(), torch.ones((), dtype=torch.float64))
+def test_align_of_one_image_and_of_classes_that_nobody_says():
+    q, sure = targets(), torch.eye(C)[[0, 0, 1]][None]  # answers without any doubt
     one = align(q[:, :1], 1.0)  # of one image nothing is left: it is taken for what is always said
     torch.testing.assert_close(one, torch.full_like(one, 1 / C))
-    sure = torch.eye(C)[[0, 0, 1]][None]  # classes that nobody ever says, and answers without any doubt
     for way in (sharpen(sure, 3.0), align(sure, 0.5), align(sure, 1.0)):
         torch.testing.assert_close(way, sure)
 
@@ -136,6 +120,3 @@ def test_bad_input():
         teaching_weights([[1, 1], [0, 0]], [[1, 2], [3, 4]])
     with pytest.raises(ValueError, match="pooling is 'mode'; expected log or arithmetic"):
         pool(group()[2], torch.ones(S, T, C), "mode")
-    for bad in (log_prior, lambda counts: teaching_weights([[1, 1]], [[1, 2], counts])):
-        with pytest.raises(ValueError, match="label counts hold -1; expected no negative count"):
-            bad([-1, 4])

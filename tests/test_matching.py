@@ -1,22 +1,20 @@
 """RQ1 matching: against the rule written down plainly and brute force, then limits and invariants, then bad input."""
 
-from itertools import combinations, product
+from itertools import product
 
 import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 from scipy.special import entr
 
-from hfkd import assess
-from hfkd.assess import affinity, coverage, distributions, similarity, union_gain
+from hfkd.assess import coverage, distributions, similarity, union_gain
 from hfkd.matching import RULES, Paths, admissible, describe, group, group_value, match
 
 SEEDS = range(6)
 KINDS = ("skewed", "few values", "permuted", "copies", "two classes")
 LIMITS = [{}, {"fan_in": 1}, {"fan_out": 2}, {"fan_out": 3, "fan_in": 2, "max_gap": 2}, {"links": 0.5, "fan_out": 2},
           {"max_gap": 2, "links": 0.7}]
-SINGLE = {"similarity": lambda n: similarity(distributions(n)), "uniformity": union_gain,
-          "complementarity": lambda n: coverage(distributions(n))}
+SINGLE = {"similarity": similarity, "uniformity": union_gain, "complementarity": coverage}
 # the example of Fed-CBS (Zhang et al. 2023): client 0 is the student, the others stand one level above
 FED_CBS = np.array([[5, 5, 5, 5, 5, 5], [6, 6, 6, 6, 6, 0], [0, 0, 0, 10, 10, 10], [10, 10, 10, 0, 0, 0]])
 
@@ -59,11 +57,10 @@ def plain_gain(n, s, g, others, eta):
     return round(float(np.sum(plain_value(n, s, g, eta)) - np.sum(plain_value(n, s, others, eta))), 12)
 
 
-def plain_rule(n, paths, eta, students=None):
+def plain_rule(n, paths, eta):
     """The rule "coverage", group by group: rounds of one assignment over all students, then one pass of swaps."""
     count, allowed = len(n), admissible(paths)
-    students = range(count) if students is None else students
-    groups, early = {s: [] for s in students}, 1 - np.arange(count) / count
+    students, groups, early = range(count), {s: [] for s in range(count)}, 1 - np.arange(count) / count
 
     def left(t):
         return (paths.fan_out or np.inf) - sum(t in g for g in groups.values())
@@ -94,6 +91,28 @@ def plain_rule(n, paths, eta, students=None):
     return {s: sorted(g) for s, g in groups.items()}
 
 
+def plain_mutual(n, paths):
+    """The rule "mutual", edge by edge, where only neighbouring levels meet."""
+    fair = np.minimum(1, n.shape[1] * distributions(n))
+    order, trend, edges = 1 - np.arange(len(n)) / len(n), union_gain(n), np.zeros((len(n), len(n)), bool)
+
+    def gain(i, others, new):
+        return fair[[i, *others, new]].max(0).mean() - fair[[i, *others]].max(0).mean()
+
+    for _ in range(paths.fan_in):
+        waiting = {*range(len(n))}
+        while True:
+            free = admissible(paths) & ~edges & (edges.sum(0) < (paths.fan_out or len(n)))
+            worth = {(s, t): gain(s, np.flatnonzero(edges[s]), t) + gain(t, np.flatnonzero(edges[:, t]), s)
+                     + 1e-6 * trend[s, t] - 1e-10 * order[s] * order[t] for s, t in np.argwhere(free) if s in waiting}
+            if not worth:
+                break
+            s, t = max(worth, key=lambda edge: round(worth[edge], 12))
+            edges[s, t] = True
+            waiting.remove(s)
+    return edges
+
+
 def teachers_of(edges):
     return {s: np.flatnonzero(row).tolist() for s, row in enumerate(edges)}
 
@@ -111,6 +130,13 @@ def test_coverage_is_the_plain_rule(kind, limits):
         assert found.score == pytest.approx(np.mean(np.array(value)[admissible(paths).any(axis=1)]), abs=1e-12)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("limits", [{}, {"fan_out": 2}, {"links": 0.6, "fan_in": 2, "fan_out": 3}], ids=str)
+def test_mutual_is_the_plain_rule(kind, limits):
+    counts, paths = federation(kind, 1, 9, 5, **limits)
+    np.testing.assert_array_equal(match(counts, paths, "mutual").edges, plain_mutual(counts, paths))
+
+
 def test_students_who_compete_for_the_same_swap_are_the_plain_rule_however_they_are_numbered():
     for seed in range(30):  # places nearly spent
         counts, paths = two_levels(seed, 6, 5, fan_in=2, fan_out=3)
@@ -120,31 +146,21 @@ def test_students_who_compete_for_the_same_swap_are_the_plain_rule_however_they_
         np.testing.assert_array_equal(moved, edges[np.ix_(order, order)])
 
 
-def test_a_large_federation_is_the_plain_rule_student_by_student_whatever_the_blocks(monkeypatch):
-    rng = np.random.default_rng(0)
-    counts = rng.multinomial(200, rng.dirichlet([0.1] * 20, size=1500))
-    paths = Paths(rng.choice([1, 2, 3], 1500, p=[0.5, 0.47, 0.03]), fan_in=3)
-    edges = match(counts, paths).edges
-    some = [int(s) for s in np.flatnonzero(paths.levels == 2)[::90]]
-    assert {s: teachers_of(edges)[s] for s in some} == plain_rule(counts, paths, 0.25, some)
-    monkeypatch.setattr(assess, "_BLOCK", 1000)
-    np.testing.assert_array_equal(match(counts, paths).edges, edges)
-
-
 @pytest.mark.parametrize("seed", range(12))
-@pytest.mark.parametrize("fan_out", [1, 2, None])
-def test_assignment_is_brute_force(seed, fan_out):
+@pytest.mark.parametrize("fan_out", [1, 2])
+def test_a_round_of_limited_teachers_is_brute_force(seed, fan_out):
     rng = np.random.default_rng(seed)
     n_students, n = (k := int(rng.integers(1, 5))), k + int(rng.integers(1, 4))
     counts, _ = two_levels(seed, n_students, n - n_students)
     links = rng.random((n, n)) < 0.8
-    fit, best = affinity(counts), (0, 0.0)
+    fit, best = similarity(counts), (0, 0.0)
     for teachers in product([None, *range(n_students, n)], repeat=n_students):
         edges = [(s, t) for s, t in enumerate(teachers) if t is not None]
-        if all(links[e] for e in edges) and all(teachers.count(t) <= (fan_out or n) for t in range(n)):
+        if all(links[e] for e in edges) and all(teachers.count(t) <= fan_out for t in range(n)):
             best = max(best, (len(edges), sum(fit[e] for e in edges)))  # most students, then the largest total
-    found = match(counts, Paths([1] * n_students + [2] * (n - n_students), links=links, fan_out=fan_out), "assignment")
-    assert (found.edges.sum(), fit[found.edges].sum()) == pytest.approx(best, abs=1e-8)
+    paths = Paths([1] * n_students + [2] * (n - n_students), fan_in=1, links=links, fan_out=fan_out)
+    edges = match(counts, paths, "similarity").edges
+    assert (edges.sum(), fit[edges].sum()) == pytest.approx(best, abs=1e-8)
 
 
 @pytest.mark.parametrize("rule", SINGLE)
@@ -167,38 +183,16 @@ def test_the_trend_decides_what_the_objective_leaves_open_and_a_swap_what_rounds
     assert teachers_of(match(counts, Paths([1, 2, 2, 2], fan_in=1), personality=0).edges)[0] == [3]
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_coverage_keeps_the_greedy_bound_of_the_exact_optimum(seed):
-    # Nemhauser, Wolsey and Fisher 1978: greedy on a monotone submodular set function keeps (1 - 1/e) of the best gain
-    counts, paths = two_levels(seed, 3, 6, n_classes=10, fan_in=3)
-    found = teachers_of(match(counts, paths, personality=0).edges)
-    for s in range(3):
-        none, value, best = (max(plain_value(counts, s, list(g), 0)[0] for g in groups)
-                             for groups in ([()], [found[s]], combinations(range(3, 9), 3)))
-        assert value - none >= (1 - np.exp(-1)) * (best - none) - 1e-9
-
-
-@pytest.mark.parametrize("seed", SEEDS)
-def test_coverage_of_a_group_is_monotone_and_submodular(seed):
-    counts, rng = federation("skewed", seed)[0], np.random.default_rng(seed)
-    small = rng.random((14, 14)) < 0.2
-    large = small | (rng.random((14, 14)) < 0.3)
-    for new in range(14):
-        plus = np.arange(14)[None, :] == new
-        on_small, on_large = (group_value(counts, g | plus, 0) - group_value(counts, g, 0) for g in (small, large))
-        assert (on_large >= -1e-12).all() and (on_small >= on_large - 1e-12).all()
-
-
 @pytest.mark.parametrize("limits", LIMITS, ids=str)
 @pytest.mark.parametrize("rule", RULES)
 def test_no_limit_is_broken_and_students_are_filled_while_limits_allow(rule, limits):
     for seed in SEEDS:
         counts, paths = federation(KINDS[seed % 2], seed, **limits)
         found, allowed, n = match(counts, paths, rule, rng=np.random.default_rng(seed)), admissible(paths), len(counts)
-        edges, fan_in = found.edges, {"assignment": 1, "all": n, "none": 0}.get(rule, paths.fan_in)
-        load = edges.sum(axis=0) < (paths.fan_out or n)
+        edges, (fan_in, fan_out) = found.edges, (n, n) if rule == "all" else (paths.fan_in, paths.fan_out or n)
+        load = edges.sum(axis=0) < fan_out
         assert not (edges & ~allowed).any() and not edges[paths.levels == 3].any()
-        assert edges.sum(axis=1).max() <= fan_in and edges.sum(axis=0).max() <= (paths.fan_out or n)
+        assert edges.sum(axis=1).max() <= fan_in and edges.sum(axis=0).max() <= fan_out
         assert not (allowed & ~edges & (edges.sum(axis=1) < fan_in)[:, None] & load).any()
         assert sorted(found.alone) == np.flatnonzero(~edges.any(axis=1)).tolist()
 
@@ -218,7 +212,7 @@ def test_relabelled_classes_change_nothing_and_permuted_clients_permute_the_resu
             np.testing.assert_array_equal(match(counts[order], moved, rule).edges, edges[square])
 
 
-@pytest.mark.parametrize("rule", ["coverage", "assignment", "similarity"])
+@pytest.mark.parametrize("rule", ["coverage", "similarity"])
 @pytest.mark.parametrize("fan_out", [None, 1, 2])
 def test_ties_go_to_the_lowest_client_ids(rule, fan_out):
     edges = match(np.full((6, 4), 5), Paths([1, 1, 2, 2, 2, 1], fan_in=1, fan_out=fan_out), rule).edges
@@ -247,16 +241,15 @@ def test_admissible_is_its_definition_and_without_cycles(limits):
 
 
 def test_every_lonely_client_has_its_reason_and_its_line():
-    def lines(rule="coverage", levels=(1, 1, 2, 2, 3), **limits):
+    def lines(levels=(1, 1, 2, 2, 3), **limits):
         paths = Paths(levels, **limits)
-        return describe(match(np.full((5, 3), 4), paths, rule), paths)
+        return describe(match(np.full((5, 3), 4), paths), paths)
 
     assert lines(levels=(1, 1, 2, 2, 4)) == [
         "rule coverage: 4 edges, 2 of 5 clients have a teacher, no teacher more than 2 students, score 1.0000",
         "level 2 -> level 1: 4 edges", "alone, no client above within max_gap 1: clients 2, 3, 4"]
     assert lines(fan_out=1, levels=(1, 1, 1, 2, 2))[2] == "alone, no teacher had load left (fan_out): client 2"
     assert lines(links=np.eye(5, dtype=bool))[1] == "alone, links allow no admissible teacher: clients 0, 1, 2, 3"
-    assert lines("none")[1] == 'alone, rule "none" asks for no teacher: clients 0, 1, 2, 3'
     assert lines(levels=[1] * 5) == [
         "rule coverage: 0 edges, 0 of 5 clients have a teacher, no teacher more than 0 students",
         "alone, no client above within max_gap 1: clients 0, 1, 2, 3, 4"]
@@ -273,13 +266,10 @@ def test_group_members():
 
 
 @pytest.mark.parametrize("arguments, sentence", [
-    ({"fan_in": 0}, "fan_in is 0; expected an integer >= 1"),
-    ({"fan_in": 2.5}, "fan_in is 2.5; expected an integer >= 1"),
+    ({"fan_in": 0}, "fan_in is 0; expected an integer >= 1"), ({"fan_in": 2.5}, "fan_in is 2.5; expected an integer"),
     ({"fan_out": 0}, "fan_out is 0; expected an integer >= 1"), ({"levels": []}, r"of shape \(0,\)"),
-    ({"max_gap": True}, "max_gap is True; expected an integer >= 1"),
     ({"links": np.ones((2, 2), bool)}, r"links is bool of shape \(2, 2\); expected bool \(3, 3\)"),
     ({"links": np.full((3, 3), 0.5)}, r"links is float64 of shape \(3, 3\); expected bool"),
-    ({"levels": [1, 0, 2]}, "level of client 1 is 0; expected an integer >= 1"),
     ({"levels": [1.0, 2.0]}, "levels is float64 .*; expected an integer for each client"),
     ({"levels": [[1, 2]]}, r"levels is int64 of shape \(1, 2\)"),
 ])

@@ -9,8 +9,8 @@ import pytest
 import scipy.stats
 
 from hfkd import paths
-from hfkd.data import PARTITIONS, Dataset, check_sizes, datasets, draw_levels, load, partition, split
-from hfkd.data.partition import apportion, dirichlet, level_dependent, pathological, quantity
+from hfkd.data import PARTITIONS, Dataset, datasets, load, partition, split
+from hfkd.data.partition import apportion, dirichlet, draw_levels, level_dependent, pathological
 from hfkd.streams import stream
 
 LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(10), 150))
@@ -54,19 +54,12 @@ def test_dirichlet_repeats_a_plain_writing_of_the_recipe_with_redraws():
     assert [sorted(own) for own in lists] == [np.flatnonzero(owner == i).tolist() for i in range(clients)]
 
 
-def test_dirichlet_and_quantity_have_the_distribution_they_name():
+def test_dirichlet_has_the_distribution_it_names():
     # two classes, where the cap takes nobody out of the first: the first client's share of it is Beta(a, (N-1) a)
     labels = np.repeat([0, 1], [100, 900])
     first = [np.mean(dirichlet(labels, 4, .7, rng(seed), 1)[:100] == 0) for seed in range(400)]
     assert abs(np.mean(first) - .25) < 4 * np.std(first) / 20  # four standard errors
     assert abs(np.var(first) - .25 * .75 / (4 * .7 + 1)) < .015  # the closed form of the variance
-    sizes = [np.mean(quantity(np.zeros(4000, int), 4, .7, rng(seed), 1) == 0) for seed in range(400)]
-    assert scipy.stats.kstest(sizes, scipy.stats.beta(.7, 3 * .7).cdf).pvalue > .01
-    counts = table(LABELS, quantity(LABELS, 6, .5, rng(0), 100))  # one label distribution for all
-    assert scipy.stats.chi2_contingency(counts).pvalue > .001 and counts.sum(1).min() >= 100
-
-
-def test_a_large_skew_is_nearly_iid_and_a_small_one_is_not():
     # independence of class and client: at skew 1e6 the shares are 1/N to 3 digits, so the table is flatter than chance
     even = table(LABELS, dirichlet(LABELS, 5, 1e6, rng(0)))
     assert scipy.stats.chi2_contingency(even).pvalue > .99 and np.abs(even - 30).max() <= 2
@@ -89,14 +82,14 @@ def test_levels_are_the_largest_remainder_at_random():
     assert set(draw_levels(6, (0., .9, .1), rng(0))) == {2, 3} and set(draw_levels(4, (0., 0., 1.), rng(0))) == {3}
 
 
-def test_pathological_has_exactly_k_classes_each_and_balanced_owners():
-    for clients, k in [(8, 3), (10, 1), (5, 2), (20, 2), (7, 10), (13, 4)]:
-        for seed in range(5):
-            has = table(LABELS, pathological(LABELS, clients, k, rng(seed))) > 0
-            assert (has.sum(1) == k).all()
-            assert has.sum(0).min() == clients * k // 10 and has.sum(0).max() == -(-clients * k // 10)
-    even = table(LABELS, pathological(LABELS, 20, 2, rng(0)))  # 4 owners of each class of 150: 37 or 38 each
-    assert set(even[even > 0]) == {37, 38}
+@pytest.mark.parametrize("clients", [5, 7, 13, 20])
+def test_pathological_has_two_classes_each_and_balanced_owners(clients):
+    for seed in range(5):
+        counts = table(LABELS, pathological(LABELS, clients, rng(seed)))
+        owners = (counts > 0).sum(0)
+        assert ((counts > 0).sum(1) == 2).all()
+        assert owners.min() == clients * 2 // 10 and owners.max() == -(-clients * 2 // 10)
+        assert set(counts[counts > 0]) <= {150 // k for k in owners} | {-(-150 // k) for k in owners}  # equal parts
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -106,7 +99,6 @@ def test_dirichlet_is_capped_and_survives_shares_that_all_vanish(seed):
     for make in (rng, np.random.RandomState):  # at skew 1e-5 a draw is one-hot in floating point, or nan
         counts = table(LABELS, dirichlet(LABELS, 4, 1e-5, make(seed), 1))
         assert counts.sum() == 1500 and ((counts > 0).sum(0) == 1).all()  # each class to one client: the limit
-        assert np.bincount(quantity(LABELS, 4, 1e-5, make(seed), 9)).tolist().count(9) == 3
 
 
 def test_level_dependent_shares_and_milder_skew():
@@ -123,11 +115,10 @@ def test_level_dependent_shares_and_milder_skew():
     assert np.bincount(level_dependent(LABELS, np.array([1, 3, 3]), 5., rng(0), minimum=1))[0] == 429
 
 
-def made(n=1200, n_classes=4, test=400, clients=5):
+def made(n=1200, n_classes=4, test=400):
     """A small data set: the first n - test samples for training, the rest the publisher's test part."""
     labels = rng(1).permutation(np.arange(n) % n_classes).astype(np.int64)
-    return Dataset("made", np.zeros((n, 1, 2, 2), np.uint8), labels, n_classes, np.arange(n) >= n - test, "0",
-                   rng(2).integers(0, clients, n) if clients else None)
+    return Dataset("made", np.zeros((n, 1, 2, 2), np.uint8), labels, n_classes, np.arange(n) >= n - test, "0")
 
 
 BASE = dict(seed=3, clients=5, partition="dirichlet", skew=.5, public_size=100, balanced_size=40, minimum=20)
@@ -137,24 +128,17 @@ BASE = dict(seed=3, clients=5, partition="dirichlet", skew=.5, public_size=100, 
 def test_sets_are_disjoint_complete_and_of_the_size_asked_for(name, test, pool):
     data = made(test=test)
     fed = split(data, **BASE | dict(partition=name, pool_size=pool))
-    given, used = name == "natural" and test, np.concatenate([fed.public, *fed.train, *fed.val, *fed.test])
-    assert len(np.unique(used)) == len(used) and len(fed.public) == 100  # public, train, val, test of all clients
-    assert not np.isin(fed.balanced, used if not given else np.concatenate([fed.public, *fed.train, *fed.val])).any()
-    # nothing is lost: without a test part all but the balanced set, with one the training part, and natural uses both
-    assert len(used) == (100 + pool if pool else 800 if test else 1160) + (400 if given else 0)
+    used = np.concatenate([fed.public, *fed.train, *fed.val, *fed.test, fed.balanced])
+    assert len(np.unique(used)) == len(used) and len(fed.public) == 100
+    # nothing is lost: without a test part all samples, with one the training part
+    assert len(used) == 40 + (100 + pool if pool else 800 if test else 1160)
     assert np.bincount(data.labels[fed.balanced]).tolist() == [10] * 4
-    assert data.is_test[fed.balanced].all() == bool(test)
-    assert not data.is_test[np.concatenate([fed.public, *fed.train, *fed.val])].any()
+    assert data.is_test[fed.balanced].all() == bool(test) and data.is_test[used].sum() == (40 if test else 0)
     assert fed.counts.tolist() == [np.bincount(data.labels[index], minlength=4).tolist() for index in fed.train]
     assert sorted(fed.levels) == [1, 1, 1, 2, 3]  # 5 * (.5, .3, .2) = 2.5, 1.5, 1: floors 2, 1, 1, the tie to level 1
     for i, (train, val, own) in enumerate(zip(fed.train, fed.val, fed.test)):
-        n = len(train) + len(val) + (0 if given else len(own))
-        assert n >= 20 and len(val) == max(1, (len(train) + len(val)) // 10)
-        assert given or len(own) == int(n * .2 + 1e-9)
-        if given:
-            assert own.tolist() == np.flatnonzero(data.is_test & (data.client == i)).tolist()
-        if name == "natural":
-            assert (data.client[np.concatenate([train, val, own])] == i).all()
+        n = len(train) + len(val) + len(own)
+        assert n >= 20 and len(val) == max(1, (len(train) + len(val)) // 10) and len(own) == int(n * .2 + 1e-9)
         if name == "pathological":  # and the own test set has the client's own distribution
             assert set(data.labels[own]) == set(np.flatnonzero(fed.counts[i])) and (fed.counts[i] > 0).sum() == 2
     assert {array.dtype for array in (fed.public, fed.balanced, fed.levels, fed.counts, *fed.train)} == {np.dtype("i8")}
@@ -191,22 +175,17 @@ def test_split_of_digits_is_pinned():
 @pytest.mark.parametrize("change, said", [
     ({"partition": "dirichlett"}, "unknown partition 'dirichlett'; expected one of dirichlet, pathological"),
     ({"clients": 0}, "clients is 0; expected an integer >= 1 and, with this data, <= 1200"),
-    ({"clients": 5.}, "clients is 5.0"), ({"clients": 1201}, "clients is 1201"), ({"seed": -1}, "seed is -1"),
-    ({"skew": 0}, "skew is 0; expected a finite number > 0"), ({"skew": float("nan")}, "skew is nan"),
-    ({"skew": float("inf"), "partition": "quantity"}, "skew is inf"), ({"public_size": 0}, "public_size is 0"),
-    ({"public_size": 801}, "public_size is 801; .* <= 800"), ({"pool_size": 701}, "pool_size is 701; .* <= 700"),
+    ({"clients": 5.}, "clients is 5.0"), ({"clients": 1201}, "clients is 1201"),
+    ({"public_size": 0}, "public_size is 0"), ({"public_size": 801}, "public_size is 801; .* <= 800"),
+    ({"pool_size": 701}, "pool_size is 701; .* <= 700"),
     ({"balanced_size": 42}, "balanced_size is 42; expected a multiple of the 4 classes"),
     ({"balanced_size": 0}, "balanced_size is 0; expected an integer >= 4"), ({"balanced_size": 404}, ".* <= 352"),
     ({"minimum": 0}, "minimum is 0"), ({"minimum": 141}, "minimum is 141; expected an integer >= 1 and, .* <= 140"),
     ({"minimum": 139, "skew": .01}, "10 draws with skew 0.01 left a client under 139 samples"),
     ({"minimum": 60, "partition": "level_dependent"}, "minimum is 60; .* <= 46"),
-    ({"partition": "level_dependent", "level_share": (.25,) * 4}, "level_dependent has data for 3 levels, .* are 4"),
-    ({"partition": "pathological", "classes_per_client": 5}, "classes_per_client is 5; .* >= 1 and, .* <= 4"),
-    ({"partition": "pathological", "clients": 2, "classes_per_client": 1}, "classes_per_client is 1; .* >= 2"),
+    ({"partition": "pathological", "clients": 1}, "clients is 1; expected an integer >= 2"),
     ({"partition": "pathological", "clients": 400}, "class . has .* samples for 200 clients; use fewer clients"),
-    ({"partition": "natural", "clients": 4}, r"natural needs clients 0\.\.3, each used; made gives 5"),
-    ({"partition": "quantity", "minimum": 2, "skew": .05}, "client . has 2 samples and 1 to test on, too few"),
-    ({"level_share": (.5, .5, .5)}, "level_share is .* sum to 1"), ({"level_share": (1.5, -.5)}, ".* >= 0"),
+    ({"partition": "pathological", "clients": 300}, "client .* has 2 samples, too few; expected fewer clients"),
 ])
 def test_bad_arguments(change, said, monkeypatch):
     monkeypatch.setattr(partition, "TRIES", 10)
@@ -214,12 +193,7 @@ def test_bad_arguments(change, said, monkeypatch):
         split(made(), **BASE | change)
 
 
-def test_bad_data():
+def test_labels_that_leave_one_out_are_refused():
     letters = dataclasses.replace(made(), labels=made().labels + 1, n_classes=5)
     with pytest.raises(ValueError, match=r"made has 4 labels in 1\.\.4 to test on; expected every label 0\.\.C-1"):
-        check_sizes(letters, 5, 40)
-    with pytest.raises(ValueError, match=r"natural needs clients 0\.\.4, each used; made gives 0"):
-        split(made(clients=None), **BASE | dict(partition="natural"))
-    (lonely := made(clients=4)).client[0] = 4  # one sample, in the training part
-    with pytest.raises(ValueError, match="client 4 has . samples and 0 to test on, .* a data set without this client"):
-        split(lonely, **BASE | dict(partition="natural"))
+        split(letters, **BASE)

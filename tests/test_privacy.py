@@ -3,8 +3,8 @@
 OpenDP is an extra (`pip install -e .[privacy]`); without it the tests that need it are skipped.
 """
 
-import builtins
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -48,18 +48,6 @@ def test_the_noise_has_the_law_of_the_discrete_laplace(epsilon):
     assert chisquare(binned(found, epsilon), wrong).pvalue < 1e-6  # the test can fail
 
 
-@pytest.mark.parametrize("epsilon", [.3, 1.])
-def test_one_record_changes_the_chance_of_a_message_by_at_most_exp_epsilon(epsilon):
-    law, k = dlaplace(epsilon), np.arange(-40, 40)
-    assert (law.pmf(k) / law.pmf(k + 1)).max() == pytest.approx(math.exp(epsilon))
-    here, there = (np.bincount(release(np.full(DRAWS * 10, n), epsilon, np.random.default_rng(n)), minlength=99)[:99]
-                   for n in (1, 2))  # clipped at 0, which is one more message
-    often = (here > 2000) & (there > 2000)
-    assert often[0] and often.sum() >= 5
-    ratio, slack = np.log(here[often] / there[often]), 5 * np.sqrt(1 / here[often] + 1 / there[often])
-    assert (abs(ratio) < epsilon + slack).all() and abs(ratio).max() > epsilon - slack.max()
-
-
 @pytest.mark.parametrize("epsilon", [.1, 1., 3.])
 def test_the_twin_is_that_of_opendp(epsilon):
     pytest.importorskip("opendp", reason="needs OpenDP: pip install -e .[privacy]")
@@ -82,14 +70,7 @@ def test_opendp_vouches_for_no_more_than_epsilon(epsilon, monkeypatch):
 
 
 def test_without_opendp_one_sentence_says_what_to_do(monkeypatch):
-    real = builtins.__import__
-
-    def without(name, *rest, **more):
-        if name.startswith("opendp"):
-            raise ModuleNotFoundError(name)
-        return real(name, *rest, **more)
-
-    monkeypatch.setattr(builtins, "__import__", without)
+    monkeypatch.setitem(sys.modules, "opendp.prelude", None)  # as if it were not installed
     with pytest.raises(ValueError, match=r"^release_opendp needs OpenDP; expected `pip install -e \.\[privacy\]`"):
         release_opendp([3, 1], 1.)
     assert release_opendp([3, 1], math.inf).tolist() == [3, 1]  # no noise, no mechanism

@@ -78,7 +78,6 @@ REFUSED = {
     "run --dataset flat.npz": "has images of shape (20, 64) and type uint8; expected uint8 of shape",
     "run --set public=digits": "public is 'digits', which has images of the private digits; expected 'same' or other",
     "run --set public=wide.npz": "public images of wide.npz are (1, 9, 9); expected (1, 8, 8) as in digits",
-    "run --set partition=natural": "natural",
     "run --set clients=400": "expected an integer",
     "run --set public_size=5000": "public_size is 5000; expected an integer",
     "run --set balanced_size=99": "balanced_size is 99; expected a multiple of the 10 classes",

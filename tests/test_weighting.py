@@ -11,16 +11,12 @@ from scipy.special import rel_entr
 from hfkd import weighting
 from hfkd.config import configure
 from hfkd.engine import federation, signals, state
-from hfkd.weighting import LOWEST, by_role, controller, fixed, gradient_cosine, head_gradient, loss_ratio, ramp
+from hfkd.weighting import LOWEST, by_role, controller, gradient_cosine, head_gradient, loss_ratio, ramp
 
 
-def test_fixed_and_ramp_by_hand():
-    assert [fixed(0.3, r, warmup=2) for r in (1, 2, 3, 99)] == [0, 0, 0.3, 0.3] and fixed(0.3, 1, warmup=0) == 0.3
-    # alpha_max ((r - r0) / B)^power with alpha_max = .8, r0 = 3, B = 4: 0, 1/4, 2/4, 3/4, 1 from round 3 to 7
+def test_ramp_by_hand():
+    # alpha_max (r - r0) / B with alpha_max = .8, r0 = 3, B = 4: 0, 1/4, 2/4, 3/4, 1 from round 3 to 7
     assert [ramp(0.8, r, 3, 4) for r in (1, 2, 3, 4, 5, 6, 7, 8)] == pytest.approx([0, 0, 0, 0.2, 0.4, 0.6, 0.8, 0.8])
-    assert [ramp(0.8, r, 3, 4, 2.0) for r in (4, 5, 7)] == pytest.approx([0.05, 0.2, 0.8])  # 1/16, 1/4, 1
-    with pytest.raises(ValueError, match="start is 0; expected at least 1"):
-        ramp(0.5, 3, start=0)
 
 
 def test_loss_ratio_by_hand_and_with_roles_exchanged():
@@ -32,11 +28,11 @@ def test_loss_ratio_by_hand_and_with_roles_exchanged():
 
 
 def test_controller_by_hand_and_within_its_bounds():
-    # .2 exp(mu d), d = (usual - loss)/usual: .5, -.25, 0, and -3 cut to -1
-    found = controller(0.2, [1, 2.5, 2, 8], 2.0, rate=2.0)
-    np.testing.assert_allclose(found, 0.2 * np.exp([1, -0.5, 0, -2]), rtol=1e-12)
-    for loss, usual, rate in (([0.1, 2, 9], np.nan, 1.0), ([np.nan] * 3, 1.0, 1.0), ([0.1, 2, 9], 1.0, 0.0)):
-        assert controller(0.3, loss, usual, rate) == pytest.approx([0.3] * 3)  # nothing known, no change
+    # .2 exp(d), d = (usual - loss)/usual: .5, -.25, 0, and -3 cut to -1
+    found = controller(0.2, [1, 2.5, 2, 8], 2.0)
+    np.testing.assert_allclose(found, 0.2 * np.exp([0.5, -0.25, 0, -1]), rtol=1e-12)
+    for loss, usual in (([0.1, 2, 9], np.nan), ([np.nan] * 3, 1.0)):
+        assert controller(0.3, loss, usual) == pytest.approx([0.3] * 3)  # nothing known, no change
     weight = 0.5
     for loss, end in ((9.0, LOWEST), (0.0, 1)):
         for _ in range(20):
@@ -49,7 +45,7 @@ def test_uncertainty_is_the_optimum_of_kendalls_objective(hard, soft):
     both = np.array([hard, soft])
     found = minimize(lambda s: (np.exp(-s) * both + s).sum(), [0, 0], tol=1e-12)  # s = ln L, so exp(-s) = 1/L
     share = np.exp(-found.x) / np.exp(-found.x).sum()
-    assert float(weighting.uncertainty(0.8, hard, soft)) == pytest.approx(0.8 * share[1], rel=1e-5)
+    assert float(loss_ratio(0.8, hard, soft)) == pytest.approx(0.8 * share[1], rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["cross-entropy", "kl"])
@@ -88,7 +84,9 @@ def test_a_client_has_the_weight_of_its_role():
         how = dict(weighting=rule, alpha=0.8, beta=0.3, ramp_length=2, public_labels=True, digest=0)
         found = weighting.decide(configure(**how), mask[None], edges[None], 2, signal, last)
         np.testing.assert_allclose(found, [[*np.minimum(each, 1), 0, 0]], rtol=1e-12, err_msg=rule)
-        assert not weighting.decide(configure(**how), mask[None], edges[None], 1, signal, last).any()  # the warmup
+        for warmup in (1, 2):
+            alone = configure(**how, warmup=warmup)
+            assert not weighting.decide(alone, mask[None], edges[None], warmup, signal, last).any()
         for more, ears in (({}, [1, 1, 0, 0]), (dict(beta=0.0), [1, 0, 0, 0]), (dict(alpha=0.0), [0, 1, 0, 0]),
                            (dict(alpha=0.0, beta=None), [0, 0, 0, 0]),
                            (dict(alpha=0.0, beta=None, digest=1), [1, 1, 0, 0]),

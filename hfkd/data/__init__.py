@@ -2,6 +2,6 @@
 
 from hfkd.data.datasets import NAMES, Dataset, load
 from hfkd.data.files import fetch
-from hfkd.data.partition import PARTITIONS, Split, check_sizes, draw_levels, split
+from hfkd.data.partition import PARTITIONS, Split, split
 
-__all__ = ["NAMES", "PARTITIONS", "Dataset", "Split", "check_sizes", "draw_levels", "fetch", "load", "split"]
+__all__ = ["NAMES", "PARTITIONS", "Dataset", "Split", "fetch", "load", "split"]

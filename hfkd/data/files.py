@@ -5,7 +5,6 @@ import hashlib
 import io
 import os
 import tempfile
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,6 @@ from hfkd import paths
 
 LARGEST = 2**32  # bytes that the arrays of one npz may take, over twenty times CIFAR-10
 OPENML = {"fashion_mnist": "Fashion-MNIST", "mnist": "mnist_784", "cifar10": "CIFAR_10"}  # names there, version 1
-LISTED = "data/README.md lists the files, `hfkd fetch` gets most of them"
-ELSEWHERE = "`git annex get` and `git annex unlock`, `git lfs pull` or `dvc pull` bring the content"
 TEST = 10_000  # images at their end that are the publisher's test part
 
 
@@ -47,14 +44,11 @@ def read(path, parse, key: str = ""):
     """`parse` of an open file. Where data/checksums.sha256 lists `key`, the content must match, however it is packed.
     Raises FileNotFoundError (no file) or ValueError (altered, truncated, another file, or refused by `parse`)."""
     if not os.path.isfile(path):
-        why = f"it is a link to what is not here; {ELSEWHERE}" if os.path.islink(path) else LISTED
-        raise FileNotFoundError(f"no file {path}; {why}")
+        raise FileNotFoundError(f"no file {path}; data/README.md lists the files, `hfkd fetch` gets most of them")
     lines = paths.CHECKSUMS.read_text(encoding="utf-8").splitlines() if key else []
     known = {line[66:]: line[:64] for line in lines if line[64:66] == "  "}
     try:
         with open(path, "rb") as raw:
-            if raw.peek(8)[:8] in (b"/annex/o", b"version "):  # of git-annex and Git LFS
-                raise ValueError(f"it only points to what is not here; {ELSEWHERE}")
             file = gzip.open(raw) if raw.peek(2)[:2] == b"\x1f\x8b" else raw
             if key in known and hashlib.file_digest(file, "sha256").hexdigest() != known[key]:
                 raise ValueError(f"its sha256 is not that of {key}: it is altered, truncated, or another data set's")
@@ -62,7 +56,7 @@ def read(path, parse, key: str = ""):
             return parse(file)
     except MemoryError:
         raise
-    except Exception as error:  # zipfile, zlib, numpy and pillow each have their own for bytes that are not theirs
+    except Exception as error:  # zipfile, zlib and numpy each have their own for bytes that are not theirs
         said = str(error).partition("\n")[0] or type(error).__name__
         raise ValueError(f"{path} cannot be read: {said}") from error
 
@@ -74,7 +68,7 @@ def idx(file) -> np.ndarray:
     return np.frombuffer(content, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
 
 
-def npz(file, needed=("images", "labels"), optional=("is_test", "is_train", "client")) -> dict[str, np.ndarray]:
+def npz(file, needed=("images", "labels"), optional=("is_test",)) -> dict[str, np.ndarray]:
     """The arrays of these names. Others are not parsed: an array of words that nobody reads does no harm."""
     if file.peek(2)[:2] != b"PK":
         raise ValueError("it is no npz (pickles are never read, they can run code)")
@@ -85,12 +79,3 @@ def npz(file, needed=("images", "labels"), optional=("is_test", "is_train", "cli
         if (size := sum(archive.zip.getinfo(f"{name}.npy").file_size for name in wanted)) > LARGEST:
             raise ValueError(f"its arrays take {size} bytes; expected at most {LARGEST}")
         return {name: archive[name] for name in wanted}
-
-
-def jpegs(file) -> dict[str, np.ndarray]:
-    """Images (n,h,w,3) and labels (n,) of an npz of JPEG files, i in jpeg[offsets[i]:offsets[i+1]]; 10 s for 60,000."""
-    from PIL import Image  # only this reader needs it
-    arrays = npz(file, ("jpeg", "offsets", "labels"), ())
-    pieces = [arrays["jpeg"][start:end].tobytes() for start, end in pairwise(arrays["offsets"])]
-    images = [np.asarray(Image.open(io.BytesIO(piece), formats=["JPEG"]).convert("RGB")) for piece in pieces]
-    return {"images": np.stack(images), "labels": arrays["labels"]}

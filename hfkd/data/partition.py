@@ -8,11 +8,10 @@ from hfkd.streams import stream
 
 PARTITIONS = {  # each gives every sample one owner 0..N-1
     "dirichlet": "each class in Dirichlet(skew) shares (label skew)",
-    "pathological": "classes_per_client classes each, no skew",
-    "quantity": "same labels for all, Dirichlet(skew) sizes",
-    "level_dependent": "levels hold .2/.3/.5 of the data, skew doubled per level",
-    "natural": "the client ids given with the data set"}
+    "pathological": "two classes each, no skew",
+    "level_dependent": "levels hold .2/.3/.5 of the data, skew doubled per level"}
 TRIES = 10_000  # redraws of the Dirichlet shares before the minimum is declared out of reach
+CLASSES = 2  # of each client (pathological)
 
 
 @dataclass(frozen=True)
@@ -29,25 +28,19 @@ class Split:
 
 def split(dataset, *, seed: int, clients: int, partition: str, skew: float, level_share=(.5, .3, .2),
           pool_size: int | None = None, public_size: int, public_skew: float | None = None, balanced_size: int,
-          classes_per_client: int = 2, minimum: int = 40, test_share: float = .2, val_share: float = .1) -> Split:
+          minimum: int = 40, test_share: float = .2, val_share: float = .1) -> Split:
     """The federation of one seed (ours). The order of carving is part of the protocol:
     balanced test set, of the publisher's test part, or of all where there is none; public set and pool (None: all) of
     the rest outside the test part; `partition` of the pool; each client's test and validation samples (0: none), at
-    least 1 each. In "natural" with a test part a client is tested on its samples there, some of them balanced ones too.
-    Raises ValueError where a value is out of range or does not fit the data.
+    least 1 each. Raises ValueError where a value does not fit the data.
     >>> from hfkd.data import load
-    >>> fed = split(load("digits"), seed=0, clients=8, partition="quantity", skew=1, public_size=200, balanced_size=90)
+    >>> fed = split(load("digits"), seed=0, clients=8, partition="dirichlet", skew=1, public_size=200, balanced_size=90)
     >>> len(fed.public), len(fed.balanced), fed.counts.shape, sum(map(len, fed.train + fed.val + fed.test))
     (200, 90, (8, 10), 1507)
     """
     if partition not in PARTITIONS:
         raise ValueError(f"unknown partition {partition!r}; expected one of {', '.join(PARTITIONS)}")
-    if not 0 < skew < np.inf:
-        raise ValueError(f"skew is {skew!r}; expected a finite number > 0")
-    members, rng = check_sizes(dataset, clients, balanced_size), stream(seed, "balanced")
-    ids = [] if dataset.client is None else np.unique(dataset.client).tolist()
-    if partition == "natural" and ids != list(range(clients)):
-        raise ValueError(f"natural needs clients 0..{clients - 1}, each used; {dataset.name} gives {len(ids)}")
+    members, rng = _members(dataset, clients, balanced_size), stream(seed, "balanced")
     balanced = np.sort([rng.choice(index, balanced_size // len(members), replace=False) for index in members], None)
     left, taken = np.setdiff1d(np.flatnonzero(~dataset.is_test), balanced), []
     for what, size in (("public", public_size), ("pool", pool_size)):
@@ -59,16 +52,13 @@ def split(dataset, *, seed: int, clients: int, partition: str, skew: float, leve
     public, pool = taken
     levels = draw_levels(clients, level_share, stream(seed, "levels"))
     labels, rng = dataset.labels[pool], stream(seed, "partition")
-    owner = {
-        "dirichlet": lambda: dirichlet(labels, clients, skew, rng, minimum),
-        "pathological": lambda: pathological(labels, clients, classes_per_client, rng),
-        "quantity": lambda: quantity(labels, clients, skew, rng, minimum),
-        "level_dependent": lambda: level_dependent(labels, levels, skew, rng, minimum),
-        "natural": lambda: dataset.client[pool],
-    }[partition]()
-    given = dataset.client if partition == "natural" and dataset.is_test.any() else None
-    own = [given if given is None else np.flatnonzero(dataset.is_test & (given == i)) for i in range(clients)]
-    parts = [_cut(i, pool[owner == i], own[i], stream(seed, "split", i), test_share, val_share) for i in range(clients)]
+    if partition == "dirichlet":
+        owner = dirichlet(labels, clients, skew, rng, minimum)
+    elif partition == "pathological":
+        owner = pathological(labels, clients, rng)
+    else:
+        owner = level_dependent(labels, levels, skew, rng, minimum)
+    parts = [_cut(i, pool[owner == i], stream(seed, "split", i), test_share, val_share) for i in range(clients)]
     counts = np.stack([np.bincount(dataset.labels[train], minlength=dataset.n_classes) for train, _, _ in parts])
     return Split(public, *zip(*parts), balanced, counts, levels)
 
@@ -80,7 +70,7 @@ def _chances(labels, skew, rng) -> np.ndarray:
     return chance / chance.sum()
 
 
-def check_sizes(dataset, clients: int, balanced_size: int) -> list[np.ndarray]:
+def _members(dataset, clients: int, balanced_size: int) -> list[np.ndarray]:
     """The samples of each class that the balanced set may take. Raises ValueError where they, or all, are too few."""
     allowed = dataset.is_test | ~dataset.is_test.any()
     present = np.unique(dataset.labels[allowed])
@@ -94,15 +84,13 @@ def check_sizes(dataset, clients: int, balanced_size: int) -> list[np.ndarray]:
     return members
 
 
-def _cut(client: int, index: np.ndarray, test: np.ndarray | None, rng, test_share: float, val_share: float) -> tuple:
-    """One client's training, validation and test samples; `test` where the publisher gives it."""
-    n_test = max(1, int(len(index) * test_share + 1e-9)) if test is None else 0  # 1e-9: 10 * .3 must be 3
+def _cut(client: int, index: np.ndarray, rng, test_share: float, val_share: float) -> tuple:
+    """One client's training, validation and test samples."""
+    n_test = max(1, int(len(index) * test_share + 1e-9))  # 1e-9: 10 * .3 must be 3
     n_val = max(1, int((len(index) - n_test) * val_share + 1e-9)) if val_share else 0
-    own, val, train = np.split(rng.permutation(index), [n_test, n_test + n_val])
-    test = own if test is None else test
-    if not (len(train) and len(test)):
-        raise ValueError(f"client {client} has {len(index)} samples and {len(test)} to test on, too few; expected fewer"
-                         f" clients, a larger pool, or a data set without this client")
+    test, val, train = np.split(rng.permutation(index), [n_test, n_test + n_val])
+    if not len(train):
+        raise ValueError(f"client {client} has {len(index)} samples, too few; expected fewer clients, or a larger pool")
     return train, val, test
 
 
@@ -116,7 +104,10 @@ def dirichlet(labels: np.ndarray, n_clients: int, skew: float, rng, minimum: int
         for label in np.unique(labels):
             index = np.flatnonzero(labels == label)
             rng.shuffle(index)
-            share = _shares(sizes < n / n_clients, skew, rng)
+            room = sizes < n / n_clients
+            share = rng.dirichlet(np.full(n_clients, float(skew))) * room
+            if not share.sum() > 0:  # a tiny skew draws zeros, or nan; its limit: one of them has all
+                share = np.arange(n_clients) == rng.choice(np.flatnonzero(room))
             cuts = (np.cumsum(share / share.sum()) * len(index)).astype(int)[:-1]
             parts = np.diff(cuts, prepend=0, append=len(index))
             owner[index] = np.repeat(np.arange(n_clients), parts)
@@ -126,15 +117,15 @@ def dirichlet(labels: np.ndarray, n_clients: int, skew: float, rng, minimum: int
     raise ValueError(f"{TRIES} draws with skew {skew} left a client under {minimum} samples; expected a lower minimum")
 
 
-def pathological(labels: np.ndarray, n_clients: int, classes_per_client: int, rng) -> np.ndarray:
-    """Exactly k classes per client, equal parts of a class to its owners (after McMahan et al. 2017, arXiv:1602.05629).
-    Ours: a client takes the k classes with the fewest owners so far, ties at random: they differ by at most 1 owner."""
+def pathological(labels: np.ndarray, n_clients: int, rng) -> np.ndarray:
+    """CLASSES classes per client, equal parts of a class to its owners (after McMahan et al. 2017, arXiv:1602.05629).
+    Ours: a client takes the classes with the fewest owners so far, ties at random: they differ by at most 1 owner."""
     classes = np.unique(labels)
-    k = _integer("classes_per_client", classes_per_client, -(-len(classes) // n_clients), len(classes))
+    _integer("clients", n_clients, -(-len(classes) // CLASSES), len(labels))  # or a class would have no owner
     holds = np.zeros((n_clients, len(classes)), bool)
     for client in rng.permutation(n_clients):
         order = rng.permutation(len(classes))
-        holds[client, order[np.argsort(holds.sum(0)[order], kind="stable")[:k]]] = True
+        holds[client, order[np.argsort(holds.sum(0)[order], kind="stable")[:CLASSES]]] = True
     owner = np.empty(len(labels), np.int64)
     for label, has in zip(classes, holds.T):
         index, owners = rng.permutation(np.flatnonzero(labels == label)), np.flatnonzero(has)
@@ -144,25 +135,10 @@ def pathological(labels: np.ndarray, n_clients: int, classes_per_client: int, rn
     return owner
 
 
-def quantity(labels: np.ndarray, n_clients: int, skew: float, rng, minimum: int = 40) -> np.ndarray:
-    """Quantity skew: `minimum` samples (ours) and a Dirichlet share of the rest (Li et al. 2022, arXiv:2102.02079)."""
-    n, minimum = len(labels), _integer("minimum", minimum, 1, len(labels) // n_clients)
-    share = _shares(np.ones(n_clients, bool), skew, rng)
-    return rng.permutation(np.repeat(np.arange(n_clients), minimum + apportion(n - n_clients * minimum, share)))
-
-
-def _shares(room: np.ndarray, skew: float, rng) -> np.ndarray:
-    """A Dirichlet draw over clients with room (N,); where a tiny skew draws zeros, its limit: one of them has all."""
-    share = rng.dirichlet(np.full(len(room), float(skew))) * room
-    return share if share.sum() > 0 else np.arange(len(room)) == rng.choice(np.flatnonzero(room))
-
-
 def level_dependent(labels, levels, skew: float, rng, minimum: int = 40, level_data=(.2, .3, .5)) -> np.ndarray:
     """More and milder data for more capable levels (authors' code LIFE: .5/.3/.2 of the clients hold .2/.3/.5 of it).
     Dealt at random to the levels that occur by `level_data`, within level l by `dirichlet`, skew * 2**(l-1) (ours)."""
     present, owner = np.unique(levels), np.empty(len(labels), np.int64)
-    if present[-1] > len(level_data):
-        raise ValueError(f"level_dependent has data for {len(level_data)} levels, and there are {present[-1]}")
     cuts = np.cumsum(apportion(len(labels), np.asarray(level_data)[present - 1]))[:-1]
     for level, index in zip(present, np.split(rng.permutation(len(labels)), cuts)):
         clients = np.flatnonzero(levels == level)
@@ -172,10 +148,7 @@ def level_dependent(labels, levels, skew: float, rng, minimum: int = 40, level_d
 
 def draw_levels(n_clients: int, level_share, rng) -> np.ndarray:
     """Capacity level 1..L of each client (N,): `apportion(N, level_share)` at random (ours; 5:3:2 authors' code).
-    Where N >= L a level with a share but left empty takes a client from the largest. Raises ValueError for shares that
-    are none."""
-    if min(level_share) < 0 or not abs(sum(level_share) - 1) <= 1e-9:
-        raise ValueError(f"level_share is {level_share!r}; expected shares >= 0 that sum to 1, level 1 first")
+    Where N >= L a level with a share but left empty takes a client from the largest."""
     composition, wanted = apportion(n_clients, level_share), np.array(level_share) > 0
     while n_clients >= len(composition) and (wanted & (composition == 0)).any():
         composition[np.flatnonzero(wanted & (composition == 0))[0]] += 1

@@ -89,7 +89,7 @@ def check_device(config) -> torch.device:
 def split_of(config, dataset, seed, public=None) -> Split:
     """The split of one seed; with a foreign public set its indices point behind the images of the data set."""
     names = ("clients", "partition", "skew", "level_share", "pool_size", "public_size", "public_skew", "balanced_size",
-             "classes_per_client", "minimum", "test_share", "val_share")  # fmt: skip
+             "minimum", "test_share", "val_share")  # fmt: skip
     own = split(dataset, seed=seed, **{name: getattr(config, name) for name in names})
     if public is None:
         return own
@@ -172,9 +172,8 @@ def _tensors(dataset, public, device):
         here, there = dataset.images.shape[1:], public.images.shape[1:]
         if there != here:
             raise ValueError(f"public images of {public.name} are {there}; expected {here} as in {dataset.name}")
-        lossy = {dataset.name, public.name} == {"cifar10", "cifar10_jpeg"}  # these share no image to the byte
         private = {image.tobytes() for image in dataset.images}
-        if lossy or any(image.tobytes() in private for image in public.images):
+        if any(image.tobytes() in private for image in public.images):
             raise ValueError(f"public is {public.name!r}, which has images of the private {dataset.name}; "
                              "expected 'same' or other images")
         parts.append(public.images)

@@ -7,7 +7,7 @@ import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from hfkd.assess import affinity, coverage, distributions, similarity, union_gain
+from hfkd.assess import coverage, distributions, similarity, union_gain
 from hfkd.plots.style import INK, LEVELS, LOOKS, PARTITIONS, finish, new, theme
 from hfkd.study import compare
 
@@ -38,17 +38,16 @@ def fig_partition(counts: np.ndarray, levels: np.ndarray) -> Figure:
 
 
 @theme()
-def fig_assessment(counts: np.ndarray, levels: np.ndarray, personality: float = .25) -> Figure:
-    """The four measures of `hfkd.assess` over all pairs as heats, clients by level; personality: eta of the affinity.
-    Raises: ValueError, as `fig_partition`, or if eta is outside [0, 1].
+def fig_assessment(counts: np.ndarray, levels: np.ndarray) -> Figure:
+    """The three criteria of `hfkd.assess` over all pairs as heats, clients by level.
+    Raises: ValueError, as `fig_partition`.
 
     >>> fig_assessment([[4, 0], [0, 4]], [1, 2]).axes[1].collections[0].get_array().tolist()  # union gain
     [[0.0, 1.0], [1.0, 0.0]]
     """
     counts, order, names, starts, middles = _by_level(counts, levels)
-    measures = {"similarity": similarity(distributions(counts)), "union gain": union_gain(counts),
-                "coverage": coverage(distributions(counts)), "affinity": affinity(counts, personality)}
-    figure, (row,) = new(1, 4, 2.5, sharey=True)
+    measures = {"similarity": similarity(counts), "union gain": union_gain(counts), "coverage": coverage(counts)}
+    figure, (row,) = new(1, 3, 2.5, sharey=True)
     for axes, (name, matrix) in zip(row, measures.items(), strict=True):
         low = -1 if name == "union gain" else 0
         sns.heatmap(matrix[np.ix_(order, order)], vmin=low, vmax=1, cmap="RdBu" if low else "Blues", square=True,
