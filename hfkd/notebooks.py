@@ -26,34 +26,28 @@ def chosen(only: str | None) -> list[Path]:
 
 
 def plan(books: Sequence[Path], given: Mapping[str, str]) -> dict[Path, dict]:
-    """Notebook -> those of the given parameters that it has, checked. Raises ValueError for a name that none has."""
-    names = {book: _parameters(book).keys() for book in books}
-    if unknown := given.keys() - (known := set().union(*names.values())) - {"profile"}:
-        raise ValueError(f"parameter {min(unknown)!r} is in no notebook that runs; expected one of {sorted(known)}")
-    return {book: checked(book, {name: v for name, v in given.items() if name in names[book]}) for book in books}
+    """Notebook -> those of the given parameters that it has, in its own types: papermill would pass text on as text.
+    Raises ValueError for a name that no notebook has (but "profile"), or a value of another type."""
+    known = {book: _parameters(book) for book in books}
+    if unknown := given.keys() - {"profile"}.union(*known.values()):
+        raise ValueError(f"parameter {min(unknown)!r} is in no notebook that runs; "
+                         f"expected one of {sorted(set().union(*known.values()))}")  # fmt: skip
+    planned = {book: {} for book in books}
+    for book, own in known.items():
+        for name in [name for name in given if name in own]:
+            kind, usual = own[name]["inferred_type_name"], own[name]["default"]
+            try:
+                planned[book][name] = _fitted(given[name], kind)
+            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # all that a literal may raise
+                raise ValueError(f"{book.name}: {name} is {given[name]!r}; expected {kind}, such as {usual}") from None
+    return planned
 
 
-def checked(path: Path, given: Mapping[str, object]) -> dict[str, object]:
-    """Parameter values in the types of the notebook, text read as a literal: papermill only warns, or passes text on.
-    Raises ValueError for a name that the notebook does not have, or a value of another type."""
-    known, values = _parameters(path), {}
-    for name, value in given.items():
-        if name not in known:
-            raise ValueError(f"{path.name} has no parameter {name!r}; it has {', '.join(known) or 'none'}")
-        kind, usual = known[name]["inferred_type_name"], known[name]["default"]
-        try:
-            values[name] = _fitted(value, kind)
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # all that a literal may raise
-            raise ValueError(f"{path.name}: {name} is {value!r}; expected {kind}, such as {usual}") from None
-    return values
-
-
-def execute(path: Path, out: Path, given: Mapping[str, object] | None = None) -> float:
-    """Run a copy of a notebook, given as for `checked`; returns its seconds. `out` is whole or not there.
-    Raises ValueError: a wrong parameter (nothing is written), or a notebook that fails (see `<name>.partial.ipynb`)."""
+def execute(path: Path, out: Path, values: Mapping[str, object] | None = None) -> float:
+    """Run a copy of a notebook with some parameters, as `plan` has them; its seconds. `out` is whole or not there.
+    Raises ValueError for a notebook that fails: see `<name>.partial.ipynb`."""
     import papermill
-    values, start = checked(path, given or {}), time.monotonic()
-    partial = out.with_name(f"{out.stem}.partial.ipynb")
+    start, partial = time.monotonic(), out.with_name(f"{out.stem}.partial.ipynb")
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory() as folder:

@@ -9,12 +9,12 @@ import pytest
 
 from hfkd import paths
 from hfkd.engine.faults import drawn
+from hfkd.methods import METHODS
 from hfkd.study import compare, results
 from hfkd.study.results import COLUMNS, COUNTS, KEY, METRICS, SHARES
 
 FILES = [path for path in sorted(paths.RESULTS.glob("*.json")) if path.with_suffix(".csv").is_file()]
 TUNINGS = [path for path in FILES if path.stem.startswith("tuning")]
-APART = ("tuning_rules", "tuning_groups", "tuning_rates", "tuning_depth")  # chose nothing for the comparison
 
 
 def rows(runs=(("local", ""), ("fedmd", ""), ("hfkd", "")), seeds=(0, 1), rounds=(1, 2), clients=12, skews=(.1,)):
@@ -188,10 +188,10 @@ def test_every_committed_result_says_how_it_was_made(path):
 
 def test_methods_of_the_comparison_ran_with_what_was_chosen_on_validation_data():
     made = results.load_record(paths.RESULTS / "40_comparison.json")["methods"]
-    for path in (path for path in TUNINGS if path.stem not in APART):
-        for run, value in compare.chosen(results.load(path.with_suffix(".csv"))).items():
-            method, _, loss = run.removesuffix("]").partition("[hard_loss=")
-            if method not in ("local", "balanced_local"):  # what they choose is the learning rate of all
-                name, number = value.split("=")
-                loss = {"own": "plain", "": made[method]["loss"]}.get(loss, loss)
-                assert made[method]["chosen"][loss] == {name: float(number)}, run
+    assert made == {name: {"hard_loss": own.loss, **own.settings, **own.tuned} for name, own in METHODS.items()
+                    if name in made}  # fmt: skip
+    for name in ("tuning_loss", "tuning_epochs"):
+        for family, run in compare.chosen(results.load(paths.RESULTS / f"{name}.csv")).items():
+            if "[" not in family:  # else it holds for another value of the family
+                setting, value = run.removesuffix("]").partition("[")[2].split("=")
+                assert str(made[family][setting]) == value, run

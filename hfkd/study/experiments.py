@@ -4,7 +4,6 @@ A cell's rows, one per client, are a file named by all that it was made of and w
 is done, a kill costs the cells in flight, and the same command gives the same rows.
 """
 
-import itertools
 import json
 import os
 import platform
@@ -15,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -132,33 +130,37 @@ def _run(grid, found, what, profile, seeds, out, jobs, fresh, overrides) -> pd.D
 
 def planned(grid: Grid, cells: list[Cell], seeds: tuple[int, ...], folder: Path) -> list[Job]:
     """The job of every cell. Raises ValueError or FileNotFoundError: data are not there, or a scene cannot begin."""
-    configs = [cell.config for cell in cells]
-    reads = [(own.dataset,) if own.public in ("same", "none") else (own.dataset, own.public) for own in configs]
-    datasets = {name: data.load(name) for name in sorted({*itertools.chain(*reads)})}
-    for config, names in {scene(config): (config, names) for config, names in zip(configs[::-1], reads[::-1])}.values():
-        dataset, *public = map(datasets.get, names)
-        state.begin(config, dataset, seeds[:1], *public)
-    made_by, found = [results.code_digest(), torch.__version__, np.__version__], []
-    for cell, names in zip(cells, reads):
+    made_by = [results.code_digest(), torch.__version__, np.__version__]
+    datasets, begun, found = {}, set(), []
+    for variant, config in cells:
+        names = [config.dataset] if config.public in ("same", "none") else [config.dataset, config.public]
+        datasets |= {name: data.load(name) for name in names if name not in datasets}
+        if scene(config) not in begun:
+            begun.add(scene(config))
+            dataset, *public = (datasets[name] for name in names)
+            state.begin(config, dataset, seeds[:1], *public)
         checksums = {name: datasets[name].checksum for name in names}
-        everything = json.dumps([asdict(cell.config), seeds, checksums, made_by])
-        words = [cell.config.method, cell.variant, cell.config.partition, f"{cell.config.skew:g}"]
+        everything = json.dumps([asdict(config), seeds, checksums, made_by])
+        words = [config.method, variant, config.partition, f"{config.skew:g}"]
         stem = f"{'-'.join(filter(None, words))[:120]}.{results.digest(everything.encode())[:16]}"
-        kept = folder / f"{stem}.ledger.csv" if cell.variant in grid.ledger else None
-        found.append(Job(cell, seeds, checksums, folder / f"{stem}.csv", kept))
+        ledger = folder / f"{stem}.ledger.csv" if variant in grid.ledger else None
+        found.append(Job(Cell(variant, config), seeds, checksums, folder / f"{stem}.csv", ledger))
     return found
 
 
 def finished(jobs: list[Job], workers: int) -> Iterator[Exception | None]:
-    """What each job ended in, as it ends: None or its error. OSError: not written; MemoryError: a process died."""
-    with _progress(sum(job.cell.config.rounds for job in jobs)) as tick:
+    """What each job ended in, as it ends: None or its error; with a bar, on a terminal alone.
+    OSError: not written; MemoryError: a process died."""
+    rounds = sum(job.cell.config.rounds for job in jobs)
+    with tqdm(total=rounds, unit=" rounds", leave=False, disable=None if sys.stderr else True) as bar:
         if min(workers, len(jobs)) < 2:
-            yield from (_done(job, lambda *_: tick(1))[1] for job in jobs)
+            yield from (_done(job, lambda *_: bar.update())[1] for job in jobs)
             return
-        pool = joblib.Parallel(min(workers, len(jobs)), return_as="generator_unordered", batch_size=1, max_nbytes=None)
+        pool = joblib.Parallel(min(workers, len(jobs)), return_as="generator_unordered", batch_size=1, max_nbytes=None,
+                               initializer=_follow, initargs=(os.getpid(),))
         try:
-            for rounds, error in pool(joblib.delayed(_done)(job, parent=os.getpid()) for job in jobs):
-                tick(rounds)
+            for rounds, error in pool(joblib.delayed(_done)(job) for job in jobs):
+                bar.update(rounds)
                 yield error
         except TerminatedWorkerError:
             raise MemoryError("a process died, most often for want of memory; what is done is kept") from None
@@ -177,10 +179,8 @@ def read(path: Path) -> pd.DataFrame:
 _load = lru_cache(2)(data.load)  # a data set, once per process and version
 
 
-def _done(job: Job, report=None, parent=None) -> tuple[int, Exception | None]:
+def _done(job: Job, report=None) -> tuple[int, Exception | None]:
     """Run a cell, perhaps in a process of its own, and write its files: its rounds, and what it failed of."""
-    if parent not in (None, os.getpid()):  # joblib may run it here after all
-        _follow(parent)
     start, config = time.perf_counter(), job.cell.config
     own = {"method": config.method, "variant": job.cell.variant, "skew": config.skew}
     try:
@@ -195,9 +195,9 @@ def _done(job: Job, report=None, parent=None) -> tuple[int, Exception | None]:
     return config.rounds, None
 
 
-@lru_cache
 def _follow(parent: int) -> None:
-    """Leave Ctrl-C to the process that started this one, and end when it has ended; else this one stays for minutes."""
+    """In a process of its own: leave Ctrl-C to the one that started it, and end when that has ended, not minutes later.
+    """
     def watch():
         while os.getppid() == parent:
             time.sleep(0.5)
@@ -205,22 +205,6 @@ def _follow(parent: int) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def _progress(total: int):
-    """tick(rounds): a bar with an estimate on a terminal, nothing elsewhere. That it cannot be told ends no work."""
-    quiet, bar = suppress(OSError, ValueError, AttributeError), None
-
-    def tick(rounds):
-        with quiet:
-            bar.update(rounds)
-
-    with quiet:
-        bar = tqdm(total=total, unit=" rounds", leave=False, disable=None, file=sys.stderr)
-    yield tick
-    with quiet:
-        bar.close()
 
 
 def _save(grid, done, out, shared, **more) -> None:
