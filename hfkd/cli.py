@@ -87,8 +87,7 @@ def _experiment(options):
     how["seeds"] = None if options.seeds is None else config.parse_seeds(options.seeds)
     if twice := given.keys() & vars(options).keys() - {"method", "dataset"}:
         raise ValueError(f"--set {min(twice)} has an option of its own, --{min(twice)}; expected one of the two")
-    how |= given
-    frame = experiments.run_grid(options.name, **how) if "name" in options else experiments.run_one(**how)
+    frame = experiments.run_grid(getattr(options, "name", None), **how, **given)
     groups = compare.last(frame).groupby(results.KEY[:6], sort=False)
     say((100 * groups[[*results.PRIMARY, "worst20", "below_local"]].mean()).round(2).to_string())
     if "name" in options and options.name.startswith("tuning"):

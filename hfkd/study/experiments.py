@@ -74,24 +74,49 @@ def holdings(profile: str = "committed", seed: int = 0, skew: float = 0.1) -> tu
     return table.filter(regex=r"^c\d").to_numpy(), table["level"].to_numpy()
 
 
-def run_grid(name: str, profile="smoke", seeds=None, out=None, jobs=None, fresh=False, **overrides) -> pd.DataFrame:
+def run_grid(name: str | None, profile="smoke", seeds=None, out=None, jobs=None, fresh=False,
+             **overrides) -> pd.DataFrame:
     """Run what is missing of a grid; save its summary, and the record of it. Returns the rows; attrs["path"]: the file.
-    name: a key of GRIDS. profile: smoke, lite or paper. overrides: fields of Config, as for `grids.cells`.
+    name: a key of GRIDS; None: a single configuration, whose ledger is kept if it has revenue.
+    profile: smoke, lite or paper. overrides: fields of Config, as for `grids.cells`.
     seeds: repeats, numbers or text such as "0-4"; None or "": the grid's own (but not for smoke), or the profile's.
     out: the CSV of the summary; None: runs/PROFILE/<grid>.csv. fresh: run cells anew that are there.
     jobs: cells that run at once; None: as many as this process may use processors. It changes the time alone.
     Raises ValueError: bad input, said before anything runs, or a cell failed, when all others are saved; OSError:
     something cannot be written, when cells that are done are kept; MemoryError: a process died.
     """
-    grid = _grid(name)
-    return _run(grid, cells(grid, profile, overrides), f"grid {name}", profile, seeds, out, jobs, fresh, overrides)
+    if name is None:
+        found = [Cell("", checked(profile, **overrides))]
+        grid = Grid("run", (), "one configuration", ledger=("",) * (found[0].config.revenue != "none"))
+    else:
+        found = cells(grid := _grid(name), profile, overrides)
+    seeds = _seeds(seeds, grid.seeds if grid.seeds and profile != "smoke" else seeds_of(profile))
+    out, folder = Path(out or paths.RUNS / profile / f"{grid.name}.csv"), paths.RUNS / profile / grid.name
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"jobs is {jobs}; expected an integer >= 1")
+    config = found[0].config
+    workers = jobs or (1 if config.device == "cuda" else max(1, joblib.cpu_count() // config.threads))
+    plan = planned(grid, found, seeds, folder)
+    _expect_place(out, folder)
+    missing = [job for job in plan if fresh or not job.path.is_file()]
+    failed = [error for error in finished(missing, workers) if error is not None]
+    if done := [job for job in plan if job.path.is_file()]:
+        command = [f"hfkd grid {name}" if name else "hfkd run", f"--profile {profile}", *(
+            f"--set {shlex.quote(f'{field}={value}')}" for field, value in sorted(overrides.items()))]
+        shared = {n: v for n, v in asdict(configure(profile, **grid.base | overrides)).items() if n not in OWN_COLUMNS}
+        _save(grid, done, out, shared, experiment=grid.name, commands=[" ".join(command)], seeds=list(seeds))
+    if failed and done and isinstance(failed[0], ValueError):
+        raise ValueError(f"{failed[0]}; the other {len(done)} of {len(plan)} cells are saved in {out}") from failed[0]
+    if failed:
+        raise failed[0]
+    frame = results.load(out)
+    frame.attrs["path"] = str(out)
+    return frame
 
 
-def run_one(profile="smoke", seeds=None, out=None, jobs=None, fresh=False, **overrides) -> pd.DataFrame:
-    """Run a single configuration; all as `run_grid`. Its ledger is kept if it has revenue."""
-    config = checked(profile, **overrides)
-    grid = Grid("run", (), "one configuration", ledger=("",) * (config.revenue != "none"))
-    return _run(grid, [Cell("", config)], "run", profile, seeds, out, jobs, fresh, overrides)
+def run_one(profile: str = "smoke", **more) -> pd.DataFrame:
+    """Run a single configuration: `run_grid` without a grid."""
+    return run_grid(None, profile, **more)
 
 
 def machine(device: str = "cpu") -> str:
@@ -101,31 +126,6 @@ def machine(device: str = "cpu") -> str:
     info = Path("/proc/cpuinfo")
     models = re.findall(r"^model name\s*:\s*(.*\S)", info.read_text("utf-8") if info.exists() else "", re.M)
     return " ".join([*models[:1], f"{joblib.cpu_count()} cores {platform.machine()}"])
-
-
-def _run(grid, found, what, profile, seeds, out, jobs, fresh, overrides) -> pd.DataFrame:
-    """`run_grid` of checked cells: first whatever may be refused, then the work, then the summary."""
-    seeds = _seeds(seeds, grid.seeds if grid.seeds and profile != "smoke" else seeds_of(profile))
-    out, folder = Path(out or paths.RUNS / profile / f"{grid.name}.csv"), paths.RUNS / profile / grid.name
-    if jobs is not None and (type(jobs) is not int or jobs < 1):
-        raise ValueError(f"jobs is {jobs!r}; expected an integer >= 1")
-    config = found[0].config
-    workers = jobs or (1 if config.device == "cuda" else max(1, joblib.cpu_count() // config.threads))
-    plan = planned(grid, found, seeds, folder)
-    _expect_place(out, folder)
-    missing = [job for job in plan if fresh or not job.path.is_file()]
-    failed = [error for error in finished(missing, workers) if error is not None]
-    if done := [job for job in plan if job.path.is_file()]:
-        command = [f"hfkd {what} --profile {profile}", *(shlex.quote(f"{n}={v}") for n, v in sorted(overrides.items()))]
-        shared = {n: v for n, v in asdict(configure(profile, **grid.base | overrides)).items() if n not in OWN_COLUMNS}
-        _save(grid, done, out, shared, experiment=grid.name, commands=[" --set ".join(command)], seeds=list(seeds))
-    if failed and done and isinstance(failed[0], ValueError):
-        raise ValueError(f"{failed[0]}; the other {len(done)} of {len(plan)} cells are saved in {out}") from failed[0]
-    if failed:
-        raise failed[0]
-    frame = results.load(out)
-    frame.attrs["path"] = str(out)
-    return frame
 
 
 def planned(grid: Grid, cells: list[Cell], seeds: tuple[int, ...], folder: Path) -> list[Job]:
@@ -217,10 +217,9 @@ def _save(grid, done, out, shared, **more) -> None:
         checksums={name: checksum for job in done for name, checksum in job.checksums.items()}))  # fmt: skip
     for kind in ("ledger", "clients"):
         out.with_suffix(f".{kind}.csv").unlink(missing_ok=True)
-    if any(job.cell.variant in grid.clients for job in done):
-        kept = pd.concat([own[own["round"] == own["round"].max()] for job, own in zip(done, frames)
-                          if job.cell.variant in grid.clients])
-        paths.write(out.with_suffix(".clients.csv"), kept[CLIENTS].round(6).to_csv(index=False))
+    if last := [own[own["round"] == own["round"].max()] for job, own in zip(done, frames)
+                if job.cell.variant in grid.clients]:
+        paths.write(out.with_suffix(".clients.csv"), pd.concat(last)[CLIENTS].round(6).to_csv(index=False))
     if edges := [read(job.ledger) for job in done if job.ledger]:
         groups = pd.concat(edges, ignore_index=True).groupby(LEDGER)
         means = groups[["revenue", "weight"]].mean().round(8)
