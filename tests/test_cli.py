@@ -63,16 +63,22 @@ def test_grid_narrowed_and_chosen_on_validation_data(tmp_path, capsys):
 
 
 class Broken(io.StringIO):
-    """A reader that went away."""
+    """A pipe whose reader went away, or a terminal that is no more."""
+
+    def isatty(self):
+        return self is TERMINAL
 
     def write(self, text):
-        raise BrokenPipeError
+        raise OSError(5, "Input/output error") if self is TERMINAL else BrokenPipeError
 
 
-@pytest.mark.parametrize("stream", [None, Broken()], ids=["closed", "broken"])
-def test_nobody_has_to_listen(stream, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "stdout", stream)
-    monkeypatch.setattr(sys, "stderr", stream)
+TERMINAL = Broken()
+
+
+@pytest.mark.parametrize("out, err", [(None, None), (Broken(), Broken()), (Broken(), TERMINAL)])
+def test_nobody_has_to_listen(out, err, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
     assert main(["run", "--method", "local", "--seeds", "0", "--out", "a.csv", *TINY]) == 0
     assert len(results.load(tmp_path / "a.csv")) == 1 and main(["run", "--method", "nobody"]) == 2
 

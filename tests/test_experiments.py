@@ -137,22 +137,6 @@ def test_a_process_that_dies_is_told_in_a_sentence(tmp_path):
         list(experiments.finished([job._replace(ledger=Ends())] * 2, 2))
 
 
-class Broken(io.StringIO):
-    """A terminal that is no more."""
-
-    def isatty(self):
-        return True
-
-    def write(self, text):
-        raise OSError(5, "Input/output error")
-
-
-@pytest.mark.parametrize("stream", [None, Broken()], ids=["closed", "broken"])
-def test_that_nobody_reads_how_far_it_is_ends_no_work(stream, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "stderr", stream)
-    assert len(pair(method="hfkd", skew=0.1)) == 1 and (tmp_path / "runs" / "lite" / "pair.json").exists()
-
-
 def test_a_terminal_shows_progress_and_a_notebook_nothing(monkeypatch, capsys):
     pair(method="local", skew=0.1)
     assert capsys.readouterr().err == ""
