@@ -28,7 +28,8 @@ def chosen(only: str | None) -> list[Path]:
 def plan(books: Sequence[Path], given: Mapping[str, str]) -> dict[Path, dict]:
     """Notebook -> those of the given parameters that it has, in its own types: papermill would pass text on as text.
     Raises ValueError for a name that no notebook has (but "profile"), or a value of another type."""
-    known = {book: _parameters(book) for book in books}
+    import papermill
+    known = {book: papermill.inspect_notebook(str(book)) for book in books}
     if unknown := given.keys() - {"profile"}.union(*known.values()):
         raise ValueError(f"parameter {min(unknown)!r} is in no notebook that runs; "
                          f"expected one of {sorted(set().union(*known.values()))}")  # fmt: skip
@@ -80,15 +81,6 @@ def refresh(path: Path) -> float:
     return seconds
 
 
-def _parameters(path: Path) -> dict[str, dict]:
-    """The parameters of a notebook as papermill reads them: name -> inferred_type_name, default, help."""
-    import papermill
-    try:
-        return papermill.inspect_notebook(str(path))
-    except Exception as error:  # whatever a file that is no notebook makes papermill raise
-        raise ValueError(f"{path.name} is no notebook ({type(error).__name__}); expected .ipynb") from error
-
-
 def _own_kernel(folder: str) -> type:
     """A kernel manager that starts this very interpreter, without the start-up files, styles and kernels of a user."""
     import matplotlib.font_manager  # builds the font cache here: the message about it stays out of outputs
@@ -110,7 +102,7 @@ def _own_kernel(folder: str) -> type:
 def _fitted(value: object, kind: str) -> object:
     """The value if it is of the type (an int also serves as a float), text read as a literal; ValueError if not."""
     if isinstance(value, str) and kind != "str":
-        value = ast.literal_eval({"true": "True", "false": "False"}.get(value.strip(), value.strip()))
+        value = ast.literal_eval(value)
     if kind.startswith("list") and isinstance(value, list):
         return [_fitted(item, kind[5:-1] or "str") for item in value]
     value = float(value) if kind == "float" and type(value) is int else value

@@ -97,7 +97,7 @@ KNOBS += "\non: bool = True  # on"
 
 @pytest.mark.parametrize(("given", "value"), [
     ({"n": "4"}, 4), ({"r": "1"}, 1.0), ({"r": 2}, 2.0), ({"name": "[0, 1]"}, "[0, 1]"), ({"name": "5"}, "5"),
-    ({"seeds": "[0, 1]"}, [0, 1]), ({"on": "false"}, False),
+    ({"seeds": "[0, 1]"}, [0, 1]), ({"on": "False"}, False),
     ({"n": "0.5"}, None), ({"n": "True"}, None), ({"r": "much"}, None), ({"seeds": "3"}, None), ({"on": "1"}, None),
     ({"seeds": "[.5]"}, None), ({"name": 5}, None), ({"n": "(" * 500}, None),
 ])  # fmt: skip
