@@ -40,7 +40,7 @@ REFUSED = {
     "run --profile full": "profile is 'full'; expected one of committed, smoke, lite, paper",
     "run --profile committed": "profile is 'committed', which is read, not run; expected smoke, lite or paper",
     "grid 41": "grid is '41'; expected one of 10, 20, ",
-    "grid losses --set hard_loss=plain": "hard_loss is an axis of 40_comparison_losses; leave it to the grid, or `hfkd run",
+    "grid losses --set hard_loss=plain": "hard_loss is an axis of 40_comparison_losses; leave it to the grid, or",
     "grid 50 --set method=fedavg": "method is 'fedavg'; expected one of local, ",
     "reproduce --only 41": "--only names notebook '41'; expected one of 00, 10, ",
     "reproduce --only 40 -p colour=red": "parameter 'colour' is in no notebook that runs; expected one of ",

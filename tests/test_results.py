@@ -116,7 +116,7 @@ def test_load_gives_back_types_and_values(tmp_path):
 
 
 @pytest.mark.parametrize("spoil, sentence", [
-    (lambda frame: frame.drop(columns=["level", "alpha"], errors="ignore"), "lack the columns .*alpha; expected method"),
+    (lambda frame: frame.drop(columns=["level", "alpha"], errors="ignore"), "lack the columns .*alpha; expected"),
     (lambda frame: pd.concat([frame, frame.iloc[[0]]]), "several rows have method .*skew 0.1, .*round 1"),
     (lambda frame: frame.assign(consistency=50.0), "column consistency has a value out"),
 ])
