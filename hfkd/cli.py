@@ -16,8 +16,7 @@ EXAMPLES = """examples, with what they cost on 2 cores:
   hfkd reproduce                                   all notebooks on the committed results: 2 minutes
   hfkd reproduce --profile smoke                   all notebooks, every cell run anew on the digits: 5 minutes
   hfkd run --method fedmd --seeds 0-2 --out x.csv  one method on the digits: seconds
-  hfkd run --profile lite --dataset fashion_mnist  the same at the size of the claims: 1 minute
-  hfkd grid 40 --profile lite --seeds 0-4          a whole grid at that size: half an hour; what is done is kept
+  hfkd grid 40 --profile lite --seeds 0-4          a whole grid at the size of the claims; what is done is kept
   hfkd federate --check                            6 clients over Flower with TLS, after `make flower`: 3 minutes
   hfkd fetch fashion_mnist                         download once, through OpenML
   hfkd list methods                                also datasets, partitions, rules, weightings, grids, settings, ..."""
@@ -82,17 +81,17 @@ def _alone():
 def _experiment(options):
     """`hfkd run` and `hfkd grid`: rows, and the means of the last round."""
     from hfkd.study import compare, experiments, results
-    given = config.parse_set(options.set)
-    named = {name: value for name in ("method", "dataset") if (value := getattr(options, name, None)) is not None}
-    if twice := given.keys() & vars(options).keys() - ({"method", "dataset"} - named.keys()):
-        raise ValueError(f"--set {min(twice)} has an option of its own, --{min(twice)}; expected one of the two")
-    how = {name: getattr(options, name) for name in ("profile", "out", "jobs", "fresh")} | given | named
+    named = [f"{name}={value}" for name in ("method", "dataset") if (value := getattr(options, name, None)) is not None]
+    given = config.parse_set(named + options.set)
+    how = {name: getattr(options, name) for name in ("profile", "out", "jobs", "fresh")}
     how["seeds"] = None if options.seeds is None else config.parse_seeds(options.seeds)
-    frame = experiments.run_grid(options.name, **how) if "name" in options else experiments.run_one(**how)
+    if twice := given.keys() & vars(options).keys() - {"method", "dataset"}:
+        raise ValueError(f"--set {min(twice)} has an option of its own, --{min(twice)}; expected one of the two")
+    frame = experiments.run_grid(getattr(options, "name", None), **how, **given)
     groups = compare.last(frame).groupby(results.KEY[:6], sort=False)
     say((100 * groups[[*results.PRIMARY, "worst20", "below_local"]].mean()).round(2).to_string())
     if "name" in options and options.name.startswith("tuning"):
-        say(f"\nchosen on validation data:\n{compare.chosen(frame).to_string()}")
+        say("\n".join(["chosen on validation data:", *compare.chosen(frame)]))
     say(f"means over seeds at the last round, in points; rows in {frame.attrs['path']}")
 
 
@@ -201,14 +200,15 @@ def _parser():
 
 
 PAIRS = {"action": "append", "default": [], "metavar": "NAME=VALUE"}
+WHOLE = {"type": int}
 ONLY = ("--only", "numbers of notebooks, such as 40 or 10,40 (default: all)", {})
+FRESH = ("--fresh", "begin anew what is there", {"action": "store_true"})
 EXPERIMENT = [
     ("--profile", "smoke, lite or paper (default: smoke)", {"default": "smoke"}),
     ("--seeds", "such as 0-4 or 0,3,7-9 (default: the profile's)", {}),
     ("--out", "the CSV of the summary (default: under runs/PROFILE/)", {"type": Path}),
     ("--set", "any of `hfkd list settings`", PAIRS),
-    ("--jobs", "cells at once (default: as many as there are processors)", {"type": int}),
-    ("--fresh", "run anew what is there", {"action": "store_true"})]
+    ("--jobs", "cells at once (default: as many as there are processors)", WHOLE), FRESH]
 COMMANDS = {
     "run": (_experiment, "run one method; its summary goes to a CSV, a record beside it", [
         ("--method", "see `hfkd list methods` (default: hfkd)", {}),
@@ -227,33 +227,31 @@ COMMANDS = {
     "verify": (_verify, "one verdict per claim; exit 1 if one does not hold", [
         ("--results", "folder of result files (default: data/results)", {"type": Path, "default": paths.RESULTS})]),
     "federate": (_federate, "a real federation on Flower: a process per client on this machine, TLS, keys of nodes", [
-        ("--clients", "how many (default: 6)", {"type": int, "default": 6}),
-        ("--machines", "how many processes share them, as machines would (default: one each)", {"type": int}),
-        ("--set", "any of `hfkd list settings`, beside those of smoke (digits, 6 rounds), but no other method, "
-         "schedule, adaptive weight, revenue or fault: one message a round cannot carry them", PAIRS),
-        ("--seed", "of split, first weights and batches (default: 0)", {"type": int, "default": 0}),
+        ("--clients", "how many (default: 6)", WHOLE | {"default": 6}),
+        ("--machines", "how many processes share them, as machines would (default: one each)", WHOLE),
+        ("--set", "any of `hfkd list settings`, beside those of smoke (digits, 6 rounds), that one message a round can "
+         "carry", PAIRS), ("--seed", "of split, first weights and batches (default: 0)", WHOLE | {"default": 0}),
         ("--folder", "of keys, data, states, logs (default: runs/federation); there the same command goes on",
-         {"type": Path, "default": paths.RUNS / "federation"}),
-        ("--fresh", "begin anew what is there", {"action": "store_true"}),
+         {"type": Path, "default": paths.RUNS / "federation"}), FRESH,
         ("--check", "run it in one program as well; exit 2 unless both agree", {"action": "store_true"})]),
     "member": (_member, "clients of a real federation: hold their data, answer on FOLDER/socket until ended", [
         ("--data", "NAME.npz of each client, named as in the plan: images (n,h,w) or (n,h,w,c) uint8, labels from 0, "
          "optionally is_test", {"required": True, "type": Path, "nargs": "+"}),
         ("--public", "npz of the images that everybody has", {"required": True, "type": Path}),
         ("--level", "capacity, 1 to 3: one for all or one each (default: 1)",
-         {"type": int, "default": [1], "nargs": "+", "choices": (1, 2, 3)}),
+         WHOLE | {"default": [1], "nargs": "+", "choices": (1, 2, 3)}),
         ("--module", "MODULE:FUNCTION, (shape, classes) -> torch.nn.Module, in place of the level's network", {}),
         ("--folder", "of state, released counts and socket, nobody else's", {"required": True, "type": Path}),
         ("--epsilon", "noise on the label counts, by OpenDP, drawn once (default: none)",
          {"type": float, "default": float("inf")}),
-        ("--threads", "CPU threads (default: 1)", {"type": int, "default": 1})]),
+        ("--threads", "CPU threads (default: 1)", WHOLE | {"default": 1})]),
     "bench": (lambda o: _of("study.bench").show(o.only, o.device, o.threads, o.repeats, o.json, say),
               "time rounds beside their arithmetic, and beside one client after the other", [
-        ("--only", "fml, fedavg, hfkd or hfkd_cnn (default: all, 2 minutes)", {}),
+        ("--only", "hfkd, fedmd, heterofl or hfkd_cnn (default: all, 2 minutes)", {}),
         ("--json", "write the figures there as well, for programs", {"type": Path, "metavar": "FILE"}),
         ("--device", "cpu or cuda (default: cpu)", {"default": "cpu"}),
-        ("--threads", "CPU threads (default: as many as there are processors)", {"type": int}),
-        ("--repeats", "timed rounds, of which the best counts (default: 1)", {"type": int, "default": 1})])}
+        ("--threads", "CPU threads (default: as many as there are processors)", WHOLE),
+        ("--repeats", "timed rounds, of which the best counts (default: 1)", WHOLE | {"default": 1})])}
 
 
 if __name__ == "__main__":

@@ -26,34 +26,29 @@ def chosen(only: str | None) -> list[Path]:
 
 
 def plan(books: Sequence[Path], given: Mapping[str, str]) -> dict[Path, dict]:
-    """Notebook -> those of the given parameters that it has, checked. Raises ValueError for a name that none has."""
-    names = {book: _parameters(book).keys() for book in books}
-    if unknown := given.keys() - (known := set().union(*names.values())) - {"profile"}:
-        raise ValueError(f"parameter {min(unknown)!r} is in no notebook that runs; expected one of {sorted(known)}")
-    return {book: checked(book, {name: v for name, v in given.items() if name in names[book]}) for book in books}
-
-
-def checked(path: Path, given: Mapping[str, object]) -> dict[str, object]:
-    """Parameter values in the types of the notebook, text read as a literal: papermill only warns, or passes text on.
-    Raises ValueError for a name that the notebook does not have, or a value of another type."""
-    known, values = _parameters(path), {}
-    for name, value in given.items():
-        if name not in known:
-            raise ValueError(f"{path.name} has no parameter {name!r}; it has {', '.join(known) or 'none'}")
-        kind, usual = known[name]["inferred_type_name"], known[name]["default"]
-        try:
-            values[name] = _fitted(value, kind)
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # all that a literal may raise
-            raise ValueError(f"{path.name}: {name} is {value!r}; expected {kind}, such as {usual}") from None
-    return values
-
-
-def execute(path: Path, out: Path, given: Mapping[str, object] | None = None) -> float:
-    """Run a copy of a notebook, given as for `checked`; returns its seconds. `out` is whole or not there.
-    Raises ValueError: a wrong parameter (nothing is written), or a notebook that fails (see `<name>.partial.ipynb`)."""
+    """Notebook -> those of the given parameters that it has, in its own types: papermill would pass text on as text.
+    Raises ValueError for a name that no notebook has (but "profile"), or a value of another type."""
     import papermill
-    values, start = checked(path, given or {}), time.monotonic()
-    partial = out.with_name(f"{out.stem}.partial.ipynb")
+    known = {book: papermill.inspect_notebook(str(book)) for book in books}
+    if unknown := given.keys() - {"profile"}.union(*known.values()):
+        raise ValueError(f"parameter {min(unknown)!r} is in no notebook that runs; "
+                         f"expected one of {sorted(set().union(*known.values()))}")  # fmt: skip
+    planned = {book: {} for book in books}
+    for book, own in known.items():
+        for name in [name for name in given if name in own]:
+            kind, usual = own[name]["inferred_type_name"], own[name]["default"]
+            try:
+                planned[book][name] = _fitted(given[name], kind)
+            except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # all that a literal may raise
+                raise ValueError(f"{book.name}: {name} is {given[name]!r}; expected {kind}, such as {usual}") from None
+    return planned
+
+
+def execute(path: Path, out: Path, values: Mapping[str, object] | None = None) -> float:
+    """Run a copy of a notebook with some parameters, as `plan` has them; its seconds. `out` is whole or not there.
+    Raises ValueError for a notebook that fails: see `<name>.partial.ipynb`."""
+    import papermill
+    start, partial = time.monotonic(), out.with_name(f"{out.stem}.partial.ipynb")
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         with tempfile.TemporaryDirectory() as folder:
@@ -86,15 +81,6 @@ def refresh(path: Path) -> float:
     return seconds
 
 
-def _parameters(path: Path) -> dict[str, dict]:
-    """The parameters of a notebook as papermill reads them: name -> inferred_type_name, default, help."""
-    import papermill
-    try:
-        return papermill.inspect_notebook(str(path))
-    except Exception as error:  # whatever a file that is no notebook makes papermill raise
-        raise ValueError(f"{path.name} is no notebook ({type(error).__name__}); expected .ipynb") from error
-
-
 def _own_kernel(folder: str) -> type:
     """A kernel manager that starts this very interpreter, without the start-up files, styles and kernels of a user."""
     import matplotlib.font_manager  # builds the font cache here: the message about it stays out of outputs
@@ -116,7 +102,7 @@ def _own_kernel(folder: str) -> type:
 def _fitted(value: object, kind: str) -> object:
     """The value if it is of the type (an int also serves as a float), text read as a literal; ValueError if not."""
     if isinstance(value, str) and kind != "str":
-        value = ast.literal_eval({"true": "True", "false": "False"}.get(value.strip(), value.strip()))
+        value = ast.literal_eval(value)
     if kind.startswith("list") and isinstance(value, list):
         return [_fitted(item, kind[5:-1] or "str") for item in value]
     value = float(value) if kind == "float" and type(value) is int else value

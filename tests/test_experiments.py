@@ -137,22 +137,6 @@ def test_a_process_that_dies_is_told_in_a_sentence(tmp_path):
         list(experiments.finished([job._replace(ledger=Ends())] * 2, 2))
 
 
-class Broken(io.StringIO):
-    """A terminal that nobody reads any more."""
-
-    def isatty(self):
-        return True
-
-    def write(self, text):
-        raise BrokenPipeError
-
-
-@pytest.mark.parametrize("stream", [None, Broken()], ids=["closed", "broken"])
-def test_that_nobody_reads_how_far_it_is_ends_no_work(stream, tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "stderr", stream)
-    assert len(pair(method="hfkd", skew=0.1)) == 1 and (tmp_path / "runs" / "lite" / "pair.json").exists()
-
-
 def test_a_terminal_shows_progress_and_a_notebook_nothing(monkeypatch, capsys):
     pair(method="local", skew=0.1)
     assert capsys.readouterr().err == ""
@@ -222,9 +206,12 @@ def test_every_grid_is_runnable_and_comparison_pairs_every_loss():
         found = cells(grid, "lite", {"dataset": "digits"})
         assert len({(c.variant, c.config) for c in found}) == len(found) >= len(cells(grid, "smoke", {})) > 0
         assert not name.startswith("tuning") or not {*grid.seeds} & {*seeds_of("lite")}  # seeds that no table uses
-    found = {(c.config.method, c.variant, c.config.partition, c.config.skew) for c in cells(GRIDS["40"], "lite", {})}
+    one, other = ({(own.method, variant, own.partition, own.skew) for variant, own in cells(GRIDS[name], "lite", {})}
+                  for name in ("40", "losses"))
     for method in (name for name in METHODS if "depths" not in METHODS[name].needs):
         for scene in (("dirichlet", 0.1), ("dirichlet", 0.5), ("pathological", 0.1)):
-            plain = METHODS[method].loss == "plain" and method != "local"
-            assert (method, "", *scene) in found and ((method, "hard_loss=balanced", *scene) in found) == plain
+            tuned = METHODS[method].tuned.get("hard_loss", "plain")
+            choice = METHODS[method].loss != tuned or method == "fedproto"
+            loss = {"plain": "balanced", "balanced": "plain"}[tuned]
+            assert (method, "", *scene) in one and ((method, f"hard_loss={loss}", *scene) in other) == choice
     assert checked("smoke", method="inclusivefl", levels="depth").levels == "depth"

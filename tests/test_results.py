@@ -9,12 +9,12 @@ import pytest
 
 from hfkd import paths
 from hfkd.engine.faults import drawn
+from hfkd.methods import METHODS
 from hfkd.study import compare, results
 from hfkd.study.results import COLUMNS, COUNTS, KEY, METRICS, SHARES
 
 FILES = [path for path in sorted(paths.RESULTS.glob("*.json")) if path.with_suffix(".csv").is_file()]
 TUNINGS = [path for path in FILES if path.stem.startswith("tuning")]
-APART = ("tuning_rules", "tuning_groups", "tuning_rates", "tuning_depth")  # chose nothing for the comparison
 
 
 def rows(runs=(("local", ""), ("fedmd", ""), ("hfkd", "")), seeds=(0, 1), rounds=(1, 2), clients=12, skews=(.1,)):
@@ -94,15 +94,6 @@ def test_a_value_that_one_client_lacks_is_missing_and_a_level_without_clients_to
     assert lacking[["personality", "worst20", "below_local"]].isna().all() and lacking["consistency"] > 0
 
 
-@pytest.mark.parametrize("spoil, sentence", [
-    (lambda frame: frame.drop(columns=["level", "alpha"]), "lack the columns level, alpha"),
-    (lambda frame: pd.concat([frame, frame.iloc[[5]]]), "several rows have method local.*client 5"),
-])
-def test_bad_client_rows_are_named(spoil, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        results.summarise(spoil(rows()))
-
-
 def test_two_saves_are_identical_to_the_byte_whatever_the_order(tmp_path):
     frame = results.summarise(rows())
     results.save(frame, tmp_path / "a.csv", {"a": 1})
@@ -125,11 +116,13 @@ def test_load_gives_back_types_and_values(tmp_path):
 
 
 @pytest.mark.parametrize("spoil, sentence", [
-    (lambda frame: frame.drop(columns="worst20"), "lack the columns worst20"),
-    (lambda frame: pd.concat([frame, frame.iloc[[0]]]), "several rows have method fedmd"),
+    (lambda frame: frame.drop(columns=["level", "alpha"], errors="ignore"), "lack the columns .*alpha; expected"),
+    (lambda frame: pd.concat([frame, frame.iloc[[0]]]), "several rows have method .*skew 0.1, .*round 1"),
     (lambda frame: frame.assign(consistency=50.0), "column consistency has a value out"),
 ])
-def test_bad_summaries_are_refused_and_nothing_is_written(tmp_path, spoil, sentence):
+def test_bad_rows_are_named_and_nothing_is_written(tmp_path, spoil, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        results.summarise(spoil(rows()))
     with pytest.raises(ValueError, match=sentence):
         results.save(spoil(results.summarise(rows())), tmp_path / "x.csv", {})
     assert not list(tmp_path.iterdir())
@@ -188,10 +181,10 @@ def test_every_committed_result_says_how_it_was_made(path):
 
 def test_methods_of_the_comparison_ran_with_what_was_chosen_on_validation_data():
     made = results.load_record(paths.RESULTS / "40_comparison.json")["methods"]
-    for path in (path for path in TUNINGS if path.stem not in APART):
-        for run, value in compare.chosen(results.load(path.with_suffix(".csv"))).items():
-            method, _, loss = run.removesuffix("]").partition("[hard_loss=")
-            if method not in ("local", "balanced_local"):  # what they choose is the learning rate of all
-                name, number = value.split("=")
-                loss = {"own": "plain", "": made[method]["loss"]}.get(loss, loss)
-                assert made[method]["chosen"][loss] == {name: float(number)}, run
+    assert made == {name: {"hard_loss": own.loss, **own.settings, **own.tuned} for name, own in METHODS.items()
+                    if name in made}  # fmt: skip
+    for name in ("tuning_loss", "tuning_epochs"):
+        for family, run in compare.chosen(results.load(paths.RESULTS / f"{name}.csv")).items():
+            if "[" not in family:  # else it holds for another value of the family
+                setting, value = run.removesuffix("]").partition("[")[2].split("=")
+                assert str(made[family][setting]) == value, run

@@ -92,8 +92,7 @@ def fig_alpha(frame: pd.DataFrame, method: str = "hfkd") -> Figure:
 def better(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
     """The rows of all methods without other variants, and the better readout of each on validation data."""
     rows, names = frame[frame["variant"].str.fullmatch(OWN)], [name for name, _ in METHODS.values()]
-    runs = compare.chosen_runs(rows, over=("readout",))
-    return rows, sorted(runs, key=lambda run: names.index(look(run)[0]))
+    return rows, sorted(compare.chosen(rows), key=lambda run: names.index(look(run)[0]))
 
 
 def named(frame: pd.DataFrame, runs: list[str]) -> list[str]:

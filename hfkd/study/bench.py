@@ -29,8 +29,8 @@ from hfkd.methods import METHODS
 from hfkd.streams import stream
 from hfkd.study.experiments import machine
 
-HEAD = f"{'':36}{'seconds':>9}{'floor':>9}{'ratio':>7}{'one by one':>12}{'faster':>8}{'GFLOP':>10}"
-LINE = "{what:36}{seconds:9.3f}{floor:9.3f}{ratio:7.1f}{sequential:12.3f}{faster:8.1f}{gflop:10.1f}"
+WORKS = {"hfkd": {}, "fedmd": {"name": "fedmd"}, "heterofl": {"name": "heterofl"},
+         "hfkd_cnn": {"levels": "cnn", "seeds": range(1)}}  # arguments of `a_round`
 # A round to be timed: the engine's, and the same, one client after the other.
 Work = NamedTuple("Work", [("what", str), ("batched", Callable), ("alone", Callable), ("flops", int)])
 
@@ -46,12 +46,13 @@ def show(only: str | None, device: str, threads: int | None, repeats: int, out: 
     if out is not None:
         if out.suffix != ".json" or out.exists():
             raise ValueError(f"json is {str(out)!a}; expected a new file whose name ends in .json")
-        paths.write(out, "").unlink()  # tried now, not when all is measured
+        paths.expect_writable(out, "choose another --json")
     torch.set_num_threads(threads)
-    say(f"{machine(device)}, {threads} threads\n{HEAD}")
+    say(f"{machine(device)}, {threads} threads")
     for name in [only] if only else WORKS:
-        found.append(row := measured(WORKS[name](device), device, repeats))
-        say(LINE.format(**row, gflop=row["flops"] / 1e9))
+        found.append(row := measured(a_round(device=device, **WORKS[name]), device, repeats))
+        say("{what}: {seconds:.3f} s, {ratio:.1f} times its floor of {floor:.3f} s; one client after the other "
+            "{sequential:.3f} s, {faster:.1f} times as long".format(**row))
     if out is not None:
         record = {"device": machine(device), "threads": threads, "torch": torch.__version__, "rounds": found}
         paths.write(out, json.dumps(record, indent=1) + "\n")
@@ -59,34 +60,34 @@ def show(only: str | None, device: str, threads: int | None, repeats: int, out: 
 
 def measured(work: Work, device: str = "cpu", repeats: int = 1) -> dict:
     """Seconds of a round, of its arithmetic and of one client after the other; operations, and the product's rate."""
-    a, b = torch.randn(2, 2048, 2048, device=device)
-    rate = 2 * 2048**3 / min(_seconds(partial(torch.mm, a, b), device) for _ in range(5))
-    seconds, sequential = min(_seconds(work.batched, device) for _ in range(repeats)), _seconds(work.alone, device)
-    floor = work.flops / rate
-    return {"what": work.what, "seconds": seconds, "floor": floor, "ratio": seconds / floor, "sequential": sequential,
-            "faster": sequential / seconds, "flops": work.flops, "rate": rate}  # fmt: skip
-
-
-def flops(act: Callable) -> int:
-    """Floating point operations of act() on this thread: matrix products and convolutions, as torch counts them.
-    >>> flops(lambda: torch.ones(2, 3) @ torch.ones(3, 4))  # 2 * 2 * 3 * 4
-    48
-    """
-    with FlopCounterMode(display=False) as counter:
+    def seconds(act: Callable) -> float:
+        start = time.perf_counter()
         act()
-    return counter.get_total_flops()
+        if device == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter() - start
+
+    a, b = torch.randn(2, 2048, 2048, device=device)
+    rate = 2 * 2048**3 / min(seconds(partial(torch.mm, a, b)) for _ in range(5))
+    batched, alone = min(seconds(work.batched) for _ in range(repeats)), seconds(work.alone)
+    floor = work.flops / rate
+    return {"what": work.what, "seconds": batched, "floor": floor, "ratio": batched / floor, "sequential": alone,
+            "faster": alone / batched, "flops": work.flops, "rate": rate}  # fmt: skip
 
 
 def a_round(name: str = "hfkd", device: str = "cpu", levels: str = "mlp", seeds=range(4), **smaller) -> Work:
-    """A round of a method at the size of `lite`, in which everybody listens who may; two own epochs."""
+    """A round of a method at the size of `lite`, in which everybody listens who may; two own epochs. `flops` are its
+    matrix products and convolutions on this thread, as torch counts them."""
     method, rng, at = METHODS[name], stream(0, "bench"), np.arange(16_000)
     same = {"levels": levels, "warmup": 0, "weighting": "fixed", "alpha": 0.2, "epochs": 2, "rounds": 1000}
     config = configured(configure("lite", device=device, **same | smaller), method)
     images = rng.integers(0, 256, (len(at), 1, 28, 28), dtype=np.uint8)
     going = rounds(config, method, Dataset("made up", images, at % 10, 10, at >= 14_000, ""), tuple(seeds))
     alone = partial(one_by_one, next(going), config)  # the first round: libraries choose their kernels
+    with FlopCounterMode(display=False) as counter:
+        alone()
     what = f"{name}, {levels}, batch {config.batch}, {config.clients} clients x {len(seeds)}"
-    return Work(what, lambda: next(going), alone, flops(alone))
+    return Work(what, lambda: next(going), alone, counter.get_total_flops())
 
 
 def one_by_one(seen, config) -> None:
@@ -96,7 +97,9 @@ def one_by_one(seen, config) -> None:
     fed, rng = seen.fed, stream(0, "bench")
     for own, b in ((own, b) for own in fed.cohorts for b in range(len(own.members))):
         z, s = divmod(int(own.members[b]), fed.clients)
-        network, mine, public = _single(own, b), fed.splits[z].train[s], fed.splits[z].public
+        network = copy.deepcopy(own.module).to_empty(device=own.weights["head.bias"].device)
+        network.load_state_dict({name: w[b] for name, w in own.weights.items()})  # copies them
+        mine, public = fed.splits[z].train[s], fed.splits[z].public
         steps, heard = -(-config.epochs * len(mine) // config.batch), None
         sgd = [torch.optim.SGD(network.parameters(), config.lr, config.momentum) for _ in range(2)]
         if seen.targets is not None:
@@ -110,24 +113,3 @@ def one_by_one(seen, config) -> None:
         private = training.batches(rng, len(mine), steps, config.batch)
         client.train(network, sgd[1], ((state.shown(fed, z, mine[k]), fed.labels[mine[k]]) for k in private),
                      fed.prior[own.members[b]], heard and heard[:steps], float(seen.weight[z, s]))
-
-
-def _single(everybody, b: int) -> torch.nn.Module:
-    """One member of a cohort as a plain module."""
-    network = copy.deepcopy(everybody.module).to_empty(device=everybody.weights["head.bias"].device)
-    network.load_state_dict({name: w[b] for name, w in everybody.weights.items()})  # copies them
-    return network
-
-
-def _seconds(act: Callable, device: str) -> float:
-    """Wall time of act(), until a GPU is done as well."""
-    start = time.perf_counter()
-    act()
-    if device == "cuda":
-        torch.cuda.synchronize()
-    return time.perf_counter() - start
-
-
-WORKS: dict[str, Callable[[str], Work]] = {
-    **{name: partial(a_round, name) for name in ("hfkd", "fedmd", "heterofl")},
-    "hfkd_cnn": lambda device: a_round(device=device, levels="cnn", seeds=range(1))}

@@ -15,7 +15,6 @@ import itertools
 import math
 import re
 from collections import namedtuple
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -28,7 +27,6 @@ from hfkd.study.results import METRICS, load, load_record
 
 COLUMNS = ["id", "headline", "statement", "notebook", "result_file", "how", "scenes", "kind", "expected", "tolerance"]
 Claim = namedtuple("Claim", COLUMNS)  # as text, but headline is a bool, scenes a list, the last two numbers or NaN
-_once = lru_cache(1)(lambda path, changed: load(path))  # the rows of a file, which many claims in a row ask for
 
 
 class Verdict(NamedTuple):
@@ -113,7 +111,7 @@ def check(claim: Claim, folder: str | Path = paths.RESULTS) -> Verdict:
     path = Path(folder, claim.result_file)
     if not path.is_file():
         return Verdict(claim, {}, math.nan, open=f"no result file {claim.result_file}")
-    frame, names = _once(path, path.stat().st_mtime_ns), parse(claim.how)  # an altered file is an error, not open
+    frame, names = load(path), parse(claim.how)  # an altered file is an error, not open
     try:
         judged = {scene: [judge(claim, numbers(frame, *name, scene)) for name in names] for scene in claim.scenes}
     except ValueError as error:

@@ -1,17 +1,16 @@
 """One run against another, paired by seed, in one scene: differences in points, intervals, and what was chosen (ours).
 
 A run is named "hfkd", or "hfkd[alpha=0.5]" for a variant; a scene is data set, public set, partition and skew. The unit
-of evidence is the seed. Test columns choose nothing: `chosen` and `chosen_runs` read validation columns alone.
+of evidence is the seed. Test columns choose nothing: `chosen` reads validation columns alone.
 """
 
-import fnmatch
 import itertools
-import re
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 from scipy import stats
+from scipy.optimize import linprog
 
 from hfkd.study.results import METRICS, POINTS, PRIMARY, RUN, SCENE
 
@@ -26,14 +25,14 @@ def last(frame: pd.DataFrame) -> pd.DataFrame:
 
 def runs(frame: pd.DataFrame) -> list[str]:
     """The names of all runs, in the order of the rows."""
-    return list(dict.fromkeys(_named(frame)["run"]))
+    return _names(frame["method"], frame["variant"]).unique().tolist()
 
 
 def select(frame: pd.DataFrame, *names: str, **scene) -> pd.DataFrame:
     """The rows of some runs, named in a column "run", in one scene, of which say what is needed: all its rounds."""
     if unknown := sorted(scene.keys() - {*SCENE}):
         raise ValueError(f"unknown condition {unknown[0]!r}; expected some of {', '.join(SCENE)}")
-    rows = _named(frame[frame["method"].isin([name.partition("[")[0] for name in names])])
+    rows = frame.assign(run=_names(frame["method"], frame["variant"]))
     for name, value in scene.items():
         rows = rows[rows[name] == value]
     where = "".join(f", {name} {value}" for name, value in scene.items())
@@ -123,15 +122,17 @@ def holm(p: list[float]) -> np.ndarray:
 
 
 def chosen(frame: pd.DataFrame) -> pd.Series:
-    """The best last part of each run's variant on validation data: "fedmd[hard_loss=balanced]" -> "alpha=0.2"."""
-    found = _best(frame, lambda variant: variant.rpartition(",")[0])
-    return pd.Series({run: re.split(r"[\[,]", name.rstrip("]"))[-1] for run, name in found.items()})
-
-
-def chosen_runs(frame: pd.DataFrame, over: tuple[str, ...] = ("hard_loss",)) -> list[str]:
-    """Per method the best on validation data of the settings in `over`; what else makes a variant stays its own run."""
-    free = re.compile("|".join(rf"(?:^|,){re.escape(name)}=[^,]*" for name in over))
-    return list(_best(frame, lambda variant: free.sub("", variant).strip(",")).values())
+    """The best of the runs whose variants differ in their last part alone, by that family: "hfkd[weighting=ramp]" ->
+    "hfkd[weighting=ramp,alpha=0.7]". Best is the largest val_personality + val_consistency at the last round, mean over
+    scenes and seeds; the first of equals. Raises: ValueError, if they have other scenes or seeds, or no score.
+    """
+    rows = last(frame)
+    family = _names(rows["method"], rows["variant"].str.replace(r"(^|,)[^,]*$", "", regex=True)).rename("family")
+    score = (rows["val_personality"] + rows["val_consistency"]).groupby(
+        [family, _names(rows["method"], rows["variant"])])
+    if (several := score.count().groupby("family").nunique() > 1).any():
+        raise ValueError(f"runs of {several.idxmax()} lack a validation score; expected the same scenes and seeds")
+    return score.mean().round(9).groupby("family").idxmax().str[1]
 
 
 def student_gains(clients: pd.DataFrame) -> pd.DataFrame:
@@ -154,7 +155,7 @@ def slopes(clients: pd.DataFrame) -> pd.Series:
     >>> rows = [("hfkd", "rule=a", i, 1, i / 2, i / 4) for i in (0, 1, 2)] + [("hfkd", "rule=a", 3, 2, 1., 1.)]
     >>> rows += [("balanced_local", "", i, 1, 0., 0.) for i in range(4)]
     >>> frame = pd.DataFrame(rows, columns=["method", "variant", "client", "level", "coverage", "consistency"])
-    >>> slopes(frame.assign(partition="p", skew=.1, seed=0)).tolist()
+    >>> slopes(frame.assign(partition="p", skew=.1, seed=0)).round(9).tolist()
     [50.0]
     """
     each = student_gains(clients).groupby("seed")
@@ -168,40 +169,15 @@ def over_curve(frame: pd.DataFrame, run: str, pattern: str, metric: str, **scene
     """
     if metric not in PRIMARY:
         raise ValueError(f"metric is {metric!r}; a curve trades consistency against personality")
-    escaped, other = pattern.replace("[", "[[]"), PRIMARY[metric == "personality"]
-    curve = [name for name in runs(frame) if name != run and fnmatch.fnmatchcase(name, escaped)]
+    (start, _, end), other = pattern.partition("*"), PRIMARY[metric == "personality"]
+    curve = [name for name in runs(frame) if name != run and name.startswith(start) and name.endswith(end)]
     if len(curve) < 2:
         raise ValueError(f"curve {pattern!r} has {len(curve)} runs; expected at least two, such as hfkd[alpha=*]")
-    points = [[values(frame, name, m, **scene).mean() for m in (other, metric)] for name in curve]
-    shares = mixture(values(frame, run, other, **scene).mean() - SLACK, points)
+    points = np.array([[values(frame, name, m, **scene).mean() for name in curve] for m in (other, metric)])
+    bar = min(values(frame, run, other, **scene).mean() - SLACK, points[0].max())  # the nearest, if none reaches it
+    shares = linprog(-points[1], A_ub=-points[:1], b_ub=[-bar], A_eq=np.ones((1, len(curve))), b_eq=[1]).x
     return sum(share * paired(frame, run, name, metric, **scene) for share, name in zip(shares, curve) if share)
 
 
-def mixture(x: float, curve: list[tuple[float, float]]) -> np.ndarray:
-    """Shares (k,) of at most two points (x, y): their mixture has the largest y at x or more; else the nearest."""
-    points = np.asarray(curve, float)
-    reach, alone = points[:, 0] >= x, np.eye(len(points))
-    best = alone[np.where(reach, points[:, 1], -np.inf).argmax() if reach.any() else points[:, 0].argmax()]
-    for a, b in itertools.product(np.flatnonzero(reach), np.flatnonzero(~reach)):
-        share = (x - points[b, 0]) / (points[a, 0] - points[b, 0])  # so that the mixture just reaches x
-        mixed = share * alone[a] + (1 - share) * alone[b]
-        best = mixed if mixed @ points[:, 1] > best @ points[:, 1] + 1e-12 else best
-    return best
-
-
-def _named(rows: pd.DataFrame) -> pd.DataFrame:
-    own = rows["method"] + "[" + rows["variant"] + "]"
-    return rows.assign(run=own.where(rows["variant"] != "", rows["method"]))
-
-
-def _best(frame: pd.DataFrame, kind) -> dict[str, str]:
-    """Method and kind of variant -> its run with the best val_personality + val_consistency over scenes and seeds."""
-    rows, found = last(frame), {}
-    rows = rows.assign(score=rows["val_personality"] + rows["val_consistency"], kind=rows["variant"].map(kind))
-    for (method, name), part in rows.groupby(["method", "kind"]):
-        table = part.pivot(index=[*SCENE, "seed"], columns="variant", values="score")
-        if table.isna().any(axis=None):
-            raise ValueError(f"runs of {method} lack a validation score; expected the same scenes and seeds for all")
-        best = table.mean().round(9).idxmax()
-        found[f"{method}[{name}]" if name else method] = f"{method}[{best}]" if best else method
-    return found
+def _names(method: pd.Series, variant: pd.Series) -> pd.Series:
+    return method.where(variant == "", method + "[" + variant + "]").rename("run")

@@ -4,7 +4,6 @@ A cell's rows, one per client, are a file named by all that it was made of and w
 is done, a kill costs the cells in flight, and the same command gives the same rows.
 """
 
-import itertools
 import json
 import os
 import platform
@@ -15,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -76,24 +74,49 @@ def holdings(profile: str = "committed", seed: int = 0, skew: float = 0.1) -> tu
     return table.filter(regex=r"^c\d").to_numpy(), table["level"].to_numpy()
 
 
-def run_grid(name: str, profile="smoke", seeds=None, out=None, jobs=None, fresh=False, **overrides) -> pd.DataFrame:
+def run_grid(name: str | None, profile="smoke", seeds=None, out=None, jobs=None, fresh=False,
+             **overrides) -> pd.DataFrame:
     """Run what is missing of a grid; save its summary, and the record of it. Returns the rows; attrs["path"]: the file.
-    name: a key of GRIDS. profile: smoke, lite or paper. overrides: fields of Config, as for `grids.cells`.
+    name: a key of GRIDS; None: a single configuration, whose ledger is kept if it has revenue.
+    profile: smoke, lite or paper. overrides: fields of Config, as for `grids.cells`.
     seeds: repeats, numbers or text such as "0-4"; None or "": the grid's own (but not for smoke), or the profile's.
     out: the CSV of the summary; None: runs/PROFILE/<grid>.csv. fresh: run cells anew that are there.
     jobs: cells that run at once; None: as many as this process may use processors. It changes the time alone.
     Raises ValueError: bad input, said before anything runs, or a cell failed, when all others are saved; OSError:
     something cannot be written, when cells that are done are kept; MemoryError: a process died.
     """
-    grid = _grid(name)
-    return _run(grid, cells(grid, profile, overrides), f"grid {name}", profile, seeds, out, jobs, fresh, overrides)
+    if name is None:
+        found = [Cell("", checked(profile, **overrides))]
+        grid = Grid("run", (), "one configuration", ledger=("",) * (found[0].config.revenue != "none"))
+    else:
+        found = cells(grid := _grid(name), profile, overrides)
+    seeds = _seeds(seeds, grid.seeds if grid.seeds and profile != "smoke" else seeds_of(profile))
+    out, folder = Path(out or paths.RUNS / profile / f"{grid.name}.csv"), paths.RUNS / profile / grid.name
+    if jobs is not None and jobs < 1:
+        raise ValueError(f"jobs is {jobs}; expected an integer >= 1")
+    config = found[0].config
+    workers = jobs or (1 if config.device == "cuda" else max(1, joblib.cpu_count() // config.threads))
+    plan = planned(grid, found, seeds, folder)
+    _expect_place(out, folder)
+    missing = [job for job in plan if fresh or not job.path.is_file()]
+    failed = [error for error in finished(missing, workers) if error is not None]
+    if done := [job for job in plan if job.path.is_file()]:
+        command = [f"hfkd grid {name}" if name else "hfkd run", f"--profile {profile}", *(
+            f"--set {shlex.quote(f'{field}={value}')}" for field, value in sorted(overrides.items()))]
+        shared = {n: v for n, v in asdict(configure(profile, **grid.base | overrides)).items() if n not in OWN_COLUMNS}
+        _save(grid, done, out, shared, experiment=grid.name, commands=[" ".join(command)], seeds=list(seeds))
+    if failed and done and isinstance(failed[0], ValueError):
+        raise ValueError(f"{failed[0]}; the other {len(done)} of {len(plan)} cells are saved in {out}") from failed[0]
+    if failed:
+        raise failed[0]
+    frame = results.load(out)
+    frame.attrs["path"] = str(out)
+    return frame
 
 
-def run_one(profile="smoke", seeds=None, out=None, jobs=None, fresh=False, **overrides) -> pd.DataFrame:
-    """Run a single configuration; all as `run_grid`. Its ledger is kept if it has revenue."""
-    config = checked(profile, **overrides)
-    grid = Grid("run", (), "one configuration", ledger=("",) * (config.revenue != "none"))
-    return _run(grid, [Cell("", config)], "run", profile, seeds, out, jobs, fresh, overrides)
+def run_one(profile: str = "smoke", **more) -> pd.DataFrame:
+    """Run a single configuration: `run_grid` without a grid."""
+    return run_grid(None, profile, **more)
 
 
 def machine(device: str = "cpu") -> str:
@@ -105,60 +128,39 @@ def machine(device: str = "cpu") -> str:
     return " ".join([*models[:1], f"{joblib.cpu_count()} cores {platform.machine()}"])
 
 
-def _run(grid, found, what, profile, seeds, out, jobs, fresh, overrides) -> pd.DataFrame:
-    """`run_grid` of checked cells: first whatever may be refused, then the work, then the summary."""
-    seeds = _seeds(seeds, grid.seeds if grid.seeds and profile != "smoke" else seeds_of(profile))
-    out, folder = Path(out or paths.RUNS / profile / f"{grid.name}.csv"), paths.RUNS / profile / grid.name
-    if jobs is not None and (type(jobs) is not int or jobs < 1):
-        raise ValueError(f"jobs is {jobs!r}; expected an integer >= 1")
-    config = found[0].config
-    workers = jobs or (1 if config.device == "cuda" else max(1, joblib.cpu_count() // config.threads))
-    plan = planned(grid, found, seeds, folder)
-    _expect_place(out, folder)
-    missing = [job for job in plan if fresh or not job.path.is_file()]
-    failed = [error for error in finished(missing, workers) if error is not None]
-    if done := [job for job in plan if job.path.is_file()]:
-        command = [f"hfkd {what} --profile {profile}", *(shlex.quote(f"{n}={v}") for n, v in sorted(overrides.items()))]
-        shared = {n: v for n, v in asdict(configure(profile, **grid.base | overrides)).items() if n not in OWN_COLUMNS}
-        _save(grid, done, out, shared, experiment=grid.name, commands=[" --set ".join(command)], seeds=list(seeds))
-    if failed and done and isinstance(failed[0], ValueError):
-        raise ValueError(f"{failed[0]}; the other {len(done)} of {len(plan)} cells are saved in {out}") from failed[0]
-    if failed:
-        raise failed[0]
-    frame = results.load(out)
-    frame.attrs["path"] = str(out)
-    return frame
-
-
 def planned(grid: Grid, cells: list[Cell], seeds: tuple[int, ...], folder: Path) -> list[Job]:
     """The job of every cell. Raises ValueError or FileNotFoundError: data are not there, or a scene cannot begin."""
-    configs = [cell.config for cell in cells]
-    reads = [(own.dataset,) if own.public in ("same", "none") else (own.dataset, own.public) for own in configs]
-    datasets = {name: data.load(name) for name in sorted({*itertools.chain(*reads)})}
-    for config, names in {scene(config): (config, names) for config, names in zip(configs[::-1], reads[::-1])}.values():
-        dataset, *public = map(datasets.get, names)
-        state.begin(config, dataset, seeds[:1], *public)
-    made_by, found = [results.code_digest(), torch.__version__, np.__version__], []
-    for cell, names in zip(cells, reads):
+    made_by = [results.code_digest(), torch.__version__, np.__version__]
+    datasets, begun, found = {}, set(), []
+    for variant, config in cells:
+        names = [config.dataset] if config.public in ("same", "none") else [config.dataset, config.public]
+        datasets |= {name: data.load(name) for name in names if name not in datasets}
+        if scene(config) not in begun:
+            begun.add(scene(config))
+            dataset, *public = (datasets[name] for name in names)
+            state.begin(config, dataset, seeds[:1], *public)
         checksums = {name: datasets[name].checksum for name in names}
-        everything = json.dumps([asdict(cell.config), seeds, checksums, made_by])
-        words = [cell.config.method, cell.variant, cell.config.partition, f"{cell.config.skew:g}"]
+        everything = json.dumps([asdict(config), seeds, checksums, made_by])
+        words = [config.method, variant, config.partition, f"{config.skew:g}"]
         stem = f"{'-'.join(filter(None, words))[:120]}.{results.digest(everything.encode())[:16]}"
-        kept = folder / f"{stem}.ledger.csv" if cell.variant in grid.ledger else None
-        found.append(Job(cell, seeds, checksums, folder / f"{stem}.csv", kept))
+        ledger = folder / f"{stem}.ledger.csv" if variant in grid.ledger else None
+        found.append(Job(Cell(variant, config), seeds, checksums, folder / f"{stem}.csv", ledger))
     return found
 
 
 def finished(jobs: list[Job], workers: int) -> Iterator[Exception | None]:
-    """What each job ended in, as it ends: None or its error. OSError: not written; MemoryError: a process died."""
-    with _progress(sum(job.cell.config.rounds for job in jobs)) as tick:
+    """What each job ended in, as it ends: None or its error; with a bar, on a terminal alone.
+    OSError: not written; MemoryError: a process died."""
+    rounds = sum(job.cell.config.rounds for job in jobs)
+    with tqdm(total=rounds, unit=" rounds", leave=False, disable=None if sys.stderr else True) as bar:
         if min(workers, len(jobs)) < 2:
-            yield from (_done(job, lambda *_: tick(1))[1] for job in jobs)
+            yield from (_done(job, lambda *_: bar.update())[1] for job in jobs)
             return
-        pool = joblib.Parallel(min(workers, len(jobs)), return_as="generator_unordered", batch_size=1, max_nbytes=None)
+        pool = joblib.Parallel(min(workers, len(jobs)), return_as="generator_unordered", batch_size=1, max_nbytes=None,
+                               initializer=_follow, initargs=(os.getpid(),))
         try:
-            for rounds, error in pool(joblib.delayed(_done)(job, parent=os.getpid()) for job in jobs):
-                tick(rounds)
+            for rounds, error in pool(joblib.delayed(_done)(job) for job in jobs):
+                bar.update(rounds)
                 yield error
         except TerminatedWorkerError:
             raise MemoryError("a process died, most often for want of memory; what is done is kept") from None
@@ -177,10 +179,8 @@ def read(path: Path) -> pd.DataFrame:
 _load = lru_cache(2)(data.load)  # a data set, once per process and version
 
 
-def _done(job: Job, report=None, parent=None) -> tuple[int, Exception | None]:
+def _done(job: Job, report=None) -> tuple[int, Exception | None]:
     """Run a cell, perhaps in a process of its own, and write its files: its rounds, and what it failed of."""
-    if parent not in (None, os.getpid()):  # joblib may run it here after all
-        _follow(parent)
     start, config = time.perf_counter(), job.cell.config
     own = {"method": config.method, "variant": job.cell.variant, "skew": config.skew}
     try:
@@ -195,9 +195,9 @@ def _done(job: Job, report=None, parent=None) -> tuple[int, Exception | None]:
     return config.rounds, None
 
 
-@lru_cache
 def _follow(parent: int) -> None:
-    """Leave Ctrl-C to the process that started this one, and end when it has ended; else this one stays for minutes."""
+    """In a process of its own: leave Ctrl-C to the one that started it, and end when that has ended, not minutes later.
+    """
     def watch():
         while os.getppid() == parent:
             time.sleep(0.5)
@@ -205,22 +205,6 @@ def _follow(parent: int) -> None:
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=watch, daemon=True).start()
-
-
-@contextmanager
-def _progress(total: int):
-    """tick(rounds): a bar with an estimate on a terminal, nothing elsewhere. That it cannot be told ends no work."""
-    quiet, bar = suppress(OSError, ValueError, AttributeError), None
-
-    def tick(rounds):
-        with quiet:
-            bar.update(rounds)
-
-    with quiet:
-        bar = tqdm(total=total, unit=" rounds", leave=False, disable=None, file=sys.stderr)
-    yield tick
-    with quiet:
-        bar.close()
 
 
 def _save(grid, done, out, shared, **more) -> None:
@@ -233,10 +217,9 @@ def _save(grid, done, out, shared, **more) -> None:
         checksums={name: checksum for job in done for name, checksum in job.checksums.items()}))  # fmt: skip
     for kind in ("ledger", "clients"):
         out.with_suffix(f".{kind}.csv").unlink(missing_ok=True)
-    if any(job.cell.variant in grid.clients for job in done):
-        kept = pd.concat([own[own["round"] == own["round"].max()] for job, own in zip(done, frames)
-                          if job.cell.variant in grid.clients])
-        paths.write(out.with_suffix(".clients.csv"), kept[CLIENTS].round(6).to_csv(index=False))
+    if last := [own[own["round"] == own["round"].max()] for job, own in zip(done, frames)
+                if job.cell.variant in grid.clients]:
+        paths.write(out.with_suffix(".clients.csv"), pd.concat(last)[CLIENTS].round(6).to_csv(index=False))
     if edges := [read(job.ledger) for job in done if job.ledger]:
         groups = pd.concat(edges, ignore_index=True).groupby(LEDGER)
         means = groups[["revenue", "weight"]].mean().round(8)

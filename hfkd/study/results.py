@@ -6,7 +6,6 @@ The same rows give the same bytes of CSV; seconds, versions, commit and the dige
 import hashlib
 import importlib.metadata
 import json
-import os
 import platform
 import subprocess
 from pathlib import Path
@@ -115,8 +114,7 @@ def provenance(parameters: dict, **more) -> dict:
     """Where a result comes from: parameters, code digest, commit, versions, and more: seconds, device, commands, ..."""
     command = ["git", f"--git-dir={paths.ROOT / '.git'}", "rev-parse", "HEAD"]  # of this clone, whatever GIT_DIR says
     try:
-        plain = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
-        commit = subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL, env=plain).strip()
+        commit = subprocess.check_output(command, text=True, stderr=subprocess.DEVNULL).strip()
     except (OSError, subprocess.CalledProcessError):  # no git, or no clone
         commit = "unknown"
     packages = ("torch", "numpy", "scipy", "scikit-learn", "pandas")
