@@ -165,7 +165,7 @@ def _mutual(n_s: np.ndarray, n_t: np.ndarray, may: np.ndarray, load: np.ndarray,
     groups, own, theirs, left = [[] for _ in may], fair.copy(), give.copy(), may.copy()
     up = lambda s: np.maximum(own[s, None], give).mean(-1) - own[s].mean(-1, keepdims=True)  # what students gain
     down = lambda t: np.maximum(theirs[t], fair[:, None]).mean(-1) - theirs[t].mean(-1)  # what teachers gain
-    gain = np.concatenate([up(np.array([s])) for s in range(len(own))]) + down(slice(None)) - by_id
+    gain = np.concatenate([up(np.array([s])) for s in range(len(own))]) + down(slice(None)) + by_id
     gain += _TREND * union_gain(n_s, n_t)
     for _ in range(fan_in):
         open_ = left & (load > 0)

@@ -180,7 +180,8 @@ GRIDS = {
     "tuning_rates": Grid("tuning_rates", ({"method": tuple(sorted({*WIDE} - {"hfkd"})), **BOTH, "lr": (0.005, 0.02)},),
                          "its learning rate, beside 0.01; seeds that no table uses", THREE),
     "tuning_numbers": Grid("tuning_numbers", tuple(
-        {"method": names, **BOTH, **own} for own, names in NUMBERS), "the number of its own that a method has; seeds that no table uses", THREE),
+        {"method": names, **BOTH, **own} for own, names in NUMBERS),
+        "the number of its own that a method has; seeds that no table uses", THREE),
     "tuning_hfkd": Grid("tuning_hfkd", tuple({**HFKD, **one} for one in (
         {"epochs": (1, 2)}, {"alpha": (0.0,), "epochs": (1, 2, 3)}, {"alpha": (0.1, 0.2, 0.5, 0.7)},
         {"lr": (0.005, 0.02, 0.03)}, {"gamma": (1.0, 1.5, 3.0)}, {"kappa": (0.0, 1.0)}, {"mixup": (0.0, 1.0)},
