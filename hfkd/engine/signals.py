@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy, one_hot
 from hfkd import revenue, weighting
 from hfkd.assess import distributions
 from hfkd.engine import cohort as cohorts
-from hfkd.engine.state import asked_about, own_images, public_images
+from hfkd.engine.state import own_images, public_images
 
 PROBE = 256  # public images that the gradient rule looks at: bounds its cost
 DECIMALS = 6  # of a signal: what is behind them may depend on how clients of other seeds are padded
@@ -68,7 +68,7 @@ def losses_of(fed, config, log_p, round) -> np.ndarray:
     """
     found, even, dial = [], 1 / fed.counts.shape[-1], config.revenue_personality
     for z, each in enumerate(log_p):
-        labels = fed.labels[public_images(fed, [z * fed.clients])[0, asked_about(config, round)]]
+        labels = fed.labels[public_images(fed, config, round, [z * fed.clients])[0]]
         shares = dial * distributions(fed.counts[z]) + (1 - dial) * even
         found.append(revenue.weighed(revenue.class_losses(each, labels).cpu(), shares))
     return np.stack(found)
@@ -90,15 +90,14 @@ def own_losses(fed, config, part="val") -> np.ndarray:
 @torch.no_grad()
 def _cosines(fed, config, q, round):
     """(z, N) cosine of the gradients of the hard loss on V_i and of the soft loss, by the last layer."""
-    cosines, asked = np.zeros(len(fed.prior)), asked_about(config, round)[:PROBE]
+    cosines = np.zeros(len(fed.prior))
     for cohort in fed.cohorts:
         at, there = own_images(fed, cohort, "val")
         prior = fed.prior[cohort.members][:, None] * (config.hard_loss == "balanced")
         labels = one_hot(fed.labels[at], q.shape[-1])
         hard = _head_gradient(fed, cohort, at, labels, 1.0, prior, there.unsqueeze(-1))
-        public = public_images(fed, cohort.members.tolist())[:, asked]
-        target = q.flatten(0, 1)[cohort.members][:, : len(asked)]
-        soft = _head_gradient(fed, cohort, public, target, config.temperature)
+        public, target = public_images(fed, config, round, cohort.members)[:, :PROBE], q.flatten(0, 1)[cohort.members]
+        soft = _head_gradient(fed, cohort, public, target[:, :PROBE], config.temperature)
         cosines[cohort.members.numpy()] = torch.cosine_similarity(hard, soft, dim=-1).cpu().numpy()
     return cosines.round(DECIMALS).reshape(fed.loss.shape)
 

@@ -99,33 +99,35 @@ def split_of(config, dataset, seed, public=None) -> Split:
     return replace(own, public=drawn + len(dataset.labels))
 
 
-def asked_about(config, round: int) -> np.ndarray:
-    """Positions of the public images that are answered in this round: all, or `spoken` of them in turn.
-
-    >>> from hfkd.config import configure
-    >>> asked_about(configure(public_size=5, spoken=2), 2).tolist()
-    [4, 0]
-    """
-    size = config.spoken or config.public_size
-    return (np.arange(size) + round * size * (size < config.public_size)) % config.public_size
-
-
 def speak(fed: Federation, config, round: int, said=None, among=None):
     """(z, t, u, c) log p_t(c|u): what every client says, softened by T, without gradient. said: what was said before,
     to be replaced in place for the members of the cohorts `among` (None: everybody).
     """
-    asked = asked_about(config, round)
     if said is None:
-        said = torch.zeros(fed.seeds, fed.clients, len(asked), fed.prior.shape[-1], device=fed.images.device)
+        shape = fed.seeds, fed.clients, config.spoken or config.public_size, fed.prior.shape[-1]
+        said = torch.zeros(shape, device=fed.images.device)
     for cohort in among or fed.cohorts:
-        at = public_images(fed, cohort.members.tolist())[:, asked]
+        at = public_images(fed, config, round, cohort.members)
         said.flatten(0, 1)[cohort.members] = (logits(cohort, fed.images, at) / config.temperature).log_softmax(-1)
     return said
 
 
-def public_images(fed: Federation, ids):
-    """(b, m) indices of the public images that each of the flat ids sees: those of its seed."""
-    return torch.from_numpy(np.stack([fed.splits[i // fed.clients].public for i in ids])).to(fed.images.device)
+def images_of(fed: Federation, ids, part="train") -> list[np.ndarray]:
+    """Indices of images of flat ids: of each its own train, val or test, or what its seed has for all: public, balanced
+    or vals, all validation splits together.
+    """
+    found = []
+    for z, client in (divmod(int(i), fed.clients) for i in ids):
+        own = np.concatenate(fed.splits[z].val) if part == "vals" else getattr(fed.splits[z], part)
+        found.append(own[client] if isinstance(own, tuple) else own)
+    return found
+
+
+def public_images(fed: Federation, config, round: int, ids):
+    """(b, m) indices of the public images that flat ids are asked about: all of their seed, or `spoken` in turn."""
+    size = config.spoken or config.public_size
+    asked = (np.arange(size) + round * size * (size < config.public_size)) % config.public_size
+    return torch.from_numpy(np.stack(images_of(fed, ids, "public"))[:, asked]).to(fed.images.device)
 
 
 def shown(fed: Federation, z: int, at) -> torch.Tensor:
@@ -134,14 +136,8 @@ def shown(fed: Federation, z: int, at) -> torch.Tensor:
 
 
 def own_images(fed: Federation, cohort, part="train"):
-    """(b, n) indices of every member's images, zeros behind the end, and (b, n) bool which of them are there; part: its
-    own train, val or test, or what its seed has for all, balanced or vals (all validation splits together).
-    """
-    lists = []
-    for i in cohort.members.tolist():
-        own = fed.splits[i // fed.clients]
-        found = np.concatenate(own.val) if part == "vals" else getattr(own, part)
-        lists.append(found[i % fed.clients] if isinstance(found, tuple) else found)
+    """(b, n) `images_of` every member, zeros behind the end, and (b, n) bool which of them are there."""
+    lists = images_of(fed, cohort.members, part)
     at = stack(lists)
     there = torch.arange(at.shape[1]) < torch.tensor([len(own) for own in lists])[:, None]
     return at.to(fed.images.device), there.to(fed.images.device)
@@ -161,7 +157,7 @@ def standard(public) -> tuple[float, float]:
 
 
 def stack(parts):
-    """Index arrays of unequal length as one tensor, zeros behind the end."""
+    """Arrays of unequal length as one tensor, zeros behind the end."""
     return pad_sequence([torch.from_numpy(part) for part in parts], batch_first=True)
 
 

@@ -12,61 +12,58 @@ import numpy as np
 import torch
 
 from hfkd.engine import cohort as cohorts
-from hfkd.engine import training
+from hfkd.engine.federation import dealt, decide, practise
 from hfkd.engine.method import Method
-from hfkd.engine.state import own_images, stack
+from hfkd.engine.state import images_of
+from hfkd.engine.training import Lesson
 from hfkd.methods import hfkd
 from hfkd.streams import stream
 
 
 def begin(fed, config, seeds) -> None:
     """One teacher each, by released counts; every client has a stream for the meetings."""
-    alone = replace(config, fan_in=1, feedback=False, peers=False)
-    graphs = [hfkd.decide(fed.counts[z], fed.levels[z], None, alone, stream(seed, "matching"))
-              for z, seed in enumerate(seeds)]  # fmt: skip
-    fed.memory["pairs"] = np.concatenate([np.argwhere(each.edges) + z * fed.clients for z, each in enumerate(graphs)])
+    graph = decide(fed, replace(config, fan_in=1, feedback=False, peers=False, draw=0), hfkd.HFKD, seeds)
+    z, student, teacher = np.nonzero(graph.edges)
+    fed.memory["pairs"] = np.stack([student, teacher], axis=1) + z[:, None] * fed.clients
     fed.memory["streams"] = [stream(seed, "meetings", i) for seed in seeds for i in range(fed.clients)]
 
 
 def exchange(fed, config, round) -> list:
     """Students first, then teachers; a teacher's network goes to the student and back."""
-    sent = np.zeros(len(fed.prior), dtype=np.int64)
-    turn = {t: mine[round % len(mine)] for t in np.unique(fed.memory["pairs"][:, 1])
-            for mine in [fed.memory["pairs"][fed.memory["pairs"][:, 1] == t, 0]]}  # fmt: skip
-    for pairs in (dict(fed.memory["pairs"]), turn):  # student -> its teacher, then teacher -> its student of this round
-        for cohort in fed.cohorts:
-            rows = np.flatnonzero(np.isin(cohort.members, list(pairs)))
-            if len(rows) and round > config.warmup:
-                _meet(fed, config, cohort, rows, [pairs[i] for i in cohort.members[rows].tolist()], pairs is turn)
-    for s, t in fed.memory["pairs"]:
-        size = next(sum(w[0].numel() for w in each.weights.values()) for each in fed.cohorts if t in each.members)
-        sent[[s, t]] += size * (round > config.warmup)
+    if round <= config.warmup:
+        return []
+    pairs, sent = fed.memory["pairs"], np.zeros(len(fed.prior), dtype=np.int64)
+    mine = {t: pairs[pairs[:, 1] == t, 0] for t in np.unique(pairs[:, 1])}
+    turn = {t: students[round % len(students)] for t, students in mine.items()}
+    for cohort in fed.cohorts:
+        _meet(fed, config, cohort, dict(pairs), False)
+    for cohort in fed.cohorts:
+        _meet(fed, config, cohort, turn, True)
+        for s, t in pairs[np.isin(pairs[:, 1], cohort.members)]:
+            sent[[s, t]] += sum(w[0].numel() for w in cohort.weights.values())
     return [(cohort, sent[cohort.members], sent[cohort.members]) for cohort in fed.cohorts]
 
 
-def _meet(fed, config, cohort, rows, partners, visiting):
-    """One pass over the student's images: rows of a cohort hear their partners, flat ids, which stay as they are."""
-    students = partners if visiting else cohort.members[rows].tolist()
-    own = [fed.splits[i // fed.clients].train[i % fed.clients] for i in students]
-    order = sorted(range(len(own)), key=lambda k: -len(own[k]))  # as `train` wants them
-    rows, own, students, partners = rows[order], *([each[k] for k in order] for each in (own, students, partners))
-    steps, at = [-(-len(mine) // config.batch) for mine in own], stack(own).to(fed.images.device)
-    dealt = [training.batches(fed.memory["streams"][i], len(mine), k, config.batch)
-             for i, mine, k in zip(students, own, steps)]  # fmt: skip
-    private = stack([mine[each] for mine, each in zip(own, dealt)]).to(at.device)
+def _meet(fed, config, cohort, partner, visiting):
+    """One pass over the student's images: members hear their partners, flat ids, which stay as they are."""
+    learners = [i for i in cohort.members.tolist() if i in partner]
+    student = {i: partner[i] if visiting else i for i in learners}
+    learners.sort(key=lambda i: -len(images_of(fed, [student[i]])[0]))  # as `train` wants them
+    if not learners:
+        return
+    students, rows = [student[i] for i in learners], [cohort.members.tolist().index(i) for i in learners]
+    steps = [-(-len(own) // config.batch) for own in images_of(fed, students)]
+    private = at, taken = dealt(fed, config, students, fed.memory["streams"], steps)
     targets = torch.zeros(*at.shape, fed.prior.shape[-1], device=at.device)
     for other in fed.cohorts:
-        found = [(k, other.members.tolist().index(i)) for k, i in enumerate(partners) if i in other.members]
+        found = [(k, other.members.tolist().index(partner[i])) for k, i in enumerate(learners) if partner[i] in other.members]
         if found:
             here, there = map(list, zip(*found))
             targets[here] = cohorts.logits(cohorts.part(other, there), fed.images, at[here]).softmax(-1)
-    weight = torch.full((len(rows),), config.alpha).to(targets)
-    lesson = training.Lesson(at, targets, stack(dealt).to(at.device), weight)
-    some, prior = cohorts.part(cohort, rows), fed.prior[students] * (config.hard_loss == "balanced")
-    optimiser = training.Optimiser(config.lr, config.momentum, config.temperature, config.kl_direction)
-    training.train(some, fed.images, fed.labels, private, steps, prior, optimiser, lesson)
+    some, weight = cohorts.part(cohort, rows), torch.full((len(rows),), config.alpha).to(targets)
+    practise(fed, config, some, students, private, steps, Lesson(at, targets, taken, weight))
     cohorts.put_back(cohort, some, rows)
-    fed.batches.reshape(-1)[cohort.members[rows].numpy()] += 2 * np.array(steps)
+    fed.batches.reshape(-1)[learners] += 2 * np.array(steps)
 
 
 ALTERNATING = Method("alternating", "the authors' code: student and teacher in turn on the student's private data",

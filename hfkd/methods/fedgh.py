@@ -9,14 +9,14 @@ import torch
 import torch.nn.functional as F
 
 from hfkd.engine.method import Method
-from hfkd.methods import averaging, fedproto, lg_fedavg
+from hfkd.methods import averaging, fedavg, fedproto
 
 STEPS = 10
 
 
 def begin(fed, config, seeds) -> None:
     """Everybody, the server included, starts with the same head."""
-    lg_fedavg.begin(fed, config, seeds)
+    fedavg.begin_head(fed, config, seeds)
     fed.memory["head"] = averaging.first(fed, fed.cohorts, "head.")
 
 
