@@ -22,7 +22,7 @@ def begin(fed, config, seeds) -> None:
 
 def exchange(fed, config, round) -> list:
     """Prototypes of the clients' classes go up, the trained head comes down."""
-    head, own = fed.memory["head"], averaging.prototypes(fed)
+    head, own = fed.memory["head"], averaging.class_means(fed)
     has = (averaging.samples(fed) > 0).to(own)
     made = [trained(*each, config.strength) for each in zip(head["head.weight"], head["head.bias"], own, has)]
     head["head.weight"], head["head.bias"] = map(torch.stack, zip(*made))

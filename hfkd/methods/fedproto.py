@@ -36,7 +36,7 @@ def loss(module, weights, x, y, prior, prototypes, known, weight):
 
 def exchange(fed, config, round) -> list:
     """P_c = sum_i n_i(c) P_i(c) / sum_i n_i(c): d numbers up for each class a client has, down for each there is."""
-    own, counts = averaging.prototypes(fed), averaging.samples(fed)
+    own, counts = averaging.class_means(fed), averaging.samples(fed)
     pairs = zip(counts.unsqueeze(-1).to(own.device), own.double())
     merged = torch.stack([(n * each).sum(0) / n.sum(0).clamp_min(1) for n, each in pairs])
     known = counts.sum(1) > 0
