@@ -150,7 +150,7 @@ def epoch(fed, config, method, cohort, q, weight, ears, round) -> None:
 
 
 def practise(fed, config, cohort, ids, private, steps, lesson=None, term=training.plain, given=()) -> None:
-    """`training.train` on the training images of flat ids, one for each member, as `dealt` has dealt them: `private`."""
+    """`training.train` on the training images of flat ids, one for each member; private: as `dealt` has dealt them."""
     at, rows = private
     prior = fed.prior[ids] * (config.hard_loss == "balanced")
     training.train(cohort, fed.images, fed.labels, at.unsqueeze(1).take_along_dim(rows, 2), steps, prior,

@@ -31,7 +31,7 @@ class Federation:
     cohorts: list[Cohort]  # one per level, smallest first
     images: torch.Tensor  # (n, channel, height, width) uint8; public images of another data set follow
     labels: torch.Tensor  # (n,)
-    scales: torch.Tensor  # (z, 2) mean and deviation of the pixels of public images, by which all are standardised
+    scales: torch.Tensor  # (z, 2) mean and deviation of public pixels, by which everybody standardises all images
     prior: torch.Tensor  # (z * N, c) log prior of every client by its true counts, for its own loss and readout alone
     private_streams: list[np.random.Generator]  # one per flat id; nothing but private batches draws from them
     public_streams: list[np.random.Generator]
@@ -61,7 +61,7 @@ def opened(config, splits, images, labels, n_classes: int, seeds, numbers) -> Fe
     """
     n, counts, device = len(numbers), np.stack([own.counts for own in splits]), images.device
     levels, shape = np.stack([own.levels for own in splits]), tuple(images.shape[1:])
-    scales = torch.tensor([standard(images[own.public].numpy(force=True)) for own in splits], device=device)
+    scales = torch.tensor([_scale(images[own.public].numpy(force=True)) for own in splits], device=device)
     ids = np.argsort(-counts.sum(-1).reshape(-1), kind="stable")  # largest training set first, within every cohort
     blank, flat = np.full((len(seeds), n), np.nan), [(seed, client) for seed in seeds for client in numbers]
     cohorts = []
@@ -143,13 +143,8 @@ def own_images(fed: Federation, cohort, part="train"):
     return at.to(fed.images.device), there.to(fed.images.device)
 
 
-def standard(public) -> tuple[float, float]:
-    """Mean and deviation of the pixels of public images, by which everybody standardises all images: what is known to
-    all, and nobody's own. Raises ValueError: all pixels are alike.
-
-    >>> standard(np.array([[0, 255], [255, 0]], np.uint8))
-    (127.5, 127.5)
-    """
+def _scale(public):
+    """Mean and deviation of pixels, or a ValueError: all are alike."""
     mean, deviation = float(public.mean(dtype=np.float64)), float(public.std(dtype=np.float64))
     if deviation == 0:
         raise ValueError(f"all pixels of the public images are {mean:g}; expected images that differ")
@@ -162,7 +157,7 @@ def stack(parts):
 
 
 def _tensors(dataset, public, device):
-    """Images and labels; a foreign public set follows."""
+    """Images and labels; a foreign public set follows, without labels."""
     parts = [dataset.images]
     if public is not None:  # of the same shape, and no copy of the private data under another name
         here, there = dataset.images.shape[1:], public.images.shape[1:]
@@ -174,7 +169,7 @@ def _tensors(dataset, public, device):
             raise ValueError(f"public is {public.name!r}, which has images of the private {dataset.name}; "
                              "expected 'same' or other images")
         parts.append(public.images)
-    images = torch.cat([torch.from_numpy(part) for part in parts])
+    images = torch.from_numpy(np.concatenate(parts))
     labels = torch.full((len(images),), -1)
     labels[: len(dataset.labels)] = torch.from_numpy(dataset.labels)
     return images.to(device), labels.to(device)
