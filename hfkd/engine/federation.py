@@ -136,11 +136,11 @@ def epoch(fed, config, method, cohort, q, weight, ears, round) -> None:
     steps = np.array([-(-config.epochs * len(mine) // config.batch) for mine in images_of(fed, ids)])
     private, counted = dealt(fed, config, ids, fed.private_streams, steps), method.networks * steps
     if q is not None and config.digest and ears.any():
-        some, each = part(cohort, listening := np.flatnonzero(ears)), config.digest * -(-q.shape[1] // config.batch)
-        heard = public_lesson(fed, config, ids[listening], q[listening], fed.public_streams, each * ears[listening], round)
-        training.digest(some, fed.images, optimiser(config, config.lr), heard)
-        put_back(cohort, some, listening)
-        counted += each * ears
+        who, passes = np.flatnonzero(ears), config.digest * -(-q.shape[1] // config.batch) * ears
+        heard = public_lesson(fed, config, ids[who], q[who], fed.public_streams, passes[who], round)
+        training.digest(some := part(cohort, who), fed.images, optimiser(config, config.lr), heard)
+        put_back(cohort, some, who)
+        counted += passes
     if q is not None and weight.any():
         lesson = public_lesson(fed, config, ids, q, fed.public_streams, steps, round)
         lesson = lesson._replace(weight=torch.as_tensor(weight).to(fed.prior))

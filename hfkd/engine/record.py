@@ -111,11 +111,10 @@ def clients(config, round, seeds, measured, sent) -> pd.DataFrame:
 
 
 def edges(round, period, seeds) -> pd.DataFrame:
-    """One row per edge of a period, the rounds between two decisions who hears whom, with LEDGER: `from` speaks and `to`
-    listens; kind: what the speaker is to the listener, its teacher, its student (feedback), a peer, or itself; revenue:
-    the running mean at the end; weight: the share in the pooled target, mean over classes and rounds, those of a
-    listener sum to 1; bytes: over the edge, if nobody relayed. round: the last one; period: (weight, bytes), (z, s, t)
-    each, of each round with answers.
+    """One row per edge of a period, the rounds between two decisions who hears whom, with LEDGER: `from` speaks, `to`
+    listens; kind: the speaker is its teacher, its student (feedback), a peer, or itself; revenue: the running mean at
+    the end; weight: the share in the pooled target, mean over classes and rounds, those of a listener sum to 1; bytes:
+    over the edge, if nobody relayed. period: (weight, bytes), (z, s, t) each, of each round with answers.
     """
     period = period or [(round.graph.weights.mean(-1).cpu().numpy(), np.zeros(round.links.shape, np.int64))]
     weight, sent = (sum(each) for each in zip(*period))

@@ -1,7 +1,7 @@
 """What a client knows when it decides how much to listen, and what others would save it; numbers without gradient.
 
-Only what a rule reads is computed. V_i, the own validation split, also chooses among methods (METHOD section 9); the
-test sets are never read. Axes: z seed, s who listens, t who speaks, b member of a cohort, u public image, c class.
+Only what a rule reads is computed. V_i is the own validation split; the test sets are never read. Axes: z seed, s who
+listens, t who speaks, b member of a cohort, u public image, c class.
 """
 
 from typing import NamedTuple
@@ -17,7 +17,6 @@ from hfkd.engine.state import own_images, public_images
 
 PROBE = 256  # public images that the gradient rule looks at: bounds its cost
 DECIMALS = 6  # of a signal: what is behind them may depend on how clients of other seeds are padded
-READS = {"loss_ratio": {"own"}, "controller": {"hard"}, "gradient": {"cosine"}, "uncertainty": {"hard", "soft"}}
 
 
 class Signals(NamedTuple):
@@ -33,18 +32,18 @@ class Signals(NamedTuple):
 
 def signals(fed, config, said, q, round) -> Signals:
     """What the rule of the configuration reads of what everybody thinks, said (z, t, u, c) or None, and targets q."""
-    wanted = READS.get(config.weighting, set()) if said is not None else set()
-    soft = own = other = cosine = np.full(fed.loss.shape, np.nan)
-    if "hard" in wanted:
+    rule, soft = config.weighting if said is not None else "", np.full(fed.loss.shape, np.nan)
+    own = other = cosine = soft
+    if rule in ("controller", "uncertainty"):
         mean = revenue.KEEP * fed.usual + (1 - revenue.KEEP) * fed.loss
         fed.usual = np.where(np.isnan(fed.usual), fed.loss, mean)
         fed.loss = own_losses(fed, config)
-    if "soft" in wanted:
+    if rule == "uncertainty":
         soft = (torch.xlogy(q, q) - q * said).sum(-1).mean(-1).clamp_min(0).cpu().numpy().astype(float)
-    if "own" in wanted:
+    if rule == "loss_ratio":
         own, other = (np.diagonal(losses_of(fed, config, each, round), axis1=1, axis2=2)
                       for each in (said, q.clamp_min(1e-30).log()))  # fmt: skip
-    if "cosine" in wanted:
+    if rule == "gradient":
         cosine = _cosines(fed, config, q, round)
     return Signals(fed.loss, fed.usual, soft, own, other, cosine)
 

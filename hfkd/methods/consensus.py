@@ -55,7 +55,7 @@ def level(counts, levels, *_) -> Graph:
 
 
 def sharpened(arrived, graph, fed, config):
-    """(z, s, u, c) q = softmax( mean_j p_j / T ), T = 0.1: lower entropy than the mean's, unless that is almost flat."""
+    """(z, s, u, c) q = softmax( mean_j p_j / T ), T = 0.1: less entropy than the mean has, unless that is flat."""
     pairs = zip(arrived.double(), graph.weights)
     mean = torch.stack([knowledge.pool(log_p, w, "arithmetic") for log_p, w in pairs])
     return torch.softmax(mean / SHARPNESS, dim=-1).to(arrived)
