@@ -53,8 +53,7 @@ def sized(fed, down) -> list:
 
 def answers(fed, config, cohort, at):
     """(b, n, c) -|h(x) - P_c|^2: the nearest prototype wins."""
-    where = averaging.seats(fed, cohort)
-    prototypes, known = fed.memory["prototypes"][where], fed.memory["known"][where]
+    prototypes, known, _ = given(fed, config, cohort)
     apart = torch.cdist(cohorts.features(cohort, fed.images, at), prototypes) ** 2
     return -torch.where(known.unsqueeze(1) > 0, apart, FAR)
 
