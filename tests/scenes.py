@@ -2,7 +2,7 @@
 
 import functools
 
-from torch import nn, set_num_threads
+from torch import float64, nn, set_num_threads
 
 from hfkd import data
 from hfkd.config import configure
@@ -57,14 +57,17 @@ def same(one, other):
     return all(own[name].equal(theirs[name]) for own, theirs in pairs for name in own.keys() & theirs.keys())
 
 
-def doubled(fed):
-    """The federation in float64, in which no rounding shows."""
-    fed.scales, fed.prior = fed.scales.double(), fed.prior.double()
+def moved(fed, to):
+    """The federation with all its floats in another type, or on another device."""
+    fed.scales, fed.prior = fed.scales.to(to), fed.prior.to(to)
     for cohort in fed.cohorts:
-        cohort.scale = cohort.scale.double()
-    for kept in (each for cohort in fed.cohorts for each in (cohort.weights, cohort.momentum)):
-        kept.update({name: w.double() for name, w in kept.items()})
+        cohort.scale = cohort.scale.to(to)
+        for kept in (cohort.weights, cohort.momentum):
+            kept.update({name: w.to(to) for name, w in kept.items()})
     return fed
+
+
+doubled = functools.partial(moved, to=float64)  # in which no rounding shows
 
 
 def network(level, weights):

@@ -41,7 +41,7 @@ def ends_in(now, wanted, atol=1e-6):
 
 
 @pytest.mark.parametrize(("method", "part", "over_levels"), [
-    ("fedavg", "", False), ("fedrod", ("body.", "head."), False), ("lg_fedavg", "head.", True), ("fml", "small.", True),
+    ("fedavg", "", False), ("fedrod", ("body.", "head."), False), ("lg_fedavg", "head.", True), ("fml", "second.", True),
 ])  # fmt: skip
 def test_a_mean_by_samples_and_what_is_not_averaged_stays(method, part, over_levels):
     config, named, fed, old = trained(method)
@@ -216,7 +216,7 @@ def by_hand(method, net, w, x, y, prior, *given):
     hard = F.cross_entropy(said + prior, y)
     if method == "fedrod":  # the own head learns what is left, by the plain loss, and nobody else learns from it
         h = functional_call(net.body, part("body."), (x,)).detach()
-        return hard + F.cross_entropy(said.detach() + h @ w["own.weight"].T + w["own.bias"], y)
+        return hard + F.cross_entropy(said.detach() + h @ w["second.weight"].T + w["second.bias"], y)
     if method == "fedprox":
         return hard + a / 2 * sum(((w[name] - start) ** 2).sum() for name, start in more[0].items())
     if method == "fd":
@@ -224,7 +224,7 @@ def by_hand(method, net, w, x, y, prior, *given):
     if method == "fedproto":
         apart = F.mse_loss(functional_call(net.body, part("body."), (x,)), more[0][y], reduction="none").mean(1)
         return hard + a * (apart * more[1][y]).mean()
-    small = functional_call(net.small, part("small."), (x,))
+    small = functional_call(net.second, part("second."), (x,))
     both, apart = hard + F.cross_entropy(small + prior, y), kl(said, small.softmax(1)) + kl(small, said.softmax(1))
     return (1 - a) * both + a * apart if method == "fml" else both + a * apart / both.detach().clamp_min(0.1)
 

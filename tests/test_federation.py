@@ -141,18 +141,6 @@ def test_local_hears_nobody_and_so_does_everybody_with_the_identity_for_w():
         assert same(weights_of(last("local", hard_loss=loss).fed), weights_of(alone.fed)) == (loss == "balanced")
 
 
-def test_the_uniform_w_is_fedmd_the_softmax_of_everybodys_mean_logits():
-    everybody = np.ones((N, N), bool)
-    uniform = Graph(teaching_weights(everybody, np.ones((N, 10))), everybody, everybody)
-    for method in ("fedmd", replace(METHODS["hfkd"], decide=lambda *given: uniform)):
-        for end in federation.rounds(*settings(method, gamma=1.0, kappa=0.0), SEEDS):
-            for z in range(2) if end.number > 1 else ():
-                asked = state.shown(end.fed, z, end.fed.splits[z].public)
-                mean = torch.stack([network(*before[z * N + i])(asked).detach() for i in range(N)]).mean(0)
-                torch.testing.assert_close(end.targets[z], mean.softmax(-1).expand(N, -1, -1), rtol=0, atol=1e-5)
-            before = weights_of(end.fed)
-
-
 # 0 and 1 are students of 3, which is a student of 5; 2 and 4 have nobody. Feedback and a pair of peers beside.
 EDGES = np.zeros((N, N), bool)
 EDGES[[0, 1, 3], [3, 3, 5]] = True

@@ -34,7 +34,7 @@ def dealt(fed, i, rng, passes=1):
 
 def shared(weights):
     """Without the own head."""
-    return {name: w for name, w in weights.items() if not name.startswith("own.")}
+    return {name: w for name, w in weights.items() if not name.startswith("second.")}
 
 
 def right(said, labels):
@@ -45,7 +45,7 @@ def right(said, labels):
 def test_fedrod_shares_what_balanced_fedavg_shares_to_the_last_bit():
     for more in ({}, {"dropout": 0.5}, {"levels": "cnn", "rounds": 1}):
         found, twin = (weights_of(last(name, hard_loss="balanced", **more).fed) for name in ("fedrod", "fedavg"))
-        assert same(twin, found) and len({float(w["own.bias"][0]) for _, w in found.values()}) > N  # one's own
+        assert same(twin, found) and len({float(w["second.bias"][0]) for _, w in found.values()}) > N  # one's own
 
 
 def test_fedrod_own_head_and_personality_by_a_plain_loop():
@@ -68,7 +68,7 @@ def test_fedrod_own_head_and_personality_by_a_plain_loop():
         before = weights_of(round.fed)
         for i, (_, w) in before.items():
             for name, wanted in own[i].named_parameters():
-                torch.testing.assert_close(w[f"own.{name}"], wanted.detach(), rtol=0, atol=1e-5)
+                torch.testing.assert_close(w[f"second.{name}"], wanted.detach(), rtol=0, atol=1e-5)
     measured = record.measure(round.fed, config, method)
     for i, (level, w) in before.items():
         split, net = fed.splits[i // N], network(level, shared(w))
@@ -114,7 +114,7 @@ def test_labelled_public_is_local_where_the_public_images_are_everybodys_own(los
 @pytest.mark.parametrize(("alpha", "loss"), [(0.0, "plain"), (0.4, "plain"), (0.4, "balanced")])
 def test_alternating_by_a_plain_loop_students_first(alpha, loss):
     config, method, fed = begun("alternating", alpha=alpha, hard_loss=loss)
-    pairs, level = fed.memory["pairs"].tolist(), fed.levels.reshape(-1)
+    pairs, level = fed.memory["pairs"], fed.levels.reshape(-1)
     assert sorted(s for s, _ in pairs) == np.flatnonzero(level < 3).tolist()  # one teacher each, one level above
     assert all(level[t] == level[s] + 1 and s // N == t // N for s, t in pairs)
     nets = {i: network(*one) for i, one in weights_of(fed).items()}
@@ -142,6 +142,7 @@ def test_alternating_by_a_plain_loop_students_first(alpha, loss):
             for found, wanted in zip(w.values(), nets[i].parameters(), strict=True):
                 torch.testing.assert_close(found, wanted.detach(), rtol=0, atol=1e-5)
         assert (fed.batches.reshape(-1) == batches).all()
+        assert bool(sent) == (round > 1)
         for cohort, up, down in sent:  # the teacher's network, there and back
-            wanted = [sum(numbers[t] for s, t in pairs if i in (s, t)) * (round > 1) for i in cohort.members]
+            wanted = [sum(numbers[t] for s, t in pairs if i in (s, t)) for i in cohort.members]
             assert up.tolist() == down.tolist() == wanted

@@ -10,6 +10,7 @@ from torch import nn
 from hfkd.engine.state import shown
 from hfkd.methods import averaging, fedgh, fedproto, fedtgp
 
+
 def clouds():
     """(1, 3 clients, 10 classes, 32) prototypes around ten centres, and who has which: nobody the last."""
     rng = torch.Generator().manual_seed(0)
@@ -33,7 +34,7 @@ def by_class(fed, look):
 def test_prototypes_are_means_over_samples_and_the_nearest_wins():
     config, _, fed = begun("fedproto", epsilon=0.3)
     own, has = by_class(fed, lambda net, x: net[:-1](x))
-    np.testing.assert_allclose(averaging.prototypes(fed).reshape(own.shape), own, atol=1e-5)
+    np.testing.assert_allclose(averaging.class_means(fed).reshape(own.shape), own, atol=1e-5)
     assert not fed.memory["known"].any()  # before the first round nobody says anything of any class
     sent = fedproto.exchange(fed, config, 1)
     for z, split in enumerate(fed.splits):

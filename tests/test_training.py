@@ -132,17 +132,6 @@ def test_neither_blocks_nor_threads_change_a_members_mathematics(members, thread
     assert sorted(sizes) == ([1] * 4 if members == 1 else [1, 3]) and after == threads
 
 
-def test_members_do_not_meet():
-    # others' images and targets change, even to what is not finite: a member's weights do not, composition being equal
-    for lesson in (False, True):
-        given = rehearsed()
-        given |= {} if lesson else dict(lesson=None)
-        images, wanted = given["images"].clone(), trained(given)
-        images[: SIZES[0]] = torch.nan  # those of the first member
-        found = trained(given, images=images)
-        assert same(found, wanted, slice(1, None)) and not any(w[0].isfinite().all() for w in found.values())
-
-
 @pytest.mark.parametrize(("family", "level", "shape"), SHAPES)
 def test_weight_zero_is_training_alone_to_the_last_bit_for_everybody_or_for_one_among_others(family, level, shape):
     given = rehearsed(family, level, shape, dtype=torch.float32)
@@ -152,18 +141,6 @@ def test_weight_zero_is_training_alone_to_the_last_bit_for_everybody_or_for_one_
         weight[members] = 0.0
         found = trained(given, lesson=lesson._replace(weight=weight))
         assert [same(found, alone, b) for b in range(len(SIZES))] == (weight == 0).tolist()
-
-
-def test_momentum_goes_on_from_round_to_round():
-    # two rounds of 3 steps are one round of 6: nothing is forgotten in between
-    given = rehearsed(sizes=[48, 48])
-    halves, lesson = cohort.part(given["cohort"], slice(None)), given["lesson"]
-    for part in (slice(0, 3), slice(3, 6)):
-        heard = lesson._replace(rows=lesson.rows[:, part])
-        own = dict(cohort=halves, private=given["private"][:, part], steps=[3, 3], lesson=heard)
-        training.train(**given | own)
-    close(halves.weights, trained(given), 1e-12)
-    assert all(m.any() for m in halves.momentum.values())
 
 
 def test_rows_beyond_the_steps_are_never_read_and_steps_that_increase_are_refused():

@@ -17,7 +17,7 @@ from hfkd.engine import faults, training
 from hfkd.engine.cohort import part, put_back
 from hfkd.engine.method import Graph, Method
 from hfkd.engine.signals import earned, signals
-from hfkd.engine.state import Federation, asked_about, begin, public_images, speak, stack
+from hfkd.engine.state import Federation, begin, images_of, public_images, speak, stack
 from hfkd.knowledge import without
 from hfkd.streams import stream
 
@@ -131,36 +131,50 @@ def epoch(fed, config, method, cohort, q, weight, ears, round) -> None:
     """A round of a cohort: who has ears (z, N) digests the soft targets q (z, s, u, c), if any; then everybody's epochs
     on its own data, and by weight (z, N) on q. Batches are counted: of private and of public images, each as one.
     """
-    ids, device = cohort.members.numpy(), fed.images.device
-    own = [fed.splits[i // fed.clients].train[i % fed.clients] for i in ids]
-    steps = np.array([-(-config.epochs * len(mine) // config.batch) for mine in own])
-    private = stack([mine[training.batches(fed.private_streams[i], len(mine), k, config.batch)]
-                     for i, mine, k in zip(ids, own, steps)]).to(device)  # fmt: skip
-    optimiser, lesson = training.Optimiser(config.lr, config.momentum, config.temperature, config.kl_direction), None
-    ears, weight, counted = ears.reshape(-1)[ids], weight.reshape(-1)[ids], method.networks * steps
-    q = None if q is None else q.flatten(0, 1)[ids]
+    ids, lesson = cohort.members.numpy(), None
+    ears, weight, q = ears.reshape(-1)[ids], weight.reshape(-1)[ids], None if q is None else q.flatten(0, 1)[ids]
+    steps = np.array([-(-config.epochs * len(mine) // config.batch) for mine in images_of(fed, ids)])
+    private, counted = dealt(fed, config, ids, fed.private_streams, steps), method.networks * steps
     if q is not None and config.digest and ears.any():
-        some, each = part(cohort, listening := np.flatnonzero(ears)), config.digest * -(-q.shape[1] // config.batch)
-        rngs = [fed.public_streams[i] for i in ids[listening]]
-        heard = public_lesson(fed, config, ids[listening], q[listening], rngs, [each] * len(rngs), round)
-        training.digest(some, fed.images, optimiser, heard)
-        put_back(cohort, some, listening)
-        counted += each * ears
+        who, passes = np.flatnonzero(ears), config.digest * -(-q.shape[1] // config.batch) * ears
+        heard = public_lesson(fed, config, ids[who], q[who], fed.public_streams, passes[who], round)
+        training.digest(some := part(cohort, who), fed.images, optimiser(config, config.lr), heard)
+        put_back(cohort, some, who)
+        counted += passes
     if q is not None and weight.any():
-        lesson = public_lesson(fed, config, ids, q, [fed.public_streams[i] for i in ids], steps, round)
-        lesson = lesson._replace(weight=torch.as_tensor(weight, dtype=fed.prior.dtype, device=device))
+        lesson = public_lesson(fed, config, ids, q, fed.public_streams, steps, round)
+        lesson = lesson._replace(weight=torch.as_tensor(weight).to(fed.prior))
         counted += steps * (weight > 0)
     fed.batches.reshape(-1)[ids] += counted * ~fed.away.reshape(-1)[ids]
-    prior = fed.prior[cohort.members] * (config.hard_loss == "balanced")
-    term = training.Term(method.local_loss, method.given(fed, config, cohort))
-    training.train(cohort, fed.images, fed.labels, private, steps.tolist(), prior, optimiser, lesson, term)
+    practise(fed, config, cohort, ids, private, steps, lesson, method.local_loss, method.given(fed, config, cohort))
 
 
-def public_lesson(fed, config, ids, q, rngs, steps, round) -> training.Lesson:
-    """The soft targets q (b, u, c) of flat ids, in so many steps each, batches and mixup drawn from a stream each."""
-    asked = public_images(fed, ids)[:, asked_about(config, round)]
-    rows = stack([training.batches(rng, asked.shape[1], k, config.batch) for rng, k in zip(rngs, steps)])
-    mix = None
+def practise(fed, config, cohort, ids, private, steps, lesson=None, term=training.plain, given=()) -> None:
+    """`training.train` on the training images of flat ids, one for each member; private: as `dealt` has dealt them."""
+    at, rows = private
+    prior = fed.prior[ids] * (config.hard_loss == "balanced")
+    training.train(cohort, fed.images, fed.labels, at.unsqueeze(1).take_along_dim(rows, 2), steps, prior,
+                   optimiser(config, config.lr), lesson, term, given)
+
+
+def optimiser(config, lr) -> training.Optimiser:
+    """With momentum and soft loss of the configuration."""
+    return training.Optimiser(lr, config.momentum, config.temperature, config.kl_direction)
+
+
+def dealt(fed, config, ids, streams, steps) -> tuple[torch.Tensor, torch.Tensor]:
+    """(b, n) indices of the training images of flat ids, and (b, k, i) which of them each step takes, drawn from the
+    stream of each id.
+    """
+    own = images_of(fed, ids)
+    rows = [training.batches(streams[i], len(mine), k, config.batch) for i, mine, k in zip(ids, own, steps)]
+    return stack(own).to(fed.images.device), stack(rows).to(fed.images.device)
+
+
+def public_lesson(fed, config, ids, q, streams, steps, round) -> training.Lesson:
+    """The soft targets q (b, u, c) of flat ids, in so many steps each, batches and mixup from the stream of each id."""
+    asked, mix = public_images(fed, config, round, ids), None
+    rows = stack([training.batches(streams[i], asked.shape[1], k, config.batch) for i, k in zip(ids, steps)])
     if config.mixup:
-        mix = stack([rng.beta(config.mixup, config.mixup, k) for rng, k in zip(rngs, steps)]).to(fed.prior)
+        mix = stack([streams[i].beta(config.mixup, config.mixup, k) for i, k in zip(ids, steps)]).to(fed.prior)
     return training.Lesson(asked, q, rows.to(asked.device), mix=mix)

@@ -1,9 +1,9 @@
 """Watching a run: tidy rows of where every client stands, and the ledger of who earned whom what.
 
 Nothing here changes a number: it is a loop over `federation.rounds`. A client is judged by its personality, on its own
-test split, and its consistency, on the balanced test set. The validation columns ask the same of validation data only:
-every choice (round, alpha, rule) is made by them. Bytes are those of each client's link to a relay that pools: 4 of a
-number; answers go up once if anybody listens, and come down once, pooled.
+test split, and its consistency, on the balanced test set; every choice (round, alpha, rule) is made by the same of
+validation data. Bytes are those of each client's link to a relay that pools: 4 of a number; answers go up once if
+anybody listens, and come down once, pooled.
 """
 
 from typing import NamedTuple
@@ -36,7 +36,6 @@ class Outcome(NamedTuple):
 
 def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
     """Trains all clients of all seeds as one program and measures them; arguments and errors as `federation.rounds`.
-
     What the configuration leaves open is the method's. report(round, rounds) is called after each round.
     """
     torch.set_num_threads(config.threads)
@@ -65,11 +64,10 @@ def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
 def measure(fed, config, method) -> dict[str, np.ndarray]:
     """Accuracies in [0, 1], column -> (z * N,) float64; NaN for a client whose split has no sample.
 
-        personality             own test split
-        consistency             balanced test set
-        val_personality         own validation split
-        val_consistency         mean recall over classes on all clients' validation splits
-        X_prior, X_corrected    the other reading of the logits: with the owner's prior, or without it
+        personality, val_personality    own test split, own validation split
+        consistency                     balanced test set
+        val_consistency                 mean recall over classes on all clients' validation splits
+        X_prior, X_corrected            the other reading of the logits: with the owner's prior, or without it
 
     The readout of the configuration says how the first four predict: plain, as the logits are; prior, personality with
     the owner's prior; corrected, consistency without it; prototype, by the method's own scores; personal, personality
@@ -113,26 +111,17 @@ def clients(config, round, seeds, measured, sent) -> pd.DataFrame:
 
 
 def edges(round, period, seeds) -> pd.DataFrame:
-    """One row per edge of a period, the rounds between two decisions who hears whom, with LEDGER.
-
-    `from` speaks and `to` listens; revenue: the running mean at the end; weight: the share in the pooled target, mean
-    over classes and rounds, those of a listener sum to 1; bytes: over the edge, if nobody relayed. round: the last one;
-    period: (weight (z, s, t), bytes (z, s, t)) of each round with answers.
+    """One row per edge of a period, the rounds between two decisions who hears whom, with LEDGER: `from` speaks, `to`
+    listens; kind: the speaker is its teacher, its student (feedback), a peer, or itself; revenue: the running mean at
+    the end; weight: the share in the pooled target, mean over classes and rounds, those of a listener sum to 1; bytes:
+    over the edge, if nobody relayed. period: (weight, bytes), (z, s, t) each, of each round with answers.
     """
     period = period or [(round.graph.weights.mean(-1).cpu().numpy(), np.zeros(round.links.shape, np.int64))]
     weight, sent = (sum(each) for each in zip(*period))
     z, to, of = at = np.nonzero(round.graph.mask | (weight > 0))  # who has nobody left hears itself
+    teaches, learns = round.graph.edges[at], round.graph.edges[z, of, to]
+    kind = np.select([of == to, teaches, learns], ["self", "teacher", "feedback"], "peer")
     return pd.DataFrame({
-        "seed": np.array(seeds)[z], "round": round.number, "from": of, "to": to, "kind": kinds(round.graph.edges)[at],
+        "seed": np.array(seeds)[z], "round": round.number, "from": of, "to": to, "kind": kind,
         "revenue": round.fed.revenue[at], "weight": weight[at] / len(period), "bytes": sent[at],
     })[LEDGER]  # fmt: skip
-
-
-def kinds(edges) -> np.ndarray:
-    """(..., N, N) what the speaker is to the listener: teacher, feedback (its student), peer, or self.
-
-    >>> kinds(np.array([[False, True], [False, False]])).tolist()
-    [['self', 'teacher'], ['feedback', 'self']]
-    """
-    others = np.where(edges, "teacher", np.where(edges.swapaxes(-1, -2), "feedback", "peer"))
-    return np.where(np.eye(edges.shape[-1], dtype=bool), "self", others)

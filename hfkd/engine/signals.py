@@ -1,7 +1,7 @@
 """What a client knows when it decides how much to listen, and what others would save it; numbers without gradient.
 
-Only what a rule reads is computed. V_i, the own validation split, also chooses among methods (METHOD section 9); the
-test sets are never read. Axes: z seed, s who listens, t who speaks, b member of a cohort, u public image, c class.
+Only what a rule reads is computed. V_i is the own validation split; the test sets are never read. Axes: z seed, s who
+listens, t who speaks, b member of a cohort, u public image, c class.
 """
 
 from typing import NamedTuple
@@ -13,11 +13,10 @@ from torch.nn.functional import cross_entropy, one_hot
 from hfkd import revenue, weighting
 from hfkd.assess import distributions
 from hfkd.engine import cohort as cohorts
-from hfkd.engine.state import asked_about, own_images, public_images
+from hfkd.engine.state import own_images, public_images
 
 PROBE = 256  # public images that the gradient rule looks at: bounds its cost
 DECIMALS = 6  # of a signal: what is behind them may depend on how clients of other seeds are padded
-READS = {"loss_ratio": {"own"}, "controller": {"hard"}, "gradient": {"cosine"}, "uncertainty": {"hard", "soft"}}
 
 
 class Signals(NamedTuple):
@@ -33,18 +32,18 @@ class Signals(NamedTuple):
 
 def signals(fed, config, said, q, round) -> Signals:
     """What the rule of the configuration reads of what everybody thinks, said (z, t, u, c) or None, and targets q."""
-    wanted = READS.get(config.weighting, set()) if said is not None else set()
-    soft = own = other = cosine = np.full(fed.loss.shape, np.nan)
-    if "hard" in wanted:
+    rule, soft = config.weighting if said is not None else "", np.full(fed.loss.shape, np.nan)
+    own = other = cosine = soft
+    if rule in ("controller", "uncertainty"):
         mean = revenue.KEEP * fed.usual + (1 - revenue.KEEP) * fed.loss
         fed.usual = np.where(np.isnan(fed.usual), fed.loss, mean)
         fed.loss = own_losses(fed, config)
-    if "soft" in wanted:
+    if rule == "uncertainty":
         soft = (torch.xlogy(q, q) - q * said).sum(-1).mean(-1).clamp_min(0).cpu().numpy().astype(float)
-    if "own" in wanted:
+    if rule == "loss_ratio":
         own, other = (np.diagonal(losses_of(fed, config, each, round), axis1=1, axis2=2)
                       for each in (said, q.clamp_min(1e-30).log()))  # fmt: skip
-    if "cosine" in wanted:
+    if rule == "gradient":
         cosine = _cosines(fed, config, q, round)
     return Signals(fed.loss, fed.usual, soft, own, other, cosine)
 
@@ -68,7 +67,7 @@ def losses_of(fed, config, log_p, round) -> np.ndarray:
     """
     found, even, dial = [], 1 / fed.counts.shape[-1], config.revenue_personality
     for z, each in enumerate(log_p):
-        labels = fed.labels[public_images(fed, [z * fed.clients])[0, asked_about(config, round)]]
+        labels = fed.labels[public_images(fed, config, round, [z * fed.clients])[0]]
         shares = dial * distributions(fed.counts[z]) + (1 - dial) * even
         found.append(revenue.weighed(revenue.class_losses(each, labels).cpu(), shares))
     return np.stack(found)
@@ -90,15 +89,14 @@ def own_losses(fed, config, part="val") -> np.ndarray:
 @torch.no_grad()
 def _cosines(fed, config, q, round):
     """(z, N) cosine of the gradients of the hard loss on V_i and of the soft loss, by the last layer."""
-    cosines, asked = np.zeros(len(fed.prior)), asked_about(config, round)[:PROBE]
+    cosines = np.zeros(len(fed.prior))
     for cohort in fed.cohorts:
         at, there = own_images(fed, cohort, "val")
         prior = fed.prior[cohort.members][:, None] * (config.hard_loss == "balanced")
         labels = one_hot(fed.labels[at], q.shape[-1])
         hard = _head_gradient(fed, cohort, at, labels, 1.0, prior, there.unsqueeze(-1))
-        public = public_images(fed, cohort.members.tolist())[:, asked]
-        target = q.flatten(0, 1)[cohort.members][:, : len(asked)]
-        soft = _head_gradient(fed, cohort, public, target, config.temperature)
+        public, target = public_images(fed, config, round, cohort.members)[:, :PROBE], q.flatten(0, 1)[cohort.members]
+        soft = _head_gradient(fed, cohort, public, target[:, :PROBE], config.temperature)
         cosines[cohort.members.numpy()] = torch.cosine_similarity(hard, soft, dim=-1).cpu().numpy()
     return cosines.round(DECIMALS).reshape(fed.loss.shape)
 

@@ -31,7 +31,7 @@ class Federation:
     cohorts: list[Cohort]  # one per level, smallest first
     images: torch.Tensor  # (n, channel, height, width) uint8; public images of another data set follow
     labels: torch.Tensor  # (n,)
-    scales: torch.Tensor  # (z, 2) mean and deviation of the pixels of public images, by which all are standardised
+    scales: torch.Tensor  # (z, 2) mean and deviation of public pixels, by which everybody standardises all images
     prior: torch.Tensor  # (z * N, c) log prior of every client by its true counts, for its own loss and readout alone
     private_streams: list[np.random.Generator]  # one per flat id; nothing but private batches draws from them
     public_streams: list[np.random.Generator]
@@ -61,7 +61,7 @@ def opened(config, splits, images, labels, n_classes: int, seeds, numbers) -> Fe
     """
     n, counts, device = len(numbers), np.stack([own.counts for own in splits]), images.device
     levels, shape = np.stack([own.levels for own in splits]), tuple(images.shape[1:])
-    scales = torch.tensor([standard(images[own.public].numpy(force=True)) for own in splits], device=device)
+    scales = torch.tensor([_scale(images[own.public].numpy(force=True)) for own in splits], device=device)
     ids = np.argsort(-counts.sum(-1).reshape(-1), kind="stable")  # largest training set first, within every cohort
     blank, flat = np.full((len(seeds), n), np.nan), [(seed, client) for seed in seeds for client in numbers]
     cohorts = []
@@ -99,33 +99,35 @@ def split_of(config, dataset, seed, public=None) -> Split:
     return replace(own, public=drawn + len(dataset.labels))
 
 
-def asked_about(config, round: int) -> np.ndarray:
-    """Positions of the public images that are answered in this round: all, or `spoken` of them in turn.
-
-    >>> from hfkd.config import configure
-    >>> asked_about(configure(public_size=5, spoken=2), 2).tolist()
-    [4, 0]
-    """
-    size = config.spoken or config.public_size
-    return (np.arange(size) + round * size * (size < config.public_size)) % config.public_size
-
-
 def speak(fed: Federation, config, round: int, said=None, among=None):
     """(z, t, u, c) log p_t(c|u): what every client says, softened by T, without gradient. said: what was said before,
     to be replaced in place for the members of the cohorts `among` (None: everybody).
     """
-    asked = asked_about(config, round)
     if said is None:
-        said = torch.zeros(fed.seeds, fed.clients, len(asked), fed.prior.shape[-1], device=fed.images.device)
+        shape = fed.seeds, fed.clients, config.spoken or config.public_size, fed.prior.shape[-1]
+        said = torch.zeros(shape, device=fed.images.device)
     for cohort in among or fed.cohorts:
-        at = public_images(fed, cohort.members.tolist())[:, asked]
+        at = public_images(fed, config, round, cohort.members)
         said.flatten(0, 1)[cohort.members] = (logits(cohort, fed.images, at) / config.temperature).log_softmax(-1)
     return said
 
 
-def public_images(fed: Federation, ids):
-    """(b, m) indices of the public images that each of the flat ids sees: those of its seed."""
-    return torch.from_numpy(np.stack([fed.splits[i // fed.clients].public for i in ids])).to(fed.images.device)
+def images_of(fed: Federation, ids, part="train") -> list[np.ndarray]:
+    """Indices of images of flat ids: of each its own train, val or test, or what its seed has for all: public, balanced
+    or vals, all validation splits together.
+    """
+    found = []
+    for z, client in (divmod(int(i), fed.clients) for i in ids):
+        own = np.concatenate(fed.splits[z].val) if part == "vals" else getattr(fed.splits[z], part)
+        found.append(own[client] if isinstance(own, tuple) else own)
+    return found
+
+
+def public_images(fed: Federation, config, round: int, ids):
+    """(b, m) indices of the public images that flat ids are asked about: all of their seed, or `spoken` in turn."""
+    size = config.spoken or config.public_size
+    asked = (np.arange(size) + round * size * (size < config.public_size)) % config.public_size
+    return torch.from_numpy(np.stack(images_of(fed, ids, "public"))[:, asked]).to(fed.images.device)
 
 
 def shown(fed: Federation, z: int, at) -> torch.Tensor:
@@ -134,26 +136,15 @@ def shown(fed: Federation, z: int, at) -> torch.Tensor:
 
 
 def own_images(fed: Federation, cohort, part="train"):
-    """(b, n) indices of every member's images, zeros behind the end, and (b, n) bool which of them are there; part: its
-    own train, val or test, or what its seed has for all, balanced or vals (all validation splits together).
-    """
-    lists = []
-    for i in cohort.members.tolist():
-        own = fed.splits[i // fed.clients]
-        found = np.concatenate(own.val) if part == "vals" else getattr(own, part)
-        lists.append(found[i % fed.clients] if isinstance(found, tuple) else found)
+    """(b, n) `images_of` every member, zeros behind the end, and (b, n) bool which of them are there."""
+    lists = images_of(fed, cohort.members, part)
     at = stack(lists)
     there = torch.arange(at.shape[1]) < torch.tensor([len(own) for own in lists])[:, None]
     return at.to(fed.images.device), there.to(fed.images.device)
 
 
-def standard(public) -> tuple[float, float]:
-    """Mean and deviation of the pixels of public images, by which everybody standardises all images: what is known to
-    all, and nobody's own. Raises ValueError: all pixels are alike.
-
-    >>> standard(np.array([[0, 255], [255, 0]], np.uint8))
-    (127.5, 127.5)
-    """
+def _scale(public):
+    """Mean and deviation of pixels, or a ValueError: all are alike."""
     mean, deviation = float(public.mean(dtype=np.float64)), float(public.std(dtype=np.float64))
     if deviation == 0:
         raise ValueError(f"all pixels of the public images are {mean:g}; expected images that differ")
@@ -161,12 +152,12 @@ def standard(public) -> tuple[float, float]:
 
 
 def stack(parts):
-    """Index arrays of unequal length as one tensor, zeros behind the end."""
+    """Arrays of unequal length as one tensor, zeros behind the end."""
     return pad_sequence([torch.from_numpy(part) for part in parts], batch_first=True)
 
 
 def _tensors(dataset, public, device):
-    """Images and labels; a foreign public set follows."""
+    """Images and labels; a foreign public set follows, without labels."""
     parts = [dataset.images]
     if public is not None:  # of the same shape, and no copy of the private data under another name
         here, there = dataset.images.shape[1:], public.images.shape[1:]
@@ -177,7 +168,7 @@ def _tensors(dataset, public, device):
             raise ValueError(f"public is {public.name!r}, which has images of the private {dataset.name}; "
                              "expected 'same' or other images")
         parts.append(public.images)
-    images = torch.cat([torch.from_numpy(part) for part in parts])
+    images = torch.from_numpy(np.concatenate(parts))
     labels = torch.full((len(images),), -1)
     labels[: len(dataset.labels)] = torch.from_numpy(dataset.labels)
     return images.to(device), labels.to(device)

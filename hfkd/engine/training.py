@@ -6,7 +6,6 @@ operation for all. Members are sorted by the size of their training set: a step 
 have not finished their round. Axes: b member (a client of one seed), k step, i sample of a batch, c class.
 """
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -30,13 +29,6 @@ class Lesson(NamedTuple):
     mix: torch.Tensor | None = None  # (b, k) mixup: how much of itself each image keeps; None: all
 
 
-class Term(NamedTuple):
-    """A method's own loss on the private batch, in place of the hard loss alone."""
-
-    loss: Callable  # (module, weights, x, y, prior, *given) -> (b,), of every member
-    given: tuple = ()  # what it reads beside the batch: tensors, or dicts of them, with the members first
-
-
 class Optimiser(NamedTuple):
     """Stochastic gradient descent with momentum, m <- mu m + g, w <- w - lr m, and the shape of the soft loss."""
 
@@ -57,11 +49,11 @@ def batches(rng, n: int, steps: int, size: int) -> np.ndarray:
 
 
 def plain(module, weights, x, y, prior):
-    """(b,) the hard loss of every member, with the arguments of `Term.loss`."""
+    """(b,) the hard loss of every member: the `local_loss` of a method without a term of its own."""
     return hard_loss(seen(module, weights, x)[1], y, prior)
 
 
-def train(cohort, images, labels, private, steps, prior, optimiser, lesson=None, term=Term(plain)) -> None:
+def train(cohort, images, labels, private, steps, prior, optimiser, lesson=None, term=plain, given=()) -> None:
     """One round of a Cohort, in place: steps[b] joint steps of member b, each one private and one public batch.
 
         L_b = h_b H_b + a_b T^2 mean_u KL(q_b(u) || p_b(u)),    H_b = CE(f_b(x) + prior_b, y),    h_b = 1 - a_b
@@ -70,19 +62,19 @@ def train(cohort, images, labels, private, steps, prior, optimiser, lesson=None,
 
     private: (b, k, i) int64 indices into images (n, channel, height, width), bytes, and labels (n,), of which rows
     beyond steps[b] are never read; steps do not increase (or a ValueError). prior: (b, c) what the hard loss adds to
-    the logits, zeros for the plain loss. lesson: a Lesson, or None to train alone. term: a method's own H_b.
+    the logits, zeros for the plain loss. lesson: a Lesson, or None to train alone. term: a method's own H_b, as
+    `plain`; given: what else it reads, tensors or dicts of them, members first.
     """
     if any(a < b for a, b in zip(steps, steps[1:])):
         raise ValueError("steps increase along the cohort; expected the member with the most steps first")
     # of two batches even where there is one: blocks, and with them last bits of convolutions, do not depend on a lesson
     each = footprint(cohort.module, cohort.weights, images.shape[1:], 2 * private.shape[-1])
     for rows in slices(len(cohort.members), each, images.device):
-        some, heard, given = part(cohort, rows), rows_of(lesson, rows), rows_of(term.given, rows)
-        mine, before = private[rows], prior[rows]
+        some, (mine, before, heard, more) = part(cohort, rows), rows_of((private, prior, lesson, given), rows)
 
         def loss(own, live, k):
             x, y = pick(images, mine[live, k], some.scale[live]), labels[mine[live, k]]
-            hard = term.loss(some.module, own, x, y, before[live], *rows_of(given, live))
+            hard = term(some.module, own, x, y, before[live], *rows_of(more, live))
             if heard is None:
                 return hard
             soft = _soft(some, own, images, rows_of(heard, live), live, k, optimiser)

@@ -1,9 +1,9 @@
 """Alternating distillation, after the authors' code: teacher and student meet on the student's private data and learn
 from each other in turn, the student first (myth646/FedKDMR). Teachers by HFKD's matching; networks travel, no answers.
 
-In a round everybody trains on its own data; then every student with a teacher hears it on its own images, and then
-the teacher, on a visit to one of its students (in turn), hears that student. The losses are the poster's, alpha = beta.
-Theirs differs: the teacher is a copy of the global mean that all students teach side by side, and alpha is a ramp.
+After its own epochs every student hears its teacher on its own images, and then the teacher, on a visit to one of its
+students (in turn), hears that student. The losses are the poster's, alpha = beta. Theirs differs: the teacher is a
+copy of the global mean that all students teach side by side, and alpha is a ramp.
 """
 
 from dataclasses import replace
@@ -12,61 +12,57 @@ import numpy as np
 import torch
 
 from hfkd.engine import cohort as cohorts
-from hfkd.engine import training
+from hfkd.engine.federation import dealt, decide, practise
 from hfkd.engine.method import Method
-from hfkd.engine.state import own_images, stack
+from hfkd.engine.state import images_of
+from hfkd.engine.training import Lesson
 from hfkd.methods import hfkd
 from hfkd.streams import stream
 
 
 def begin(fed, config, seeds) -> None:
     """One teacher each, by released counts; every client has a stream for the meetings."""
-    alone = replace(config, fan_in=1, feedback=False, peers=False)
-    graphs = [hfkd.decide(fed.counts[z], fed.levels[z], None, alone, stream(seed, "matching"))
-              for z, seed in enumerate(seeds)]  # fmt: skip
-    fed.memory["pairs"] = np.concatenate([np.argwhere(each.edges) + z * fed.clients for z, each in enumerate(graphs)])
+    alone = replace(config, fan_in=1, feedback=False, peers=False, draw=0)
+    edges = np.argwhere(decide(fed, alone, hfkd.HFKD, seeds).edges).tolist()
+    fed.memory["pairs"] = [(z * fed.clients + s, z * fed.clients + t) for z, s, t in edges]
     fed.memory["streams"] = [stream(seed, "meetings", i) for seed in seeds for i in range(fed.clients)]
 
 
 def exchange(fed, config, round) -> list:
     """Students first, then teachers; a teacher's network goes to the student and back."""
-    sent = np.zeros(len(fed.prior), dtype=np.int64)
-    turn = {t: mine[round % len(mine)] for t in np.unique(fed.memory["pairs"][:, 1])
-            for mine in [fed.memory["pairs"][fed.memory["pairs"][:, 1] == t, 0]]}  # fmt: skip
-    for pairs in (dict(fed.memory["pairs"]), turn):  # student -> its teacher, then teacher -> its student of this round
+    if round <= config.warmup:
+        return []
+    pairs, sent = fed.memory["pairs"], np.zeros(len(fed.prior), dtype=np.int64)
+    mine = {teacher: [s for s, t in pairs if t == teacher] for _, teacher in pairs}
+    visits = {t: students[round % len(students)] for t, students in mine.items()}
+    for meetings in ({s: (t, s) for s, t in pairs}, {t: (s, s) for t, s in visits.items()}):
         for cohort in fed.cohorts:
-            rows = np.flatnonzero(np.isin(cohort.members, list(pairs)))
-            if len(rows) and round > config.warmup:
-                _meet(fed, config, cohort, rows, [pairs[i] for i in cohort.members[rows].tolist()], pairs is turn)
-    for s, t in fed.memory["pairs"]:
-        size = next(sum(w[0].numel() for w in each.weights.values()) for each in fed.cohorts if t in each.members)
-        sent[[s, t]] += size * (round > config.warmup)
+            _meet(fed, config, cohort, meetings)
+    for cohort in fed.cohorts:
+        for pair in (pair for pair in pairs if pair[1] in cohort.members):
+            sent[list(pair)] += sum(w[0].numel() for w in cohort.weights.values())
     return [(cohort, sent[cohort.members], sent[cohort.members]) for cohort in fed.cohorts]
 
 
-def _meet(fed, config, cohort, rows, partners, visiting):
-    """One pass over the student's images: rows of a cohort hear their partners, flat ids, which stay as they are."""
-    students = partners if visiting else cohort.members[rows].tolist()
-    own = [fed.splits[i // fed.clients].train[i % fed.clients] for i in students]
-    order = sorted(range(len(own)), key=lambda k: -len(own[k]))  # as `train` wants them
-    rows, own, students, partners = rows[order], *([each[k] for k in order] for each in (own, students, partners))
-    steps, at = [-(-len(mine) // config.batch) for mine in own], stack(own).to(fed.images.device)
-    dealt = [training.batches(fed.memory["streams"][i], len(mine), k, config.batch)
-             for i, mine, k in zip(students, own, steps)]  # fmt: skip
-    private = stack([mine[each] for mine, each in zip(own, dealt)]).to(at.device)
+def _meet(fed, config, cohort, meetings):
+    """One pass over a student's images; meetings: who learns -> (who is heard and stays as it is, the student)."""
+    met = [(row, i, *meetings[i]) for row, i in enumerate(cohort.members.tolist()) if i in meetings]
+    if not met:
+        return
+    met.sort(key=lambda each: -len(images_of(fed, each[3:])[0]))  # as `train` wants them
+    rows, learners, heard, students = map(list, zip(*met))
+    steps = [-(-len(own) // config.batch) for own in images_of(fed, students)]
+    private = at, taken = dealt(fed, config, students, fed.memory["streams"], steps)
     targets = torch.zeros(*at.shape, fed.prior.shape[-1], device=at.device)
     for other in fed.cohorts:
-        found = [(k, other.members.tolist().index(i)) for k, i in enumerate(partners) if i in other.members]
-        if found:
-            here, there = map(list, zip(*found))
+        here = np.flatnonzero(np.isin(heard, other.members))
+        if len(here):
+            there = [other.members.tolist().index(heard[k]) for k in here]
             targets[here] = cohorts.logits(cohorts.part(other, there), fed.images, at[here]).softmax(-1)
-    weight = torch.full((len(rows),), config.alpha).to(targets)
-    lesson = training.Lesson(at, targets, stack(dealt).to(at.device), weight)
-    some, prior = cohorts.part(cohort, rows), fed.prior[students] * (config.hard_loss == "balanced")
-    optimiser = training.Optimiser(config.lr, config.momentum, config.temperature, config.kl_direction)
-    training.train(some, fed.images, fed.labels, private, steps, prior, optimiser, lesson)
+    some, weight = cohorts.part(cohort, rows), torch.full((len(rows),), config.alpha).to(targets)
+    practise(fed, config, some, students, private, steps, Lesson(at, targets, taken, weight))
     cohorts.put_back(cohort, some, rows)
-    fed.batches.reshape(-1)[cohort.members[rows].numpy()] += 2 * np.array(steps)
+    fed.batches.reshape(-1)[learners] += 2 * np.array(steps)
 
 
 ALTERNATING = Method("alternating", "the authors' code: student and teacher in turn on the student's private data",

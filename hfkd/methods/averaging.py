@@ -4,14 +4,33 @@ A method's server holds one thing per seed, and clients of one seed never meet t
 seed by seed, so that a seed's numbers do not depend on which seeds run beside it.
 
 Axes: z seed, i client, b member of a cohort, c class, d feature. The weights of a `part` are those whose names start
-with it: "" all, "head." the last layer.
+with it, or with one of it: "" all, "head." the last layer.
 """
 
 import numpy as np
 import torch
+from torch import nn
 
 from hfkd.engine import cohort as cohorts
 from hfkd.engine.state import own_images
+
+
+class Beside(nn.Module):
+    """A network, and a second part that its client trains with it; what it says to others is the first one's word."""
+
+    def __init__(self, network: nn.Module, second: nn.Module):
+        super().__init__()
+        self.body, self.head, self.second = network.body, network.head, second
+
+    def forward(self, x):
+        return self.head(self.body(x))
+
+
+def beside(cohort, second: nn.Module, weights: dict) -> None:
+    """Every network of a cohort gets a second part, on the meta device, with weights of its own, name -> (b, ...)."""
+    cohort.module = Beside(cohort.module, second)
+    for name, w in weights.items():
+        cohort.weights[f"second.{name}"], cohort.momentum[f"second.{name}"] = w, torch.zeros_like(w)
 
 
 def seats(fed, cohort) -> torch.Tensor:
@@ -46,9 +65,8 @@ def sized(fed, part="") -> list:
 
 
 def take(fed, cohort, fresh: dict) -> None:
-    """Everybody takes over the weights of its seed, name -> (z, ...).
-
-    The momentum restarts at 0: it is that of steps whose result was averaged away.
+    """Everybody takes over the weights of its seed, name -> (z, ...). The momentum restarts at 0: it is that of steps
+    whose result was averaged away.
     """
     for name, w in fresh.items():
         cohort.weights[name][:] = w[seats(fed, cohort)]
@@ -64,9 +82,8 @@ def first(fed, cohorts, part="") -> dict:
 
 
 def same_start(fed, cohorts, part="") -> None:
-    """Before the first round everybody has the weights of the first client of its seed, in a part of one shape in all.
-
-    Averages of networks that started apart are worth nothing (McMahan et al. 2017, 1602.05629, figure 1).
+    """Before the first round everybody has the weights of the first client of its seed, in a part of one shape in all:
+    averages of networks that started apart are worth nothing (McMahan et al. 2017, 1602.05629, figure 1).
     """
     fresh = first(fed, cohorts, part)
     for cohort in cohorts:
@@ -74,10 +91,9 @@ def same_start(fed, cohorts, part="") -> None:
 
 
 def mean(fed, cohorts, values) -> torch.Tensor:
-    """(z, ...) sum_i n_i v_i / sum_i n_i over the clients of each seed, n_i their samples as released, at least 1.
-
-    Of those who are there: between rounds everybody has the mean, so that the absent have nothing to add; where nobody
-    is there it stays as it is. values: (b, ...) for each of the cohorts.
+    """(z, ...) sum_i n_i v_i / sum_i n_i over the clients of each seed, n_i their samples as released, at least 1;
+    values: (b, ...) for each of the cohorts. Of those who are there: between rounds everybody has the mean, so that the
+    absent have nothing to add; where nobody is there it stays as it is.
     """
     ids, values = torch.cat([cohort.members for cohort in cohorts]), torch.cat(values)
     held = torch.as_tensor(fed.counts.sum(-1), dtype=torch.float64).clamp_min(1).flatten()[ids]
@@ -92,23 +108,25 @@ def mean(fed, cohorts, values) -> torch.Tensor:
 
 def average(fed, cohorts, part="") -> None:
     """Everybody replaces the weights of a part, which has one shape in all these cohorts, by their mean by samples."""
-    for name in named(cohorts[0], part):
-        fresh = mean(fed, cohorts, [cohort.weights[name] for cohort in cohorts])
-        for cohort in cohorts:
-            take(fed, cohort, {name: fresh})
+    names = named(cohorts[0], part)
+    fresh = {name: mean(fed, cohorts, [cohort.weights[name] for cohort in cohorts]) for name in names}
+    for cohort in cohorts:
+        take(fed, cohort, fresh)
 
 
 def samples(fed) -> torch.Tensor:
-    """(z, i, c) float64 training images of each class as every client released them: 0 of a class that it does not
-    have, for then it sends no class mean, and at least 1 of one that it has.
+    """(z, i, c) float64 training images of each class as every client released them, at least 1 of a class that it has;
+    0 of one that it does not have, for then it sends no class mean.
     """
     true = np.stack([own.counts for own in fed.splits])
     return torch.as_tensor(np.where(true > 0, np.maximum(fed.counts, 1), 0), dtype=torch.float64)
 
 
 @torch.no_grad()
-def class_means(fed, look) -> torch.Tensor:
-    """(z, i, c, k) mean of look(cohort, images, at) (b, n, k) over every client's training images of a class, or 0."""
+def class_means(fed, look=cohorts.features) -> torch.Tensor:
+    """(z, i, c, k) mean of look(cohort, images, at) (b, n, k) over every client's training images of a class, or 0; of
+    features: its prototypes (Tan et al. 2022, 2105.00243).
+    """
     found = []
     for cohort in fed.cohorts:
         at, there = own_images(fed, cohort)
@@ -119,8 +137,3 @@ def class_means(fed, look) -> torch.Tensor:
         found.append(torch.where(count > 0, sums / count.clamp_min(1), 0.0).to(values))
     order = torch.cat([cohort.members for cohort in fed.cohorts]).argsort()
     return torch.cat(found)[order].unflatten(0, (fed.seeds, fed.clients))
-
-
-def prototypes(fed) -> torch.Tensor:
-    """(z, i, c, d) every client's mean features of its training images of each class (Tan et al. 2022, 2105.00243)."""
-    return class_means(fed, cohorts.features)

@@ -9,20 +9,20 @@ import torch
 import torch.nn.functional as F
 
 from hfkd.engine.method import Method
-from hfkd.methods import averaging, fedproto, lg_fedavg
+from hfkd.methods import averaging, fedavg, fedproto
 
 STEPS = 10
 
 
 def begin(fed, config, seeds) -> None:
     """Everybody, the server included, starts with the same head."""
-    lg_fedavg.begin(fed, config, seeds)
+    fedavg.begin_head(fed, config, seeds)
     fed.memory["head"] = averaging.first(fed, fed.cohorts, "head.")
 
 
 def exchange(fed, config, round) -> list:
     """Prototypes of the clients' classes go up, the trained head comes down."""
-    head, own = fed.memory["head"], averaging.prototypes(fed)
+    head, own = fed.memory["head"], averaging.class_means(fed)
     has = (averaging.samples(fed) > 0).to(own)
     made = [trained(*each, config.strength) for each in zip(head["head.weight"], head["head.bias"], own, has)]
     head["head.weight"], head["head.bias"] = map(torch.stack, zip(*made))

@@ -18,7 +18,7 @@ ENERGY = (0.95, 0.98)  # share of the squared singular values that is kept, in t
 def begin(fed, config, seeds) -> None:
     """As FML; the server remembers the mentee of every seed."""
     fml.begin(fed, config, seeds)
-    fed.memory["mentee"] = averaging.first(fed, fed.cohorts, "small.")
+    fed.memory["mentee"] = averaging.first(fed, fed.cohorts, "second.")
 
 
 def loss(module, weights, x, y, prior, strength):

@@ -36,7 +36,7 @@ def loss(module, weights, x, y, prior, prototypes, known, weight):
 
 def exchange(fed, config, round) -> list:
     """P_c = sum_i n_i(c) P_i(c) / sum_i n_i(c): d numbers up for each class a client has, down for each there is."""
-    own, counts = averaging.prototypes(fed), averaging.samples(fed)
+    own, counts = averaging.class_means(fed), averaging.samples(fed)
     pairs = zip(counts.unsqueeze(-1).to(own.device), own.double())
     merged = torch.stack([(n * each).sum(0) / n.sum(0).clamp_min(1) for n, each in pairs])
     known = counts.sum(1) > 0
@@ -53,8 +53,7 @@ def sized(fed, down) -> list:
 
 def answers(fed, config, cohort, at):
     """(b, n, c) -|h(x) - P_c|^2: the nearest prototype wins."""
-    where = averaging.seats(fed, cohort)
-    prototypes, known = fed.memory["prototypes"][where], fed.memory["known"][where]
+    prototypes, known, _ = given(fed, config, cohort)
     apart = torch.cdist(cohorts.features(cohort, fed.images, at), prototypes) ** 2
     return -torch.where(known.unsqueeze(1) > 0, apart, FAR)
 

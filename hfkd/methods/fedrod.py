@@ -4,8 +4,9 @@ head of one's own, trained with the plain loss on what is left (Chen and Chao 20
 Consistency is read from the averaged network, personality from the sum of both heads as a client leaves its own round.
 """
 
+import copy
+
 import torch
-from torch import nn
 
 from hfkd.engine import cohort as cohorts
 from hfkd.engine.layers import forward, inside, seen
@@ -13,33 +14,20 @@ from hfkd.engine.method import Method
 from hfkd.losses import hard_loss
 from hfkd.methods import averaging, fedavg
 
-
-class TwoHeads(nn.Module):
-    """A network and a second head on the same features; what it says to others is the first head's word."""
-
-    def __init__(self, body: nn.Module, head: nn.Module, own: nn.Module):
-        super().__init__()
-        self.body, self.head, self.own = body, head, own
-
-    def forward(self, x):
-        return self.head(self.body(x))
+SHARED = ("body.", "head.")
 
 
 def begin(fed, config, seeds) -> None:
     """As FedAvg; every client's own head starts at zero, so that it first says what the shared one says."""
     fedavg.begin(fed, config, seeds)
     for cohort in fed.cohorts:
-        head = cohort.module.head
-        with torch.device("meta"):
-            cohort.module = TwoHeads(cohort.module.body, head, nn.Linear(head.in_features, head.out_features))
-        for name in ("weight", "bias"):
-            for kept in (cohort.weights, cohort.momentum):
-                kept[f"own.{name}"] = torch.zeros_like(kept[f"head.{name}"])
+        blank = {name: torch.zeros_like(w) for name, w in inside(cohort.weights, "head").items()}
+        averaging.beside(cohort, copy.deepcopy(cohort.module.head), blank)
 
 
 def both(module, weights, features, logits):
     """(b, n, c) the sum of the heads, of which the shared one and the body get no gradient."""
-    return logits.detach() + forward(module.own, inside(weights, "own"), features.detach())
+    return logits.detach() + forward(module.second, inside(weights, "second"), features.detach())
 
 
 def loss(module, weights, x, y, prior):
@@ -52,10 +40,8 @@ def exchange(fed, config, round) -> list:
     """Everything but one's own head is averaged over the level, by samples; every client keeps what it had before."""
     fed.memory["mine"] = {cohort.level: cohorts.part(cohort, slice(None)) for cohort in fed.cohorts}
     for cohort in fed.cohorts:
-        for part in ("body.", "head."):
-            averaging.average(fed, [cohort], part)
-    sent = [averaging.sized(fed, part) for part in ("body.", "head.")]
-    return [(cohort, up + more, down + less) for (cohort, up, down), (_, more, less) in zip(*sent)]
+        averaging.average(fed, [cohort], SHARED)
+    return averaging.sized(fed, SHARED)
 
 
 def answers(fed, config, cohort, at):

@@ -30,21 +30,17 @@ def begin(fed, config, seeds) -> None:
 
 def exchange(fed, config, round) -> list:
     """Clients send the prototypes of their classes; everybody gets one of every class from the trained generator."""
-    own = averaging.prototypes(fed)
+    own = averaging.class_means(fed)
     made = trained(fed.memory["generator"], own, (averaging.samples(fed) > 0).to(own))
     fed.memory.update(prototypes=made, known=torch.ones_like(fed.memory["known"]))
     return fedproto.sized(fed, made[0].numel())
 
 
 def trained(generator, each, there):
-    """(z, c, d): what the generator makes after it was trained in place on the clients' prototypes.
+    """(z, c, d): what the generator, name -> (z, ...), makes after it was trained in place on the clients' prototypes
+    each (z, N, c, d), those that are there (z, N, c), 1 or 0; m from `margins`.
 
-        L = mean over (i, c) of -log( exp(-d_c - m) / (exp(-d_c - m) + sum_{k != c} exp(-d_k)) ),  d_k = |P_i(c) - G_k|,
-
-    m from `margins`.
-
-    Args:
-        generator: name -> (z, ...). each: (z, N, c, d) prototypes. there: (z, N, c) 1 where a client has the class.
+        L = mean over (i, c) of -log( exp(-d_c - m) / (exp(-d_c - m) + sum_{k != c} exp(-d_k)) ),  d_k = |P_i(c) - G_k|
     """
     margin = margins(each, there)
     eye = torch.eye(each.shape[2], dtype=torch.bool, device=each.device)

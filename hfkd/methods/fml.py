@@ -5,7 +5,6 @@ The small one is a network of level 1. The paper's weight .5 of the soft loss, f
 """
 
 import torch
-from torch import nn
 
 from hfkd.engine import networks
 from hfkd.engine.layers import inside, seen
@@ -15,32 +14,18 @@ from hfkd.methods import averaging
 from hfkd.streams import stream
 
 
-class Beside(nn.Module):
-    """A client's own network, and the small one that it shares; what it predicts is its own network's word."""
-
-    def __init__(self, own: nn.Module, small: nn.Module):
-        super().__init__()
-        self.body, self.head, self.small = own.body, own.head, small
-
-    def forward(self, x):
-        return self.head(self.body(x))
-
-
 def begin(fed, config, seeds) -> None:
     """A small network of the same first weights for every client of a seed."""
     small = networks.build(config.levels, 1, tuple(fed.images.shape[1:]), fed.prior.shape[-1])
-    first = [networks.initial(small, stream(seed, "server")) for seed in seeds]
+    drawn = [networks.initial(small, stream(seed, "server")) for seed in seeds]
+    first = {name: torch.stack([w[name] for w in drawn]).to(fed.prior) for name in drawn[0]}
     for cohort in fed.cohorts:
-        cohort.module = Beside(cohort.module, small)
-        for name in first[0]:
-            each = torch.stack([w[name] for w in first])[averaging.seats(fed, cohort)].to(fed.prior)
-            cohort.weights[f"small.{name}"] = each
-            cohort.momentum[f"small.{name}"] = torch.zeros_like(each)
+        averaging.beside(cohort, small, {name: w[averaging.seats(fed, cohort)] for name, w in first.items()})
 
 
 def both(module, weights, x):
     """(b, n, c) logits of one's own network, and of the small one."""
-    return seen(module, weights, x)[1], seen(module.small, inside(weights, "small"), x)[1]
+    return seen(module, weights, x)[1], seen(module.second, inside(weights, "second"), x)[1]
 
 
 def loss(module, weights, x, y, prior, a):
@@ -52,8 +37,8 @@ def loss(module, weights, x, y, prior, a):
 
 def exchange(fed, config, round) -> list:
     """The small network becomes its mean over all clients of all levels, by samples."""
-    averaging.average(fed, fed.cohorts, "small.")
-    return averaging.sized(fed, "small.")
+    averaging.average(fed, fed.cohorts, "second.")
+    return averaging.sized(fed, "second.")
 
 
 FML = Method("fml", "FML (2006.16765): a small shared network beside one's own, each teaches the other", begin=begin,

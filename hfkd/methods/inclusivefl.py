@@ -6,8 +6,6 @@ As in the authors' code the heads stay within a level. There the last hidden lay
 all who have it, because our shallowest networks have no other. beta (0.2 in the paper) is `strength`.
 """
 
-import re
-
 from hfkd.engine.method import Method
 from hfkd.methods import averaging
 
@@ -39,8 +37,7 @@ def exchange(fed, config, round) -> list:
 
 def _push(fed, cohort, before):
     """name -> (z, ...) how much further the deeper layers have moved than the last hidden layer of this level."""
-    deepest, start = fed.cohorts[-1], fed.memory["before"][-1]
-    found = {}
+    deepest, start, found = fed.cohorts[-1], fed.memory["before"][-1], {}
     for name, deeper in _last(cohort, deepest).items():
         theirs = sum(_update(fed, deepest, n, start) for n in deeper) / len(deeper)
         found[name] = theirs - _update(fed, cohort, name, before)
@@ -59,9 +56,8 @@ def _owners(fed, name):
 
 def _last(cohort, deepest):
     """Weights of the last hidden layer of a network -> those of the same shape in the deeper layers of the deepest."""
-    numbers = [int(re.match(r"body\.(\d+)", name)[1]) for name in averaging.named(cohort, "body.")]
-    found = {}
-    for name, own in averaging.named(cohort, f"body.{max(numbers)}.").items():
+    last, found = max(int(name.split(".")[1]) for name in averaging.named(cohort, "body.")), {}
+    for name, own in averaging.named(cohort, f"body.{last}.").items():
         kind = name[name.rindex(".") :]
         found[name] = [n for n, w in deepest.weights.items()
                        if n not in cohort.weights and n.endswith(kind) and w.shape[1:] == own.shape[1:]]  # fmt: skip

@@ -9,7 +9,7 @@ from scipy.optimize import nnls
 
 from hfkd import knowledge
 from hfkd.engine.method import Method
-from hfkd.methods.fedmd import decide
+from hfkd.methods.consensus import alike
 
 RHO, SOFTNESS = 0.7, 10.0  # of the paper: pull to the uniform mixture, temperature of the answers compared
 SUM_TO_ONE = 1e4  # weight of the constraint in the least squares; what is left of it is divided out
@@ -45,4 +45,4 @@ def coefficients(log_p) -> np.ndarray:
 
 
 KTPFL = Method("ktpfl", "KT-pFL (2111.02545): a mixture of everybody's answers that each client learns for itself",
-               decide=decide, pool=pool, needs=("public", "simultaneous", "everybody"), settings={"digest": 1})
+               decide=alike, pool=pool, needs=("public", "simultaneous", "everybody"), settings={"digest": 1})

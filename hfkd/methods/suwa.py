@@ -11,8 +11,8 @@ import torch
 
 from hfkd.engine import cohort as cohorts
 from hfkd.engine.method import Method
-from hfkd.engine.state import asked_about, own_images, public_images
-from hfkd.methods.fedmd import decide
+from hfkd.engine.state import own_images, public_images
+from hfkd.methods.consensus import alike
 
 RIDGE, FARTHEST = 1e-3, 30.0  # share of the mean variance that every feature has; a score is at least -FARTHEST
 
@@ -22,7 +22,7 @@ def pool(arrived, graph, fed, config):
     scores = torch.zeros(*arrived.shape[:3], device=arrived.device).flatten(0, 1)
     for cohort in fed.cohorts:
         own, there = own_images(fed, cohort)
-        asked = public_images(fed, cohort.members.tolist())[:, asked_about(config, fed.round)]
+        asked = public_images(fed, config, fed.round, cohort.members)
         mine, theirs = (cohorts.features(cohort, fed.images, at).double() for at in (own, asked))
         scores[cohort.members] = familiarity(mine, there.double(), theirs).to(scores)
     scores, mask = scores.unflatten(0, arrived.shape[:2]), torch.as_tensor(graph.mask, device=arrived.device)
@@ -50,5 +50,5 @@ def familiarity(own, there, features):
 
 
 SUWA = Method("suwa", "sUWA (2509.15147): predictions weighed image by image by the density of the speaker's own data",
-              decide=decide, pool=pool, needs=("public", "simultaneous", "everybody"),
+              decide=alike, pool=pool, needs=("public", "simultaneous", "everybody"),
               settings={"digest": 1})  # fmt: skip
