@@ -15,8 +15,8 @@ _HOME = {
     "knowledge": "log_prior teaching_weights pool sharpen align mix predictions", "privacy": "release release_opendp",
     "engine.federation": "rounds", "engine.record": "run", "study.compare": "gains interval over_curve paired select",
     "study.grids": "GRIDS", "study.experiments": "rows run_grid run_one", "study.claims": "verdicts",
-    "plots": "fig_partition fig_assessment fig_matching fig_rules fig_curve fig_alpha fig_effects fig_ledger "
-             "fig_frontier fig_bytes fig_levels fig_rounds fig_epsilon fig_floor"}  # fmt: skip
+    "plots": "fig_partition fig_assessment fig_matching fig_criteria fig_coverage fig_frontier fig_curve fig_alpha "
+             "fig_effects fig_epsilon fig_levels fig_budget fig_ledger fig_floor"}  # fmt: skip
 _MODULE = {name: module for module, names in _HOME.items() for name in names.split()}
 __all__ = sorted(_MODULE)
 

@@ -160,8 +160,8 @@ GRIDS = {
             {"hard_loss": ("plain",)}, {"pooling": ("arithmetic",)}, {"gamma": (1.0,)}, {"kappa": (0.0, 1.0)},
             {"digest": (0,)}, {"mixup": (0.0,)}, {"epochs": (1,)}, FIRST, {"kl_direction": ("student_first",)},
             {"spoken": (100,)}, {"public_size": (300, 3000)}, {"public_skew": (1.0,), "kappa": (0.0, 0.5, 1.0)},
-            {"temperature": (2.0,)}, {"power": (0.0,)}, {"rule": ("random", "all")}, {"fan_in": (1, 8)}, {"max_gap": (2,)},
-            {"personality": (0.0, 1.0)})),
+            {"temperature": (2.0,)}, {"power": (0.0,)}, {"rule": ("random", "all")}, {"fan_in": (1, 8)},
+            {"max_gap": (2,)}, {"personality": (0.0, 1.0)})),
     ), "what each part is worth: taken away alone", FIRST_FIVE),
     "70": Grid("70_privacy", (OWN, HFKD, {**HFKD, "epsilon": (0.1, 0.3, 1.0, 3.0, 10.0)}),  # and the true counts
                "label counts released with noise: both endpoints over epsilon"),
