@@ -59,8 +59,7 @@ def prepare(folder: Path, given: dict, dataset, seed: int, machines: int, fresh=
     config, file = plans.settle(given), folder / "plan.json"
     own, images = state.split_of(config, dataset, seed), dataset.images.transpose(0, 2, 3, 1)
     plan = {"names": [f"client-{i}" for i in range(config.clients)], "seed": seed, "set": given,
-            "classes": dataset.n_classes, "public": wire.checksum(dataset.images[own.public]), "machines": machines,
-            "wait": 600, "tries": 30, "pause": 2}  # a node that was killed is let in again after a minute
+            "classes": dataset.n_classes, "public": wire.checksum(dataset.images[own.public]), "machines": machines}
     if fresh and file.exists():
         shutil.rmtree(folder)
     if file.exists():

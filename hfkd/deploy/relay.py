@@ -29,7 +29,7 @@ class Relay:
     def __init__(self, plan: dict, folder, nodes, post, say=print):
         self.told, self.config = plans.told(plan), plans.settle(plan["set"])
         self.names, self.shape = self.told["names"], (self.config.public_size, self.told["classes"])
-        self.wait, self.tries, self.pause = (plan.get(*each) for each in (("wait", 60), ("tries", 3), ("pause", 5)))
+        self.wait, self.tries, self.pause = (plan.get(*each) for each in (("wait", 600), ("tries", 30), ("pause", 2)))
         self.id, self.journal = wire.checksum(self.told), Path(folder) / "journal"
         self.nodes, self.post, self.say, self.complaints = nodes, post, say, set()
         self.at, self.facts, self.said = {}, {}, {}  # node -> its names; name -> what it told, its last answers
@@ -96,9 +96,9 @@ class Relay:
                 fields = {"federation": self.id, "round": r, "alpha": alpha[i].tolist(), "ears": ears[0, i].tolist()}
                 left[node] = wire.pack(fields, q[i] if ears.any() else ())
         self.said = {}
-        for attempt in range(self.tries):  # a round is asked for as often as one likes: it is learned once
-            time.sleep(self.pause * (attempt > 0 and len(left) > 0))
-            left = self._ask(left)
+        for _ in range(self.tries):  # a round is asked for as often as one likes: it is learned once
+            if left := self._ask(left):
+                time.sleep(self.pause)
 
     def _greet(self):
         """Says hello to all nodes that can be reached and have said nothing since."""
