@@ -83,7 +83,7 @@ def test_members_and_a_relay_are_the_engine(tmp_path, blocks, more):
 
 def test_who_fails_in_a_round_is_absent_from_it_and_who_comes_back_goes_on(tmp_path, monkeypatch):
     town, client = Town(tmp_path), np.arange(N)[None]
-    old = spoiled(version="0.1")  # and then one comes that fits
+    town.plan["wait"], old = 60, spoiled(version="0.1")  # and then one comes that fits
     town.spoil = {1: lambda asked, answer: old(asked, answer) if len(town.posted) <= N else answer(),
                   2: lambda asked, answer: "gone" if town.posted.count((2, 3)) else answer(),  # from round 3 on
                   4: lambda asked, answer: NAN(asked, answer) if asked.get("round") == 2 else answer()}  # fmt: skip

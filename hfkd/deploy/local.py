@@ -85,17 +85,16 @@ def run(folder: Path, machines: int, say) -> None:
     for door in doors:
         door.close()
     path = f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ.get('PATH', '')}"
-    with open(folder / "federate.log", "ab") as log:
-        shell = subprocess.Popen(["sh", HERE / "federate.sh", *ports], cwd=folder, env=os.environ | {"PATH": path},
-                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True,
-                                 start_new_session=True)  # fmt: skip
-    last = ""
-    try:
-        for line in shell.stdout:
-            say(last := line.strip())
-    finally:
-        shell.terminate()  # it ends all that it has started
-        shell.wait()
+    order, last = ["sh", HERE / "federate.sh", *ports], ""
+    with (open(folder / "federate.log", "ab") as log,
+          subprocess.Popen(order, cwd=folder, env=os.environ | {"PATH": path}, stdin=subprocess.DEVNULL, stderr=log,
+                           stdout=subprocess.PIPE, text=True, start_new_session=True) as shell):  # fmt: skip
+        try:
+            for line in shell.stdout:
+                say(last := line.strip())
+        finally:
+            shell.terminate()  # it ends all that it has started
+            shell.wait()
     if last != "the federation has ended":
         raise ValueError(f"the federation came no further than {last!r}; see the logs in {folder}")
 
