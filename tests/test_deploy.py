@@ -160,8 +160,8 @@ def test_what_is_wrong_with_a_client_is_one_sentence_and_the_others_go_on(town, 
 
 
 def asks(member, plan, **more):
-    hello = wire.pack({"hello": plans.told(plan) | more})
-    return wire.unpack(member.answer(hello), (40, 10))[0].get("error", "")
+    """What a member has against a plan."""
+    return wire.unpack(member.answer(wire.pack({"hello": plans.told(plan) | more})), (40, 10))[0].get("error", "")
 
 
 def flat(shape, classes):
@@ -227,8 +227,8 @@ def peer(path):
 
 
 def test_the_process_of_a_member_answers_its_own_user_alone_and_survives_what_comes(town, tmp_path, capsys):
-    own, public = town.folder / "client-0.npz", town.folder / "public.npz"
-    words = ["member", "--data", f"{own}", "--public", f"{public}", "--folder", f"{tmp_path / 'f'}", "--level", "3"]
+    words = (f"member --data {town.folder / 'client-0.npz'} --public {town.folder / 'public.npz'}"
+             f" --folder {tmp_path / 'f'} --level 3").split()  # fmt: skip
     order = [sys.executable, "-m", "hfkd.cli", *words]
     with subprocess.Popen(order, cwd=paths.ROOT, stdout=subprocess.PIPE, text=True) as one:
         try:
@@ -237,8 +237,8 @@ def test_the_process_of_a_member_answers_its_own_user_alone_and_survives_what_co
             with pytest.raises((OSError, EOFError)), Client(str(path)) as line:
                 os.write(line.fileno(), struct.pack("!iQ", -1, 40 * 10**9) + b"x")
                 line.recv_bytes()
-            hello = wire.pack({"hello": plans.told(town.plan)})
-            assert wire.unpack(wire.call(path, hello), (40, 10))[0]["clients"][0]["level"] == 3
+            said = wire.call(path, wire.pack({"hello": plans.told(town.plan)}))
+            assert wire.unpack(said, (40, 10))[0]["clients"][0]["level"] == 3
             for more, sentence in [([], "another member listens"), (["--module", "nowhere:net"], "cannot be loaded"),
                                    (["--module", "json"], "cannot be loaded (it is no function)"),
                                    (["--level", "1", "2"], "one level for all or each")]:  # fmt: skip
