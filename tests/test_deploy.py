@@ -138,7 +138,7 @@ BAD = [
     (lambda *_: b"x" * 6, "6 bytes does not begin"), (lambda *_: b"[" * 10**7 + b"\n", "10000001 bytes does not"),
     (lambda *_: b"[1]\n", "not begin"), (lambda *_: 4, "node 5: 4;"), (spoiled(lambda a: a[..., :9]), "of 1440"),
     (NAN, "node 5: it answers with"), (spoiled(lambda a: a + 1), "log-prob"), (spoiled(lambda a: ()), "with 0"),
-    (spoiled(client=dict(name="client-1")), "'client-1' is not registered, or taken"), (spoiled(error="no"), "says: no"),
+    (spoiled(client=dict(name="client-1")), "'client-1' is not registered, or taken"), (spoiled(error="no"), "s: no"),
     (spoiled(client=dict(name="x")), "'x' is not regis"), (spoiled(client=dict(counts=[1] * 9)), "a table"),
     (spoiled(client=dict(counts=[1.5] * 10)), "10 counts"), (spoiled(client=dict(counts=[-1] * 10)), "10 counts"),
     (spoiled(client=dict(level=4)), "level 1 to 3"), (spoiled(client=dict(done="x")), "'done': 'x'"),
