@@ -49,7 +49,7 @@ class Member:
         *own, self.asked = np.split(np.arange(len(self.images)), np.cumsum([len(own["labels"]) for own in parts]))
         self.train, self.test = (tuple(at[own["is_test"] == kind] for at, own in zip(own, parts)) for kind in (0, 1))
         self.public, self.module, self.epsilon, self.folder = wire.checksum(public), module, epsilon, Path(folder)
-        self.told, self.state = None, self.folder / "state.pt"
+        self.state = self.folder / "state.pt"
         self._load()
 
     def answer(self, asked: bytes) -> bytes:
@@ -61,12 +61,11 @@ class Member:
             return wire.pack({"error": " ".join(f"{error}".split())[:500] or repr(error)})
 
     def _answer(self, fields, q):
-        if fields.get("ask") == "hello":
-            told, _ = plans.checked(fields)
-            if self.told not in (None, told):
-                raise ValueError(f"{self.folder} is of another federation; expected another --folder")
+        if told := fields.get("hello"):
             if self.told is None:
                 self._begin(told)
+            if self.told != told:
+                raise ValueError(f"{self.folder} is of another federation; expected another --folder")
         elif not self.told or fields.get("federation") != wire.checksum(self.told):
             raise ValueError("a federation asks that has not said hello")
         elif fields["round"] < self.done:
@@ -82,8 +81,8 @@ class Member:
 
     def _begin(self, told):
         """Everything that a plan makes of data and seed, as in the engine."""
-        if strange := set(self.names) - set(told["names"]):
-            raise ValueError(f"{min(strange)!r} is not among the names of the federation")
+        if strange := [name for name in self.names if name not in told["names"]]:
+            raise ValueError(f"{strange[0]!r} is not among the names of the federation")
         if (most := int(self.labels.max())) >= (classes := told["classes"]):
             raise ValueError(f"labels go up to {most}; the federation has {classes} classes, from 0")
         self.seed, self.config, self.done = told["seed"], plans.settle(told["set"]), 0
@@ -135,7 +134,8 @@ class Member:
     def _save(self):
         """The state in one file, whole or not at all."""
         rngs = [rng.bit_generator.state for rng in self.fed.private_streams + self.fed.public_streams]
-        nets = [(c.members.tolist(), c.weights, c.momentum, dict(c.module.named_buffers())) for c in self.fed.cohorts]
+        nets = [([self.numbers[i] for i in cohort.members], cohort.weights, cohort.momentum,
+                 dict(cohort.module.named_buffers())) for cohort in self.fed.cohorts]  # fmt: skip
         kept = {"done": self.done, "batches": self.fed.batches.tolist(), "networks": nets,
                 "words": json.dumps([self.told, rngs])}  # fmt: skip
         torch.save(kept, file := io.BytesIO())
@@ -143,17 +143,18 @@ class Member:
 
     def _load(self):
         """All as after the last round, if any; the file is read as numbers and words, never as code."""
-        kept = torch.load(self.state, weights_only=True) if self.state.exists() else None
-        told, rngs = json.loads(kept["words"]) if kept else (self.told, ())
-        if told:
-            self._begin(told)
-        if kept:
-            self.done, self.fed.batches = kept["done"], np.array(kept["batches"])
-            for cohort, (_, cohort.weights, cohort.momentum, buffers) in zip(self.fed.cohorts, kept["networks"]):
-                for name, each in cohort.module.named_buffers():
-                    each.copy_(buffers[name])
-            for rng, where in zip(self.fed.private_streams + self.fed.public_streams, rngs):
-                rng.bit_generator.state = where
+        self.told = None
+        if not self.state.exists():
+            return
+        kept = torch.load(self.state, weights_only=True)
+        told, rngs = json.loads(kept["words"])
+        self._begin(told)
+        self.done, self.fed.batches = kept["done"], np.array(kept["batches"])
+        for cohort, (_, cohort.weights, cohort.momentum, buffers) in zip(self.fed.cohorts, kept["networks"]):
+            for name, each in cohort.module.named_buffers():
+                each.copy_(buffers[name])
+        for rng, where in zip(self.fed.private_streams + self.fed.public_streams, rngs):
+            rng.bit_generator.state = where
 
 
 def module(reference: str):

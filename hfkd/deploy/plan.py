@@ -25,13 +25,11 @@ def settle(given: dict) -> Config:
     return configured(configure("smoke", **given), METHODS["hfkd"])
 
 
-def checked(plan: dict) -> tuple[dict, Config]:
-    """What clients are told of a plan, and its configuration, or a ValueError: a field missing, of another kind, or
-    out of range, or settings that `settle` refuses.
-    """
+def told(plan: dict) -> dict:
+    """What clients are told of a plan, or a ValueError: a field missing, of another kind, or out of range."""
     for name, kind in FIELDS.items():
         value = plan.get(name)
         if (type(value) is not kind or kind is int and value < 2 * (name == "classes")
                 or kind is list and not 1 < len(value) == len({*map(str, value)})):  # fmt: skip
             raise ValueError(f"{name} of the plan is {value!r}; see hfkd/deploy/ADMIN.md")
-    return {"version": __version__} | {name: plan[name] for name in FIELDS}, settle(plan["set"])
+    return {"version": __version__} | {name: plan[name] for name in FIELDS}

@@ -27,27 +27,26 @@ class Relay:
     """One federation; folder: where its journal lies; say: takes a line of progress."""
 
     def __init__(self, plan: dict, folder, nodes, post, say=print):
-        self.told, self.config = plans.checked(plan)
+        self.told, self.config = plans.told(plan), plans.settle(plan["set"])
         self.names, self.shape = self.told["names"], (self.config.public_size, self.told["classes"])
-        self.wait, self.tries, self.pause = (plan.get(*each) for each in (("wait", 60), ("tries", 3), ("pause", 5)))
+        self.wait, self.tries, self.pause = (plan.get(*each) for each in (("wait", 600), ("tries", 30), ("pause", 2)))
         self.id, self.journal = wire.checksum(self.told), Path(folder) / "journal"
-        self.nodes, self.post, self.say = nodes, post, say
+        self.nodes, self.post, self.say, self.complaints = nodes, post, say, set()
         self.at, self.facts, self.said = {}, {}, {}  # node -> its names; name -> what it told, its last answers
-        self.refused, self.sentences = set(), set()
 
     def run(self) -> dict[str, dict]:
         """All rounds that the journal does not have yet; then what every client told last."""
-        kept, said = wire.unpack(self.journal.read_bytes(), self.shape) if self.journal.exists() else ({}, None)
-        if kept and kept["federation"] != self.id:
-            raise ValueError(f"{self.journal} is of another federation; expected another folder")
-        self.names = list(kept.get("facts", self.names))
-        there = self._gather()
-        if kept:
-            self.facts, self.said = kept["facts"], dict(zip(kept["said"], said))
+        if self.journal.exists():
+            kept, said = wire.unpack(self.journal.read_bytes(), self.shape)
+            if kept["federation"] != self.id:
+                raise ValueError(f"{self.journal} is of another federation; expected another folder")
+            self.names = list(kept["facts"])
+            self._gather()
+            first, self.facts, self.said = kept["round"], kept["facts"], dict(zip(kept["said"], said))
         else:
-            self.names = there
+            first, self.names = 1, self._gather()
             self._keep(1)
-        for r in range(kept.get("round", 1), self.config.rounds + 1):
+        for r in range(first, self.config.rounds + 1):
             begin, heard = time.monotonic(), len(self.said)
             self._round(r)
             scores = [each["score"] for each in self.facts.values() if each["score"] == each["score"]]
@@ -62,9 +61,9 @@ class Relay:
         end = time.monotonic() + self.wait
         while (gone := set(self.names) - self.facts.keys()) and time.monotonic() < end:
             self._greet()
-            time.sleep(min(self.pause, 0.5))
+            time.sleep(self.pause)
         for name in sorted(gone - self.facts.keys()):
-            self._tell(f"{name} did not come within {self.wait:g} s")
+            self._complain(f"{name} did not come within {self.wait:g} s")
         if len(there := [name for name in self.names if name in self.facts]) < 2:
             raise ValueError(f"{len(there)} of {len(self.names)} clients came within {self.wait:g} s; expected two")
         return there
@@ -84,12 +83,12 @@ class Relay:
         heard = federation.among(graph, SimpleNamespace(heard=there))
         ears = weighting.listens(self.config, graph.mask, graph.edges, r) & heard.others().any(2) & there
         alpha = weighting.decide(self.config, graph.mask, graph.edges, r, None, None)[0] * ears[0]
+        for level in set(levels[alpha > 0]):  # a level draws its public batches together, as a cohort of the engine
+            alpha[levels == level] = np.maximum(alpha[levels == level], UNHEARD)
         if ears.any():
             nothing = np.zeros(self.shape, np.float32)
             stack = torch.from_numpy(np.stack([self.said.get(name, nothing) for name in self.names]))
             q = by_graph(stack[None], heard, None, self.config)[0].numpy()
-        for level in set(levels[alpha > 0]):  # a level draws its public batches together, as a cohort of the engine
-            alpha[levels == level] = np.maximum(alpha[levels == level], UNHEARD)
         left = {}
         for node, names in self.at.items():
             if {*names} <= self.said.keys():
@@ -97,32 +96,31 @@ class Relay:
                 fields = {"federation": self.id, "round": r, "alpha": alpha[i].tolist(), "ears": ears[0, i].tolist()}
                 left[node] = wire.pack(fields, q[i] if ears.any() else ())
         self.said = {}
-        for attempt in range(self.tries):  # a round is asked for as often as one likes: it is learned once
-            time.sleep(self.pause * (attempt > 0 and len(left) > 0))
-            left = {node: left[node] for node in self._ask(left)[0]}
+        for _ in range(self.tries):  # a round is asked for as often as one likes: it is learned once
+            if left := self._ask(left):
+                time.sleep(self.pause)
 
     def _greet(self):
         """Says hello to all nodes that can be reached and have said nothing since."""
         live = set(self.nodes())
         self.at = {node: names for node, names in self.at.items() if node in live}
-        quiet = {node for node in live - self.refused if not self.said.keys() & {*self.at.get(node, ())}}
-        self.refused |= self._ask(dict.fromkeys(sorted(quiet), wire.pack({"ask": "hello"} | self.told)))[1]
+        quiet = [node for node in sorted(live) if not self.said.keys() & {*self.at.get(node, ())}]
+        self._ask(dict.fromkeys(quiet, wire.pack({"hello": self.told})))
 
     def _ask(self, records):
-        """Two sets of nodes: who was silent, who was refused; what the others tell is taken."""
-        replies, silent, refused = self.post(records) if records else {}, set(), set()
+        """Takes what nodes tell, or complains once; those records that nothing came back for, to be asked again."""
+        replies = self.post(records) if records else {}
         for node in records:
             try:
-                self._take(node, replies.get(node) or "no answer came")
-            except (ConnectionError, ValueError) as error:
-                (silent if isinstance(error, ConnectionError) else refused).add(node)
-                self._tell(f"{', '.join(self.at.get(node, [f'node {node}']))}: {error}")
-        return silent, refused
+                self._take(node, replies.get(node, "no answer came"))
+            except ValueError as error:
+                self._complain(f"{', '.join(self.at.get(node, [f'node {node}']))}: {error}")
+        return {node: record for node, record in records.items() if type(replies.get(node)) is not bytes}
 
     def _take(self, node, reply):
         """What a node tells of its clients and answers for them; an error, and nothing is taken."""
         if type(reply) is not bytes:
-            raise (ConnectionError if isinstance(reply, str) else ValueError)(f"{reply!s:.500}")
+            raise ValueError(f"{reply!s:.500}")
         fields, said = wire.unpack(reply, self.shape)
         if "error" in fields:
             raise ValueError(f"it says: {str(fields['error'])[:500]}")
@@ -133,11 +131,12 @@ class Relay:
         if type(clients) is not list or not 0 < len(clients) == len(said) or not all(map(self._fits, clients)):
             raise ValueError(f"it answers with {len(said)} tables and tells {str(clients)[:200]}; expected a table for "
                              f"each client, its level 1 to 3 and {self.shape[1]} counts from 0")
-        names, taken = [each["name"] for each in clients], {name for n in self.at if n != node for name in self.at[n]}
-        if strange := {*names} - {*self.names} | {*names} & taken or {name for name in names if names.count(name) > 1}:
-            raise ValueError(f"the name {min(strange)[:80]!r} is not registered, or taken")
         if not np.isfinite(said).all() or abs(np.exp(said).sum(-1) - 1).max() > 1e-3:
             raise ValueError("it answers with what are no log-probabilities")
+        names = [each["name"] for each in clients]
+        free = {*self.names}.difference(*(theirs for other, theirs in self.at.items() if other != node))
+        if strange := {*names} - free:
+            raise ValueError(f"the name {min(strange)[:80]!r} is not registered, or taken")
         self.at[node] = names
         self.said |= zip(names, said)
         for name, each in zip(names, clients):
@@ -150,8 +149,8 @@ class Relay:
                 and client["level"] in (1, 2, 3) and len(client["counts"]) == self.shape[1]
                 and all(type(n) is int and 0 <= n < 10**12 for n in client["counts"]))  # fmt: skip
 
-    def _tell(self, sentence):
+    def _complain(self, sentence):
         """Each sentence once."""
-        if sentence not in self.sentences:
+        if sentence not in self.complaints:
             self.say(f"{sentence}; the federation goes on without it")
-        self.sentences.add(sentence)
+        self.complaints.add(sentence)
