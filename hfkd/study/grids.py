@@ -92,7 +92,9 @@ FIRST = {"gamma": (1.0,), "kappa": (0.0,), "digest": (0,), "mixup": (0.0,)}  # t
 WIDE = tuple(name for name, method in METHODS.items() if "depths" not in method.needs)  # the others: grid depth
 CHOSEN = tuple(name for name in WIDE if METHODS[name].loss != METHODS[name].tuned.get("hard_loss", "plain"))
 DEEP = ("fedavg", "inclusivefl", "fedmd")
-HEADS = {"method": ("fedproto", "fedtgp"), "readout": ("plain",)}  # their logits in place of the nearest prototype
+PROTOTYPES = (  # the nearest prototype, as published, with what is best for it: validation prefers their logits
+    {"method": ("fedproto",), "readout": ("prototype",), "strength": (1.0,), "lr": (0.005,)},
+    {"method": ("fedtgp",), "readout": ("prototype",), "strength": (0.3,), "lr": (0.005,)})
 MAIN = ("local", "hfkd", "fedmd", "fedavg", "feddf", "heterofl", "feddf_nested", "hfkd_nested")
 CRITERIA = ("coverage", "similarity", "uniformity", "complementarity")
 DRAWN = {"rule": ("random",), "draw": (0, 1, 2)}
@@ -106,8 +108,8 @@ NUMBERS = (  # the number of its own that a method has, beside the value that it
     ({"strength": (0.003, 0.3)}, ("fedprox",)), ({"strength": (2.0, 4.0)}, ("fedavg_ft",)),
     ({"strength": (0.001, 0.003, 0.01)}, ("feddf", "feddf_nested", "hfkd_nested")),
     ({"digest": (3,)}, ("feddf", "feddf_nested", "hfkd_nested")),
-    ({"strength": (0.1, 0.3, 1.0, 3.0)}, HEADS["method"]),
-    ({"readout": ("plain",), "strength": (0.003, 0.03, 0.1)}, HEADS["method"]))
+    ({"readout": ("prototype",), "strength": (0.1, 0.3, 1.0, 3.0)}, ("fedproto", "fedtgp")),
+    ({"readout": ("plain",), "strength": (0.003, 0.03, 0.1)}, ("fedproto", "fedtgp")))
 FIRST_FIVE, THREE = (0, 1, 2, 3, 4), (100, 101, 102)  # from 100 on: tuning alone
 
 GRIDS = {
@@ -134,11 +136,13 @@ GRIDS = {
         {**HFKD, "include_self": (False,)}, {**HFKD, **EARNING}, {**HFKD, **SHARP, "revenue_personality": (1.0, 0.0)},
         {**HFKD, "schedule": ("top_down", "bottom_up")}, ANCHOR,
     ), "RQ3: every member of a group on and off, revenue, and the order", base=LABELLED, ledger=("revenue=labelled",)),
-    "40": Grid("40_comparison", tuple({**block, **where} for where in SCENES for block in ({"method": WIDE}, HEADS)),
+    "40": Grid("40_comparison", tuple({**block, **where} for where in SCENES for block in ({"method": WIDE}, *PROTOTYPES)),
                "every method at three label skews, each as validation chose it"),
     "losses": Grid("40_comparison_losses", tuple({**block, **where} for where in SCENES for block in (
-        {"method": ("local",)}, {"method": CHOSEN, "hard_loss": ("plain",)},
-        {"method": ("fedproto",), "hard_loss": ("balanced",)},
+        {"method": ("local",)},
+        {"method": tuple(name for name in CHOSEN if name != "fedtgp"), "hard_loss": ("plain",)},
+        {"method": ("fedtgp",), "hard_loss": ("plain",), "readout": ("corrected",)},
+        {"method": ("fedproto",), "hard_loss": ("balanced",), "readout": ("prior",)},
     )), "the baselines with the loss that validation did not choose, nearly always the published one", FIRST_FIVE),
     "depth": Grid("40_comparison_depth", tuple({**block, **where} for where in SCENES for block in (
         {"method": ("local", "balanced_local", *DEEP, "hfkd")}, {"method": DEEP, "hard_loss": ("plain",)},
