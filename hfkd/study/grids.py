@@ -136,7 +136,8 @@ GRIDS = {
         {**HFKD, "include_self": (False,)}, {**HFKD, **EARNING}, {**HFKD, **SHARP, "revenue_personality": (1.0, 0.0)},
         {**HFKD, "schedule": ("top_down", "bottom_up")}, ANCHOR,
     ), "RQ3: every member of a group on and off, revenue, and the order", base=LABELLED, ledger=("revenue=labelled",)),
-    "40": Grid("40_comparison", tuple({**block, **where} for where in SCENES for block in ({"method": WIDE}, *PROTOTYPES)),
+    "40": Grid("40_comparison", tuple(
+        {**block, **where} for where in SCENES for block in ({"method": WIDE}, *PROTOTYPES)),
                "every method at three label skews, each as validation chose it"),
     "losses": Grid("40_comparison_losses", tuple({**block, **where} for where in SCENES for block in (
         {"method": ("local",)},
