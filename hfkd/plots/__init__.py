@@ -44,10 +44,11 @@ GROUPS = {  # figure -> heading -> words of a row -> variant, as differences to 
                     "digest": "digest=0", "mixup": "mixup=0.0",
                     "all of these four": "gamma=1.0,kappa=0.0,digest=0,mixup=0.0", "the second own epoch": "epochs=1"},
         "otherwise": {"full alignment (kappa 1)": "kappa=1.0", "student-first divergence": "kl_direction=student_first",
-                      "100 images a round": "spoken=100", "300 public images": "public_size=300",
+                      "temperature 2": "temperature=2.0", "100 images a round": "spoken=100", "300 public images": "public_size=300",
                       "3,000 public images": "public_size=3000"},
         "teachers": {"at random": "rule=random", "all admissible": "rule=all", "one": "fan_in=1",
-                     "up to eight": "fan_in=8", "up to two levels apart": "max_gap=2"},
+                     "up to eight": "fan_in=8", "up to two levels apart": "max_gap=2",
+                     "similar alone (eta 1)": "personality=1.0", "complementary alone (eta 0)": "personality=0.0"},
         "public images of skewed labels, against kappa 0": {
             f"kappa {kappa}": (f"public_skew=1.0,kappa={kappa}", "public_skew=1.0,kappa=0.0") for kappa in (0.5, 1.0)}},
     "faults": {
