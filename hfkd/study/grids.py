@@ -77,8 +77,8 @@ def checked(profile: str, **overrides) -> Config:
 ALPHAS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.7, 1.0)
 ADAPTIVE = ("loss_ratio", "controller", "gradient", "uncertainty")
 AT_BEST = (  # every rule at its best value on validation data (tuning_rules)
-    {"weighting": ("ramp",), "ramp_length": (20,), "alpha": (0.7,)},
-    *({"weighting": (rule,), "alpha": (best,)} for rule, best in zip(ADAPTIVE, (0.5, 0.1, 1.0, 0.5))))
+    {"weighting": ("ramp",), "ramp_length": (20,), "alpha": (0.5,)},
+    *({"weighting": (rule,), "alpha": (best,)} for rule, best in zip(ADAPTIVE, (0.5, 0.1, 0.35, 0.5))))
 BOTH = {"skew": (0.1, 0.5)}
 SCENES, HIERARCHY = (BOTH, {"partition": ("pathological",)}), {"partition": ("level_dependent",)}
 OWN = {"method": ("local", "balanced_local"), **BOTH}
@@ -173,7 +173,7 @@ GRIDS = {
     "faults": Grid("70_faults", (
         OWN, HFKD, {**HFKD, "dropout": (0.2,)}, {**HFKD, "straggling": (0.2,)}, {**HFKD, "exploding": (0.2,)},
         {**HFKD, **LYING}, *({**HFKD, **liars, **SHARP, "revenue_personality": (0.0,)} for liars in ({}, LYING)),
-    ), "who is absent, late, broken or lying, and what revenue saves", base=LABELLED),
+    ), "who is absent, late, broken or lying, and what revenue saves", FIRST_FIVE, base=LABELLED),
     "tuning_loss": Grid("tuning_loss", ({"method": (*CHOSEN, "fedproto"), **BOTH, "hard_loss": ("plain", "balanced")},),
                         "the loss of every method, published or balanced; seeds that no table uses", THREE),
     "tuning_epochs": Grid("tuning_epochs", (
