@@ -104,7 +104,7 @@ def plain_mutual(n, paths):
         while True:
             free = admissible(paths) & ~edges & (edges.sum(0) < (paths.fan_out or len(n)))
             worth = {(s, t): gain(s, np.flatnonzero(edges[s]), t) + gain(t, np.flatnonzero(edges[:, t]), s)
-                     + 1e-6 * trend[s, t] - 1e-10 * order[s] * order[t] for s, t in np.argwhere(free) if s in waiting}
+                     + 1e-6 * trend[s, t] + 1e-10 * order[s] * order[t] for s, t in np.argwhere(free) if s in waiting}
             if not worth:
                 break
             s, t = max(worth, key=lambda edge: round(worth[edge], 12))

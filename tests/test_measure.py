@@ -59,7 +59,7 @@ def test_readouts_differ_where_they_should():
 
 
 def test_scores_of_prototypes_are_taken_as_they_are():
-    config, _, fed = begun("fedproto", hard_loss="balanced")
+    config, _, fed = begun("fedproto", hard_loss="balanced", readout="prototype")
     nine = replace(METHODS["fedproto"], answers=lambda fed, config, cohort, at: torch.eye(10)[9].expand(*at.shape, 10))
     found, labels = measure(fed, config, nine), DIGITS().labels
     assert config.readout == "prototype" and found["consistency"] == pytest.approx(np.full(2 * N, 0.1), abs=1e-12)
