@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
 
 from hfkd.plots.style import FAMILIES, INK, LOOKS, METHODS, finish, line, look, over_seeds, panels, theme
 from hfkd.study import compare
@@ -13,9 +12,6 @@ from hfkd.study.results import PRIMARY
 OWN = r"(readout=[^,]*)?"  # the only variant that is a choice of validation data
 RULES = {"fixed": "{alpha}", "ramp": "ramp to {alpha} in {ramp_length} rounds", "loss_ratio": "loss ratio",
          "controller": "own validation loss", "gradient": "gradient cosine"}  # others by their own names
-LABELS = 12  # names in all panels together; more cannot be read at the width of a README
-BESIDE = {"HFKD": (11, 2), "HeteroFL": (7, 4), "FedDF": (-6, 6), "Expertise mean": (6, -9), "FedAvg": (-6, 6),
-          "InclusiveFL": (4, -13), "FedMD": (7, 1)}  # where a name stands from its point; left of it if negative
 AXIS = "{}, difference to {} (points)"
 FAR = 3.0  # quartile distances beyond the middle half: what is farther stands at the edge, an arrow with its numbers
 
@@ -27,10 +23,10 @@ def fig_frontier(frame: pd.DataFrame, baseline: str = "local") -> Figure:
     Raises: ValueError, if there are no rows, an unknown method, or seeds without a partner in the baseline.
     """
     rows, runs = better(frame)
-    figure, parts = panels(rows, 3.4, sharex=True, sharey=True)
+    figure, parts = panels(rows, 3.8, sharex=True, sharey=True)
     tables, base = [_spread(part, runs, baseline, where) for _, where, part in parts], look(baseline)[0]
     every = pd.concat(tables)
-    figure.axes[0].set(xlim=_view(every, "personality", 0, .28), ylim=_view(every, "consistency", 0),
+    figure.axes[0].set(xlim=_view(every, "personality", 0, .6), ylim=_view(every, "consistency", 0),
                        ylabel=AXIS.format("consistency", base))
     figure.supxlabel(AXIS.format("personality", base), fontsize=8)
     for axes, table in zip(figure.axes, tables, strict=True):
@@ -39,13 +35,7 @@ def fig_frontier(frame: pd.DataFrame, baseline: str = "local") -> Figure:
         axes.locator_params(integer=True, nbins=6)
         for run, row in sorted(table.iterrows(), key=lambda each: look(each[0])[2] == "*"):
             _point(axes, row, *look(run)[1:])
-        for run in named(rows, runs)[:LABELS // len(parts)]:
-            name, hue, mark = look(run)
-            offset = BESIDE.get(name, (7, 4))
-            axes.annotate(name, table.loc[run, PRIMARY], offset, textcoords="offset points", fontsize=8,
-                          ha="left" if offset[0] > 0 else "right", va="center", color=hue, zorder=5, in_layout=False,
-                          weight="bold" if mark == "*" else None,
-                          path_effects=[withStroke(linewidth=2, foreground="white")])
+        _write(axes, table.loc[named(rows, runs)].sort_values("consistency"))
     entries = [entry for entry in FAMILIES.values() if entry[1] in {look(run)[1] for run in every.index}]
     return finish(figure, entries, 3, f"{over_seeds(rows)} What a method has to share:")
 
@@ -101,8 +91,21 @@ def named(frame: pd.DataFrame, runs: list[str]) -> list[str]:
     score = (last["val_personality"] + last["val_consistency"]).groupby([last["method"], last["variant"]], sort=False)
     score = dict(zip(compare.runs(last), score.mean(), strict=True))
     best = {METHODS[run.partition("[")[0]][1]: run for run in sorted(runs, key=score.get)}  # the last of a family
-    ours = [run for run in runs if run in ("hfkd", "hfkd_nested")]
+    ours = [run for run in runs if run in ("hfkd", "hfkd_nested", "labelled_public")]
     return ours + [best[key] for key in ("nested", "within", "answers") if key in best]
+
+
+def _write(axes, table: pd.DataFrame) -> None:
+    """Names of points, lowest first, one above the other at the right edge, with a line to each point."""
+    wanted, (low, high) = table["consistency"].to_numpy(), axes.get_ylim()
+    steps = .07 * (high - low) * np.arange(len(wanted))
+    heights = np.maximum.accumulate(wanted - steps) + steps  # as wanted, but no nearer than a step to the one below
+    heights -= max(0, heights[-1] - high + .04 * (high - low))
+    for (run, row), height in zip(table.iterrows(), heights, strict=True):
+        name, hue, mark = look(run)
+        axes.annotate(name, row[PRIMARY], (.99, height), textcoords=("axes fraction", "data"), fontsize=8, ha="right",
+                      va="center", color=hue, zorder=5, in_layout=False, weight="bold" if mark == "*" else None,
+                      arrowprops={"arrowstyle": "-", "color": hue, "linewidth": .5, "shrinkA": 0, "shrinkB": 3})
 
 
 def _rules(frame: pd.DataFrame, method: str) -> tuple[dict, dict]:

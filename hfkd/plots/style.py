@@ -26,7 +26,7 @@ FAMILIES = {  # what the methods share, colour, marker; in the order of all lege
 }  # fmt: skip
 METHODS = {  # name in the rows -> name in the figures, family; in the order of all figures
     "local": ("Local", "alone"), "balanced_local": ("Balanced-Local", "alone"),
-    "labelled_public": ("Labels of the public images", "alone"), "hfkd": ("HFKD", "ours"),
+    "labelled_public": ("Public labels", "alone"), "hfkd": ("HFKD", "ours"),
     "hfkd_nested": ("HFKD nested", "ours"), "fedmd": ("FedMD", "answers"), "dsfl": ("DS-FL", "answers"),
     "ktpfl": ("KT-pFL", "answers"), "rhfl": ("RHFL", "answers"), "dml": ("DML", "answers"),
     "expertise_mean": ("Expertise mean", "answers"), "scarlet": ("SCARLET", "answers"), "suwa": ("sUWA", "answers"),
