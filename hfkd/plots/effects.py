@@ -5,7 +5,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, NullLocator
 
-from hfkd.plots.frontier import better
+from hfkd.plots.frontier import as_chosen
 from hfkd.plots.style import BAND, INK, LEVELS, LOOKS, METHODS, PALE, finish, line, look, new, over_seeds, scenes, theme
 from hfkd.study import compare, results
 from hfkd.study.results import PRIMARY
@@ -68,7 +68,7 @@ def fig_levels(frame: pd.DataFrame, baseline: str = "local") -> Figure:
     """Who gains on which level: differences to the baseline as a heat, white where the 95 % interval holds 0.
     Raises: ValueError, if there are no rows, no method but the baseline, or a level has no client.
     """
-    rows, runs = better(frame)
+    rows, runs = as_chosen(frame)
     if not (runs := [run for run in runs if run != baseline]):
         raise ValueError(f"the rows hold {baseline} alone; expected other methods to compare with it")
     tables = {name: compare.gains(part, runs, baseline, results.LEVELS, **where) for name, where, part in scenes(rows)}

@@ -9,7 +9,6 @@ from hfkd.plots.style import FAMILIES, INK, LOOKS, METHODS, finish, line, look, 
 from hfkd.study import compare
 from hfkd.study.results import PRIMARY
 
-OWN = r"(readout=[^,]*)?"  # the only variant that is a choice of validation data
 RULES = {"fixed": "{alpha}", "ramp": "ramp to {alpha} in {ramp_length} rounds", "loss_ratio": "loss ratio",
          "controller": "own validation loss", "gradient": "gradient cosine"}  # others by their own names
 AXIS = "{}, difference to {} (points)"
@@ -19,10 +18,10 @@ FAR = 3.0  # quartile distances beyond the middle half: what is farther stands a
 @theme()
 def fig_frontier(frame: pd.DataFrame, baseline: str = "local") -> Figure:
     """Personality against consistency of all methods as differences to the baseline, with 95 % intervals, by scene.
-    A point is a method by the better of its readouts on validation data; the best of each family are named.
+    A point is a method as validation chose it, without other variants; the best of each family are named.
     Raises: ValueError, if there are no rows, an unknown method, or seeds without a partner in the baseline.
     """
-    rows, runs = better(frame)
+    rows, runs = as_chosen(frame)
     figure, parts = panels(rows, 3.8, sharex=True, sharey=True)
     tables, base = [_spread(part, runs, baseline, where) for _, where, part in parts], look(baseline)[0]
     every = pd.concat(tables)
@@ -79,18 +78,18 @@ def fig_alpha(frame: pd.DataFrame, method: str = "hfkd") -> Figure:
     return finish(figure, [(words, *each) for words, each in zip(rules.values(), LOOKS)], 3, over_seeds(frame, "Bands"))
 
 
-def better(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
-    """The rows of all methods without other variants, and the better readout of each on validation data."""
-    rows, names = frame[frame["variant"].str.fullmatch(OWN)], [name for name, _ in METHODS.values()]
-    return rows, sorted(compare.chosen(rows), key=lambda run: names.index(look(run)[0]))
+def as_chosen(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
+    """The rows of all methods as validation chose them, without variants, and their names in the order of figures."""
+    rows = frame[frame["variant"] == ""]
+    for run in compare.runs(rows):
+        look(run)  # or it has no place
+    return rows, [name for name in METHODS if (rows["method"] == name).any()]
 
 
 def named(frame: pd.DataFrame, runs: list[str]) -> list[str]:
     """Whose names matter most: this work, then the best of each family that shares something, on validation data."""
-    last = compare.last(frame)
-    score = (last["val_personality"] + last["val_consistency"]).groupby([last["method"], last["variant"]], sort=False)
-    score = dict(zip(compare.runs(last), score.mean(), strict=True))
-    best = {METHODS[run.partition("[")[0]][1]: run for run in sorted(runs, key=score.get)}  # the last of a family
+    last = compare.last(frame).groupby("method")[["val_personality", "val_consistency"]].mean().sum(axis=1)
+    best = {METHODS[run][1]: run for run in sorted(runs, key=last.get)}  # the last of a family
     ours = [run for run in runs if run in ("hfkd", "hfkd_nested", "labelled_public")]
     return ours + [best[key] for key in ("nested", "within", "answers") if key in best]
 
