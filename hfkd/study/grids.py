@@ -89,13 +89,14 @@ EARNING = {"revenue": ("labelled",)}
 SHARP = {**EARNING, "revenue_temperature": (0.2,)}
 LYING = {"liars": (0.2,), "lie": ("flip", "random", "constant", "collude")}
 FIRST = {"gamma": (1.0,), "kappa": (0.0,), "digest": (0,), "mixup": (0.0,)}  # the method without its second edition
-WIDE = tuple(name for name, method in METHODS.items() if "depths" not in method.needs)  # the others: grid depth
+MAIN = ("local", "hfkd", "fedmd", "fedavg", "feddf", "heterofl", "feddf_nested", "hfkd_nested")
+WIDE = (*MAIN, *(name for name, method in METHODS.items()  # first what matters most; the others: grid depth
+                 if name not in MAIN and "depths" not in method.needs))
 CHOSEN = tuple(name for name in WIDE if METHODS[name].loss != METHODS[name].tuned.get("hard_loss", "plain"))
 DEEP = ("fedavg", "inclusivefl", "fedmd")
 PROTOTYPES = (  # the nearest prototype, as published, with what is best for it: validation prefers their logits
     {"method": ("fedproto",), "readout": ("prototype",), "strength": (1.0,), "lr": (0.005,)},
     {"method": ("fedtgp",), "readout": ("prototype",), "strength": (0.3,), "lr": (0.005,)})
-MAIN = ("local", "hfkd", "fedmd", "fedavg", "feddf", "heterofl", "feddf_nested", "hfkd_nested")
 CRITERIA = ("coverage", "similarity", "uniformity", "complementarity")
 DRAWN = {"rule": ("random",), "draw": (0, 1, 2)}
 ANSWERS = ("fedmd", "expertise_mean", "dsfl", "scarlet", "suwa", "ktpfl", "rhfl", "dml")
