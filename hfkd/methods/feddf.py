@@ -49,7 +49,7 @@ def taught(average, pooled):
     pooled(log_p (t, u, c), counts (t, c), config), what everybody who is there says before the average.
     """
     def exchange(fed, config, round) -> list:
-        each = zip(speak(fed, config, round), fed.counts, averaging.anybody(fed))
+        each = zip(speak(fed, config, round), fed.counts, map(np.flatnonzero, averaging.anybody(fed)))
         target = torch.stack([pooled(log_p[there], counts[there], config) for log_p, counts, there in each])
         travelled = average(fed, config, round)
         steps = [config.digest * -(-target.shape[1] // config.batch)] * fed.seeds
