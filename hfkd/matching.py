@@ -34,45 +34,32 @@ class Paths:
     max_gap: int = 1  # a teacher stands 1 to max_gap levels above its student
     fan_in: int = 4  # teachers per student, at most
     fan_out: int | None = None  # students per teacher, at most; None: no limit
-    links: np.ndarray | None = None  # (N, N) bool, where edges may be: says topology, byte budgets, sizes, memory
 
     def __post_init__(self):
-        levels, links = np.array(self.levels), None if self.links is None else np.array(self.links)
+        levels = np.array(self.levels)
         if levels.ndim != 1 or levels.size == 0 or levels.dtype.kind not in "iu":
             raise ValueError(f"levels is {levels.dtype} of shape {levels.shape}; expected an integer for each client")
-        if links is not None and (links.dtype != bool or links.shape != 2 * levels.shape):
-            raise ValueError(f"links is {links.dtype} of shape {links.shape}; expected bool {2 * levels.shape}")
         for name in ("max_gap", "fan_in", "fan_out"):
             value = getattr(self, name)
             if not (isinstance(value, int) and value >= 1 or name == "fan_out" and value is None):
                 raise ValueError(f"{name} is {value!r}; expected an integer >= 1")
-        vars(self).update(levels=levels, links=links)  # copies: the record is frozen
-
-
-@dataclass(frozen=True, eq=False)
-class Matching:
-    """Who teaches whom."""
-    edges: np.ndarray  # (N, N) bool, read-only
-    alone: dict[int, str]  # client -> why it has no teacher
-    rule: str
-    score: float | None  # mean `group_value` of the clients with an admissible teacher, if there are any
+        vars(self).update(levels=levels)  # a copy: the record is frozen
 
 
 def admissible(paths: Paths) -> np.ndarray:
-    """Edges t -> s with 1 <= l_t - l_s <= max_gap and a link: (N, N) bool.
+    """Edges t -> s with 1 <= l_t - l_s <= max_gap: (N, N) bool.
     >>> admissible(Paths([1, 2, 3])).astype(int).tolist()
     [[0, 1, 0], [0, 0, 1], [0, 0, 0]]
     """
     levels = paths.levels
-    mask = (levels > levels[:, None]) & (levels <= levels[:, None] + paths.max_gap)
-    return mask if paths.links is None else mask & paths.links
+    return (levels > levels[:, None]) & (levels <= levels[:, None] + paths.max_gap)
 
 
-def match(counts: np.ndarray, paths: Paths, rule="coverage", personality=0.25, rng=None) -> Matching:
-    """Choose the teachers of every student from the counts (N, C) as released, within all limits; deterministic.
+def match(counts: np.ndarray, paths: Paths, rule="coverage", personality=0.25, rng=None) -> np.ndarray:
+    """Edges (N, N) bool, read-only: the teachers of every student, from the counts (N, C) as released, within all limits.
     rule: a name in RULES. personality: eta in [0, 1]; 1 asks for similar teachers, 0 for complementary ones.
     Raises ValueError: unknown rule, wrong counts, counts and levels of different length, "random" without rng.
-    >>> match([[4, 0], [0, 4], [2, 2]], Paths([1, 2, 2], fan_in=1), personality=0).edges[0].tolist()
+    >>> match([[4, 0], [0, 4], [2, 2]], Paths([1, 2, 2], fan_in=1), personality=0)[0].tolist()
     [False, True, False]
     """
     counts, n = counted(counts), len(paths.levels)
@@ -105,11 +92,7 @@ def match(counts: np.ndarray, paths: Paths, rule="coverage", personality=0.25, r
         for s, g in enumerate(groups):
             edges[students[s], teachers[g]] = True
     edges.setflags(write=False)
-    score = float(group_value(counts, edges, personality)[learns].mean()) if learns.any() else None
-    above = admissible(Paths(paths.levels, paths.max_gap)).any(axis=1)
-    why = np.select([~above, ~learns], [f"no client above within max_gap {paths.max_gap}",
-                                        "links allow no admissible teacher"], "no teacher had load left (fan_out)")
-    return Matching(edges, {int(i): str(why[i]) for i in np.flatnonzero(~edges.any(axis=1))}, rule, score)
+    return edges
 
 
 def group_value(counts: np.ndarray, edges: np.ndarray, personality: float = 0.25) -> np.ndarray:
@@ -124,24 +107,6 @@ def group_value(counts: np.ndarray, edges: np.ndarray, personality: float = 0.25
     likeness = np.array([similarity(n[[s]], n[g]).mean() if g.any() else 0.0 for s, g in enumerate(edges)])
     covered = np.array([np.maximum(fair[s], fair[g].max(0, initial=0)).mean() for s, g in enumerate(edges)])
     return personality * likeness + (1 - personality) * covered
-
-
-def describe(matching: Matching, paths: Paths) -> list[str]:
-    """The matching in words, one fact a line, every client without a teacher included with the reason.
-    >>> for line in describe(match([[4, 0], [0, 4]], Paths([1, 2])), Paths([1, 2])): print(line)
-    rule coverage: 1 edges, 1 of 2 clients have a teacher, no teacher more than 1 students, score 0.7500
-    level 2 -> level 1: 1 edges
-    alone, no client above within max_gap 1: client 1
-    """
-    edges, score = matching.edges, "" if matching.score is None else f", score {matching.score:.4f}"
-    lines = [f"rule {matching.rule}: {edges.sum()} edges, {edges.any(axis=1).sum()} of {len(edges)} clients have a "
-             f"teacher, no teacher more than {edges.sum(axis=0).max()} students{score}"]
-    kinds, numbers = np.unique(paths.levels[np.argwhere(edges)], axis=0, return_counts=True)
-    lines += [f"level {t} -> level {s}: {k} edges" for (s, t), k in zip(kinds, numbers, strict=True)]
-    for reason in dict.fromkeys(matching.alone.values()):
-        clients = [str(i) for i, why in matching.alone.items() if why == reason]
-        lines.append(f"alone, {reason}: client{'s' * (len(clients) > 1)} {', '.join(clients)}")
-    return lines
 
 
 def group(edges: np.ndarray, levels: np.ndarray, feedback=True, peers=True, self_=True) -> np.ndarray:

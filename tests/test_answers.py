@@ -127,7 +127,7 @@ def test_hfkd_decides_groups_by_the_matching_and_say_by_samples(more, feedback, 
     config = configure(feedback=bool(feedback), peers=bool(peers), include_self=bool(include_self), **more)
     found = METHODS["hfkd"].decide(COUNTS, LEVELS, np.zeros((6, 6)), config, None)
     paths = Paths(LEVELS, config.max_gap, config.fan_in, config.fan_out)
-    wanted = match(COUNTS, paths, config.rule, config.personality).edges
+    wanted = match(COUNTS, paths, config.rule, config.personality)
     assert (found.edges == wanted).all() and (found.edges <= admissible(paths)).all()
     for s, c in np.ndindex(6, 4):
         group = {t for t in range(6) if found.edges[s, t] or feedback and found.edges[t, s] or peers and s != t and (

@@ -165,7 +165,7 @@ def test_ledger_and_floor():
 
 def test_matching_shows_every_edge_and_every_share():
     counts, levels = np.random.default_rng(0).multinomial(50, np.full(4, .25), 9), np.array([1, 2, 3] * 3)
-    edges = matching.match(counts, matching.Paths(levels, fan_in=2)).edges
+    edges = matching.match(counts, matching.Paths(levels, fan_in=2))
     (axes,) = plots.fig_matching(counts, levels, edges).axes
     assert len(axes.lines) == edges.sum() and len(axes.texts) == 9
     shares = np.array([bar.get_width() for bar in axes.patches]).reshape(4, 9).T

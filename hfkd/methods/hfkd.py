@@ -21,7 +21,7 @@ def decide(counts, levels, revenue, config, rng) -> Graph:
     feedback, peers, include_self, power and revenue_temperature are read.
     """
     paths = Paths(levels, max_gap=config.max_gap, fan_in=config.fan_in, fan_out=config.fan_out)
-    edges = match(counts, paths, config.rule, config.personality, rng).edges
+    edges = match(counts, paths, config.rule, config.personality, rng)
     mask = group(edges, levels, feedback=config.feedback, peers=config.peers, self_=config.include_self)
     mask |= np.diag(~mask.any(1))  # who has nobody listens to itself
     return Graph(teaching_weights(mask, counts, config.power, revenue, config.revenue_temperature), mask, edges)

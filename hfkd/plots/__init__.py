@@ -79,7 +79,7 @@ def committed() -> dict:
     return {
         "00_partition": fig_partition(counts, levels),
         "10_assessment": fig_assessment(counts, levels),
-        "10_matching": fig_matching(counts, levels, match(counts, Paths(levels)).edges),
+        "10_matching": fig_matching(counts, levels, match(counts, Paths(levels))),
         "10_alone": fig_criteria(matching, "alone"),
         "10_group": fig_criteria(matching, "group"),
         "10_coverage": fig_coverage(pd.read_csv(paths.RESULTS / "10_matching.clients.csv", keep_default_na=False)),

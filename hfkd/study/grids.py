@@ -89,7 +89,7 @@ EARNING = {"revenue": ("labelled",)}
 SHARP = {**EARNING, "revenue_temperature": (0.2,)}
 LYING = {"liars": (0.2,), "lie": ("flip", "random", "constant", "collude")}
 FIRST = {"gamma": (1.0,), "kappa": (0.0,), "digest": (0,), "mixup": (0.0,)}  # the method without its second edition
-MAIN = ("local", "hfkd", "fedmd", "fedavg", "feddf", "heterofl", "feddf_nested", "hfkd_nested")
+MAIN = ("local", "balanced_local", "hfkd", "fedmd", "fedavg", "feddf", "heterofl", "feddf_nested", "hfkd_nested")
 WIDE = (*MAIN, *(name for name, method in METHODS.items()  # first what matters most; the others: grid depth
                  if name not in MAIN and "depths" not in method.needs))
 CHOSEN = tuple(name for name in WIDE if METHODS[name].loss != METHODS[name].tuned.get("hard_loss", "plain"))
