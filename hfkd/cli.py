@@ -247,7 +247,7 @@ COMMANDS = {
         ("--threads", "CPU threads (default: 1)", WHOLE | {"default": 1})]),
     "bench": (lambda o: _of("study.bench").show(o.only, o.device, o.threads, o.repeats, o.json, say),
               "time rounds beside their arithmetic, and beside one client after the other", [
-        ("--only", "hfkd, fedmd, heterofl or hfkd_cnn (default: all, 2 minutes)", {}),
+        ("--only", "hfkd, fedmd, heterofl, hfkd_cnn, or paper, for a GPU (default: the first four, 2 minutes)", {}),
         ("--json", "write the figures there as well, for programs", {"type": Path, "metavar": "FILE"}),
         ("--device", "cpu or cuda (default: cpu)", {"default": "cpu"}),
         ("--threads", "CPU threads (default: as many as there are processors)", WHOLE),
