@@ -10,7 +10,7 @@ from importlib import import_module
 
 __version__ = "0.2.0"
 _HOME = {
-    "data": "load fetch split", "matching": "Paths match describe group", "config": "configure", "methods": "METHODS",
+    "data": "load fetch split", "matching": "Paths match group", "config": "configure", "methods": "METHODS",
     "assess": "distributions uniformity similarity union_gain coverage",
     "knowledge": "log_prior teaching_weights pool sharpen align mix predictions", "privacy": "release release_opendp",
     "engine.federation": "rounds", "engine.record": "run", "study.compare": "gains interval over_curve paired select",

@@ -29,7 +29,7 @@ class Config:
     rounds: int = 8  # communication rounds
     epochs: int | None = None  # passes over the private data per round; None: the method's, as of all below that may be
     batch: int = 32  # private images per step, and public images per step
-    lr: float | None = None  # learning rate; None: the method's, chosen on validation data (`hfkd grid tuning`)
+    lr: float | None = None  # learning rate; None: the method's, chosen on validation data (`hfkd list grids`)
     momentum: float = 0.9  # of the stochastic gradient descent
     hard_loss: str = "own"  # own: the method's; plain: cross-entropy; balanced: balanced softmax
     strength: float | None = None  # of a method's own term, such as mu of FedProx; None: the method's

@@ -1,6 +1,6 @@
 """RQ3: what each member of a group earns another: the loss that a client would save by believing it.
 
-The poster names a loss-based revenue and gives no rule; everything here is ours (METHOD section 7). Axes: s who
+The poster names a loss-based revenue and gives no rule; everything here is ours. Axes: s who
 listens, t who speaks, u public image, c class. Revenue is relative to the listener's own loss and lies in [-1, 1].
 """
 

@@ -10,7 +10,7 @@ from hfkd.plots.style import BAND, INK, LEVELS, LOOKS, METHODS, PALE, finish, li
 from hfkd.study import compare, results
 from hfkd.study.results import PRIMARY
 
-MARGIN = .5  # points: the difference that does not matter (METHOD section 9)
+MARGIN = .5  # points: the difference that does not matter
 KINDS = {"teacher": "teachers", "feedback": "students' feedback", "peer": "peers", "self": "own answers"}
 SECONDS = {"floor": ("arithmetic floor", INK, "|"), "seconds": ("one program for all clients", *LOOKS[0]),
            "sequential": ("one client after the other", *LOOKS[1])}

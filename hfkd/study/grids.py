@@ -111,6 +111,9 @@ NUMBERS = (  # the number of its own that a method has, beside the value that it
     ({"digest": (3,)}, ("feddf", "feddf_nested", "hfkd_nested")),
     ({"readout": ("prototype",), "strength": (0.1, 0.3, 1.0, 3.0)}, ("fedproto", "fedtgp")),
     ({"readout": ("plain",), "strength": (0.003, 0.03, 0.1)}, ("fedproto", "fedtgp")))
+SLOW = ("local", "balanced_local", "labelled_public", "fedmd", "dsfl", "suwa", "rhfl", "dml", "fd", "fedgh", "lg_fedavg",
+        "fedkd")  # best at the lowest of three learning rates
+LISTENING = ("hfkd", "fedmd", "expertise_mean", "dsfl", "scarlet", "suwa", "ktpfl", "rhfl", "dml")
 FIRST_FIVE, THREE = (0, 1, 2, 3, 4), (100, 101, 102)  # from 100 on: tuning alone
 
 GRIDS = {
@@ -188,6 +191,12 @@ GRIDS = {
     "tuning_numbers": Grid("tuning_numbers", tuple(
         {"method": names, **BOTH, **own} for own, names in NUMBERS),
         "the number of its own that a method has; seeds that no table uses", THREE),
+    "tuning_edges": Grid("tuning_edges", (
+        {"method": SLOW, **BOTH, "lr": (0.002,)}, {"method": LISTENING, **BOTH, "alpha": (0.0,), "epochs": (4, 5)},
+        {"method": ("scarlet",), **BOTH, "epochs": (3, 4, 5), "lr": (0.005,)},
+        {"method": ("feddf_nested",), **BOTH, "lr": (0.02,), "strength": (0.003, 0.01)},
+        {"method": ("hfkd_nested",), **BOTH, "lr": (0.005, 0.02), "strength": (0.01,)},
+    ), "beyond the edge at which a choice lay, and pairs of choices; seeds that no table uses", THREE),
     "tuning_hfkd": Grid("tuning_hfkd", tuple({**HFKD, **one} for one in (
         {"epochs": (1, 2)}, {"alpha": (0.0,), "epochs": (1, 2, 3)}, {"alpha": (0.1, 0.2, 0.5, 0.7)},
         {"lr": (0.005, 0.02, 0.03)}, {"gamma": (1.0, 1.5, 3.0)}, {"kappa": (0.0, 1.0)}, {"mixup": (0.0, 1.0)},
