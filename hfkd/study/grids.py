@@ -111,8 +111,8 @@ NUMBERS = (  # the number of its own that a method has, beside the value that it
     ({"digest": (3,)}, ("feddf", "feddf_nested", "hfkd_nested")),
     ({"readout": ("prototype",), "strength": (0.1, 0.3, 1.0, 3.0)}, ("fedproto", "fedtgp")),
     ({"readout": ("plain",), "strength": (0.003, 0.03, 0.1)}, ("fedproto", "fedtgp")))
-SLOW = ("local", "balanced_local", "labelled_public", "fedmd", "dsfl", "suwa", "rhfl", "dml", "fd", "fedgh", "lg_fedavg",
-        "fedkd")  # they were best at the lowest of three rates
+SLOW = ("local", "balanced_local", "labelled_public", "fedmd", "dsfl", "suwa", "rhfl", "dml", "fd", "fedgh",
+        "lg_fedavg", "fedkd")  # they were best at the lowest of three rates
 LISTENING = ("hfkd", "fedmd", "expertise_mean", "dsfl", "scarlet", "suwa", "ktpfl", "rhfl", "dml")
 FIRST_FIVE, THREE = (0, 1, 2, 3, 4), (100, 101, 102)  # from 100 on: tuning alone
 
