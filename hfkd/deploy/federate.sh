@@ -2,7 +2,7 @@
 # them is on several. Arguments: a free port for the SuperLink, then one for each machine-N. All of them, and
 # what they start, have FLWR_HOME of this folder in their environment, by which they are ended.
 set -eu
-export FLWR_TELEMETRY_ENABLED=0 FLWR_DISABLE_UPDATE_CHECK=1 OMP_NUM_THREADS=1
+export FLWR_HOME="${FLWR_HOME:-$PWD/flwr}" FLWR_TELEMETRY_ENABLED=0 FLWR_DISABLE_UPDATE_CHECK=1 OMP_NUM_THREADS=1
 link=127.0.0.1:$1
 
 again() { # a program, anew whenever it ends
