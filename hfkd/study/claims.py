@@ -23,7 +23,7 @@ from scipy.stats import false_discovery_control
 
 from hfkd import paths
 from hfkd.study import compare
-from hfkd.study.results import METRICS, load, load_record
+from hfkd.study.results import METRICS, PRIMARY, load, load_record
 
 COLUMNS = ["id", "headline", "statement", "notebook", "result_file", "how", "scenes", "kind", "expected", "tolerance"]
 Claim = namedtuple("Claim", COLUMNS)  # as text, but headline is a bool, scenes a list, the last two numbers or NaN
@@ -150,8 +150,9 @@ def closing_lines(found: list[Verdict]) -> list[str]:
 
 def rendered(text: str) -> str:
     """The text of REPRODUCE.md with its tables, between their marks, made anew from the committed results."""
-    tables = {"claims": claims_table(verdicts()), "commands": commands_table(paths.RESULTS),
-              "chosen": chosen_table(load_record(paths.RESULTS / "40_comparison.csv"))}  # fmt: skip
+    comparison = paths.RESULTS / "40_comparison.csv"
+    tables = {"claims": claims_table(verdicts()), "comparison": comparison_table(load(comparison)),
+              "commands": commands_table(paths.RESULTS), "chosen": chosen_table(load_record(comparison))}
     for mark, table in tables.items():
         text = between(text, mark, table)
     return text
@@ -173,6 +174,24 @@ def claims_table(found: list[Verdict]) -> str:
          f"{claim.kind} {claim.expected:g}" + f" ± {claim.tolerance:g}" * (claim.kind == "within"),
          verdict.measured, verdict.words, "yes" * (claim.id in kept), "yes" * (claim.id in likely)]
         for verdict in found for claim in [verdict.claim]])
+
+
+def comparison_table(frame: pd.DataFrame) -> str:
+    """Every run against Local at the last round, both endpoints in every scene, points with 95 % intervals; and what it
+    takes at the first scene: batches, and kB up and down, of a client in a round.
+    """
+    scenes = [dict(zip(("partition", "skew"), each)) for each in sorted({*zip(frame["partition"], frame["skew"])})]
+    end, names = compare.last(frame), [run for run in compare.runs(frame) if run != "local"]
+    cells = pd.concat([compare.gains(frame, names, "local", **where) for where in scenes]).apply(
+        lambda row: f"{row['difference']:+.1f} ({row['low']:.1f} to {row['high']:.1f})", axis=1)
+    cells = cells.to_numpy().reshape(len(scenes), len(names), 2).transpose(1, 2, 0).reshape(len(names), -1)
+    cost = [compare.by_seed(end, names, column, **scenes[0]).mean() / end["round"].iloc[0]
+            for column in ("batches", "bytes_up", "bytes_down")]  # fmt: skip
+    heads = [f"{metric}, {where['partition']} {where['skew']:g}" for metric in PRIMARY[::-1] for where in scenes]
+    return _table(["method", *heads, "batches", "kB up", "kB down"], [
+        [name, *own[len(scenes) :], *own[: len(scenes)], f"{cost[0][name]:.0f}",
+         *(f"{each[name] / 1e3:.3g}" for each in cost[1:])]
+        for name, own in zip(names, cells.tolist())])  # fmt: skip
 
 
 def chosen_table(record: dict) -> str:
