@@ -90,8 +90,8 @@ def fig_levels(frame: pd.DataFrame, baseline: str = "local") -> Figure:
 @theme()
 def fig_budget(frame: pd.DataFrame, images: int) -> Figure:
     """Both endpoints in points, round by round, over what a client has spent: batches that it has trained on, and bytes
-    sent and received, on a log scale. A curve per method, by scene; images: bytes of the public images, which who needs
-    them has received once. Raises: ValueError, if there are no rows, or an unknown method.
+    sent and received, on a log scale. A curve per method, by scene; images: bytes of the public images, which every client
+    that needs them has received once. Raises: ValueError, if there are no rows, or an unknown method.
     """
     rows = frame[frame["variant"] == ""]
     runs, found = sorted(compare.runs(rows), key=list(METHODS).index), list(scenes(rows))
@@ -101,7 +101,7 @@ def fig_budget(frame: pd.DataFrame, images: int) -> Figure:
         (title, where, part), spent = found[k // 2], ("batches", "bytes")[k % 2]
         for run in runs:
             own = compare.select(part, run, **where).groupby("round").mean(numeric_only=True)
-            once = images * (METHODS[run][1] in ("answers", "ours") or run.startswith("feddf"))
+            once = images * (METHODS[run][1] == "answers" or run == "hfkd")
             x = own["batches"] if spent == "batches" else own["bytes_up"] + own["bytes_down"] + once
             for axes, metric in zip(column, PRIMARY, strict=True):
                 if x.iloc[-1]:  # who is alone sends nothing
