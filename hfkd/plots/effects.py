@@ -90,7 +90,7 @@ def fig_levels(frame: pd.DataFrame, baseline: str = "local") -> Figure:
 @theme()
 def fig_budget(frame: pd.DataFrame, images: int) -> Figure:
     """Both endpoints in points, round by round, over what a client has spent: batches that it has trained on, and bytes
-    sent and received, on a log scale. A curve per method, by scene; images: bytes of the public images, which every client
+    sent and received, on a log scale. A curve per method, by scene; images: bytes of the public images, which each client
     that needs them has received once. Raises: ValueError, if there are no rows, or an unknown method.
     """
     rows = frame[frame["variant"] == ""]
