@@ -90,8 +90,8 @@ def fig_levels(frame: pd.DataFrame, baseline: str = "local") -> Figure:
 @theme()
 def fig_budget(frame: pd.DataFrame, images: int) -> Figure:
     """Both endpoints in points, round by round, over what a client has spent: batches that it has trained on, and bytes
-    sent and received, on a log scale. A curve per method, by scene; images: bytes of the public images, which each client
-    that needs them has received once. Raises: ValueError, if there are no rows, or an unknown method.
+    sent and received, on a log scale. A curve per method, by scene; images: bytes of the public images, that each
+    client that needs them has received once. Raises: ValueError, if there are no rows, or an unknown method.
     """
     rows = frame[frame["variant"] == ""]
     runs, found = sorted(compare.runs(rows), key=list(METHODS).index), list(scenes(rows))
