@@ -24,7 +24,7 @@ class Config:
     public_skew: float | None = None  # concentration of a Dirichlet draw of their classes; None: as they come
     balanced_size: int = 300  # images of the balanced global test set
     minimum: int = 20  # smallest client the partition may draw
-    test_share: float = 0.2  # of a client's samples: its own test split, unless the data set gives one
+    test_share: float = 0.2  # of a client's samples: its own test split
     val_share: float = 0.1  # of the rest: its validation split; 0: none, so nothing can be chosen by it
     rounds: int = 8  # communication rounds
     epochs: int | None = None  # passes over the private data per round; None: the method's, as of all below that may be
@@ -84,7 +84,7 @@ PROFILES = {  # name -> (settings, seeds, what it is): values for the same exper
              "Fashion-MNIST, 12 000 images, 20 clients, 10 seeds: the CPU reference of the claims"),
     "paper": (dict(dataset="fashion_mnist", clients=20, public_size=4_000, balanced_size=10_000, minimum=40,
                    levels="cnn", rounds=20, batch=128, eval_every=5, device="cuda"), tuple(range(10)),
-              "Fashion-MNIST, every image, CNN levels, 20 clients, 10 seeds: a GPU; as many steps a round as lite")}  # fmt: skip
+              "Fashion-MNIST, every image, CNN levels, 20 clients, 10 seeds, steps as in lite: a GPU")}  # fmt: skip
 FAULTS = ("dropout", "straggling", "liars", "exploding")  # fields that are shares of struck clients
 MOST = 10**9  # no number of a configuration is larger: more is a slip of the keyboard, and float32 would not hold it
 RANGES = {  # name -> (lowest, highest) of every number, both allowed

@@ -56,7 +56,7 @@ def admissible(paths: Paths) -> np.ndarray:
 
 
 def match(counts: np.ndarray, paths: Paths, rule="coverage", personality=0.25, rng=None) -> np.ndarray:
-    """Edges (N, N) bool, read-only: the teachers of every student, from the counts (N, C) as released, within all limits.
+    """Edges (N, N) bool, read-only: every student's teachers, from the counts (N, C) as released, within all limits.
     rule: a name in RULES. personality: eta in [0, 1]; 1 asks for similar teachers, 0 for complementary ones.
     Raises ValueError: unknown rule, wrong counts, counts and levels of different length, "random" without rng.
     >>> match([[4, 0], [0, 4], [2, 2]], Paths([1, 2, 2], fan_in=1), personality=0)[0].tolist()

@@ -17,10 +17,9 @@ SOURCES = sorted((ROOT / "hfkd").rglob("*.py"))
 LONGEST_FILE, LONGEST_FUNCTION, WIDEST = 300, 40, 120  # lines, lines of code, characters
 # Lines of each floor, docstrings included, from the ground up: a floor imports those before it. "" is hfkd/*.py, the
 # paper, which imports nothing but itself. Whoever raises a number says in the message what was cut for it.
-BUDGET = {"": 1230, "data": 415, "engine": 1328, "methods": 1385, "study": 1178, "plots": 690,
-          "deploy": 655}
+BUDGET = {"": 1105, "data": 360, "engine": 1310, "methods": 1275, "study": 1155, "plots": 690, "deploy": 590}
 TOP = {"cli", "notebooks", "__init__"}  # modules of hfkd/ above all floors
-TOP_BUDGET, WHOLE, TESTS = 414, 7_285, 5_450
+TOP_BUDGET, WHOLE, TESTS = 400, 6_865, 5_150
 WITHOUT_TORCH = ("study/results.py", "study/compare.py", "study/claims.py", *(
     f"plots/{path.name}" for path in (ROOT / "hfkd" / "plots").glob("*.py")))  # fmt: skip
 JUPYTER = {"papermill", "nbclient", "nbformat"}  # in notebooks.py alone, inside functions
@@ -100,7 +99,7 @@ def test_a_folder_keeps_its_budget(name, most):
 def test_the_house_keeps_its_budget():
     assert lines(path for path in SOURCES if floor(path) == "top") <= TOP_BUDGET
     assert lines(SOURCES) <= WHOLE and lines((ROOT / "tests").rglob("*.py")) <= TESTS
-    assert lines([ROOT / "README.md"]) <= 100 and lines([ROOT / "REPRODUCE.md"]) <= 200
+    assert lines([ROOT / "README.md"]) <= 100 and lines([ROOT / "REPRODUCE.md"]) <= 230
     assert sum(path.stat().st_size for path in (ROOT / "data" / "results").iterdir()) <= 6_000_000
 
 

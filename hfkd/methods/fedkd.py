@@ -12,7 +12,7 @@ from hfkd.losses import hard_loss, soft_loss
 from hfkd.methods import averaging, fml
 
 FLOOR = 0.1  # nats
-ENERGY = (0.95, 0.98)  # share of the squared singular values that is kept, in the first and in the last round
+ENERGY = (0.95, 0.98)  # share of the squared singular values that is kept: before the first round, and in the last
 
 
 def begin(fed, config, seeds) -> None:

@@ -39,7 +39,8 @@ METHODS = {  # name in the rows -> name in the figures, family; in the order of 
     "alternating": ("Alternating", "means"), "fml": ("FML", "means"), "fedkd": ("FedKD", "means"),
 }  # fmt: skip
 BAND = lambda sample: compare.interval(sample)[1:3]  # as seaborn wants its error bars; NaN for one seed
-PARTITIONS = {"dirichlet": "Dirichlet {skew:g}", "pathological": "two classes each"}
+PARTITIONS = {"dirichlet": "Dirichlet {skew:g}", "pathological": "two classes each",
+              "level_dependent": "more data, less skew, the higher the level"}
 RC = {  # sizes in points at print size; without hinting, words are as wide on the screen as in print
     "font.size": 8, "axes.titlesize": 8.5, "axes.labelsize": 8, "xtick.labelsize": 7.5, "ytick.labelsize": 7.5,
     "legend.fontsize": 7.5, "legend.title_fontsize": 7.5, "legend.frameon": False, "legend.handletextpad": .4,
