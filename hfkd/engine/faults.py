@@ -76,7 +76,7 @@ def channel(config, seeds):
 
 
 def lie(log_p, kind: str, seed: int, client: int, round: int):
-    """(u, c) log-posteriors that a liar sends in place of its own log_p (u, c); kind: of LIES, or a ValueError.
+    """(u, c) log-posteriors that a liar sends in place of its own log_p (u, c); kind: of LIES.
 
     >>> import torch
     >>> lie(torch.tensor([[.7, .2, .1]]).log(), "flip", 0, 0, 1).exp().round(decimals=4).tolist()
@@ -89,9 +89,7 @@ def lie(log_p, kind: str, seed: int, client: int, round: int):
         return log_p[stream(seed, f"faults lies {round}", client).permutation(len(log_p))]
     if kind == "constant":  # one posterior of its own for all images, drawn once
         spoken = stream(seed, "faults constant", client).dirichlet(np.ones(classes)).clip(1e-6)
-    elif kind == "collude":  # nearly all mass on one class, the same for all liars of a seed
+    else:  # collude: nearly all mass on one class, the same for all liars of a seed
         spoken = np.full(classes, (1 - NEARLY_ALL) / (classes - 1))
         spoken[stream(seed, "faults collusion").integers(classes)] = NEARLY_ALL
-    else:
-        raise ValueError(f"lie is {kind!r}; expected one of {', '.join(LIES)}")
     return log_p.new_tensor(np.log(spoken / spoken.sum())).expand_as(log_p)

@@ -61,12 +61,10 @@ def train(cohort, images, labels, private, steps, prior, optimiser, lesson=None,
     The two parts are separate sums of one gradient, so a_b = 0 gives the weights of training alone to the last bit.
 
     private: (b, k, i) int64 indices into images (n, channel, height, width), bytes, and labels (n,), of which rows
-    beyond steps[b] are never read; steps do not increase (or a ValueError). prior: (b, c) what the hard loss adds to
+    beyond steps[b] are never read; steps do not increase along b. prior: (b, c) what the hard loss adds to
     the logits, zeros for the plain loss. lesson: a Lesson, or None to train alone. term: a method's own H_b, as
     `plain`; given: what else it reads, tensors or dicts of them, members first.
     """
-    if any(a < b for a, b in zip(steps, steps[1:])):
-        raise ValueError("steps increase along the cohort; expected the member with the most steps first")
     # of two batches even where there is one: blocks, and with them last bits of convolutions, do not depend on a lesson
     each = footprint(cohort.module, cohort.weights, images.shape[1:], 2 * private.shape[-1])
     for rows in slices(len(cohort.members), each, images.device):
