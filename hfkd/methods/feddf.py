@@ -10,13 +10,15 @@ The server has the public images, the clients need none. It takes `digest` passe
 rate of its own, `strength`.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
 from hfkd import knowledge
 from hfkd.engine import cohort as cohorts
 from hfkd.engine import training
-from hfkd.engine.federation import optimiser, public_lesson
+from hfkd.engine.federation import public_lesson
 from hfkd.engine.method import Method
 from hfkd.engine.state import speak
 from hfkd.methods import averaging, fedavg, heterofl
@@ -59,7 +61,7 @@ def taught(average, pooled):
             student = cohorts.part(cohort, np.sort(one_each))
             at = averaging.seats(fed, student)
             before, nobody = cohorts.part(student, slice(None)), torch.from_numpy(fed.away.all(1))[at]
-            training.digest(student, fed.images, optimiser(config, config.strength), training.rows_of(lesson, at))
+            training.digest(student, fed.images, replace(config, lr=config.strength), training.rows_of(lesson, at))
             cohorts.put_back(student, cohorts.part(before, nobody), nobody)  # where nobody was, nothing was said
             averaging.take(fed, cohort, {name: w[at.argsort()] for name, w in student.weights.items()})
         return travelled
