@@ -38,11 +38,6 @@ def seats(fed, cohort) -> torch.Tensor:
     return cohort.members // fed.clients
 
 
-def anybody(fed) -> np.ndarray:
-    """(z, N) bool, who sends anything in this round; everybody in a seed where nobody does: what is there stays."""
-    return ~fed.away | fed.away.all(1, keepdims=True)
-
-
 def present(fed, cohort) -> torch.Tensor:
     """(b,) bool, who sends anything in this round."""
     return torch.from_numpy(~fed.away.reshape(-1)[cohort.members.numpy()])
@@ -98,7 +93,7 @@ def mean(fed, cohorts, values) -> torch.Tensor:
     ids, values = torch.cat([cohort.members for cohort in cohorts]), torch.cat(values)
     held = torch.as_tensor(fed.counts.sum(-1), dtype=torch.float64).clamp_min(1).flatten()[ids]
     there, found = torch.cat([present(fed, cohort) for cohort in cohorts]), []
-    for z in range(fed.seeds):
+    for z in range(len(fed.seeds)):
         own = ids // fed.clients == z
         own = own & there if (own & there).any() else own
         share = (held[own] / held[own].sum()).to(values.device)
@@ -136,4 +131,4 @@ def class_means(fed, look=cohorts.features) -> torch.Tensor:
         sums = torch.einsum("bny,bnk->byk", member.double(), values.double())  # else padding shows in the last bit
         found.append(torch.where(count > 0, sums / count.clamp_min(1), 0.0).to(values))
     order = torch.cat([cohort.members for cohort in fed.cohorts]).argsort()
-    return torch.cat(found)[order].unflatten(0, (fed.seeds, fed.clients))
+    return torch.cat(found)[order].unflatten(0, (len(fed.seeds), fed.clients))
