@@ -1,10 +1,6 @@
-"""Faults as a channel between what clients say and what arrives (ours).
+"""Faults as a channel between what clients say and what arrives (ours); FAULTS of `hfkd.config` says which.
 
-    dropout     a client neither trains, speaks nor listens in this round; its network waits
-    straggling  what others hear of a client is what it thought in the round before; if nobody was asked then, nothing
-    liars       the same clients in every round send something else than they think (LIES)
-    exploding   from a round of its own on a client breaks: what it sends is not finite, its network stays as it was
-
+The network of who is absent or broken stays as it was; who is late is not heard if nobody was asked in the round before.
 All draws come from (seed, "faults ...", client), never from the method: runs stay paired, and whom a share picks a
 larger share picks, too. A client's own view of its own answers is always fresh and true. Nothing here imports torch:
 whoever reads results can ask who lied. Axes: z seed, t who speaks, u public image, c class.

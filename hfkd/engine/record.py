@@ -61,9 +61,8 @@ def measure(fed, config, method) -> dict[str, np.ndarray]:
         val_consistency                 mean recall over classes on all clients' validation splits
         X_prior, X_corrected            the other reading of the logits: with the owner's prior, or without it
 
-    The readout of the configuration says how the first four predict: plain, as the logits are; prior, personality with
-    the owner's prior; corrected, consistency without it; prototype, by the method's own scores; personal, personality
-    by these. A reading trains nothing, so that validation can choose one for every method (ours).
+    By the readout of the configuration the first four predict; prior and personal concern personality alone, corrected
+    consistency alone. A reading trains nothing, so that validation can choose one for every method (ours).
     """
     found = {name: np.full(len(fed.prior), np.nan) for name in COLUMNS}
     for cohort in fed.cohorts:

@@ -22,8 +22,10 @@ class Beside(nn.Module):
         super().__init__()
         self.body, self.head, self.second = network.body, network.head, second
 
-    def forward(self, x):
-        return self.head(self.body(x))
+    def forward(self, x):  # both parts: `cohort.activations` counts what is written down; a second head sees features
+        features = self.body(x)
+        self.second(features if isinstance(self.second, nn.Linear) else x)
+        return self.head(features)
 
 
 def beside(cohort, second: nn.Module, weights: dict) -> None:
