@@ -1,6 +1,6 @@
 """Faults as a channel between what clients say and what arrives (ours); FAULTS of `hfkd.config` says which.
 
-The network of who is absent or broken stays as it was; who is late is not heard if nobody was asked in the round before.
+The network of who is absent or broken stays as it was; who is late is not heard if nobody was asked a round before.
 All draws come from (seed, "faults ...", client), never from the method: runs stay paired, and whom a share picks a
 larger share picks, too. A client's own view of its own answers is always fresh and true. Nothing here imports torch:
 whoever reads results can ask who lied. Axes: z seed, t who speaks, u public image, c class.
