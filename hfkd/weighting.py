@@ -101,8 +101,8 @@ def by_role(mask, edges, alpha, beta) -> np.ndarray:
 def decide(config, mask, edges, round: int, signals, last) -> np.ndarray:
     """(z, N) alpha or beta of every client in this round: the rule of the (settled) configuration, each by its role.
 
-    mask, edges: (z, N, N), see `by_role`; signals: `engine.signals.Signals`, (z, N) each, or None: what a rule gives at
-    most; last: (z, N) weights of the last round, NaN before the first.
+    mask, edges: (z, N, N), see `by_role`; signals: of `engine.signals.signals`, or None: what a rule gives at most;
+    last: (z, N) weights of the last round, NaN before the first.
     """
     beta = config.alpha if config.beta is None else config.beta
     students, teachers = (_rule(config, highest, round, signals, last) for highest in (config.alpha, beta))
@@ -127,10 +127,8 @@ def _rule(config, alpha, round, signals, last):
         return 0.0  # who has learned nothing has nothing to say
     if config.weighting == "fixed" or signals is None or alpha == 0:
         return alpha
-    if config.weighting == "loss_ratio":
-        return loss_ratio(alpha, signals.own, signals.other)
     if config.weighting == "gradient":
-        return gradient_cosine(alpha, signals.cosine)
-    if config.weighting == "uncertainty":
-        return loss_ratio(alpha, signals.hard, signals.soft)
-    return controller(np.where(np.isnan(last), alpha, last), signals.hard, signals.usual)
+        return gradient_cosine(alpha, *signals)
+    if config.weighting == "controller":
+        return controller(np.where(np.isnan(last), alpha, last), *signals)
+    return loss_ratio(alpha, *signals)  # and uncertainty, the same formula of other losses

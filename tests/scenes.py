@@ -41,7 +41,7 @@ def last(method="hfkd", seeds=SEEDS, public=None, **more):
 
 
 def run(method="hfkd", report=None, **more):
-    """The Outcome of a run."""
+    """Rows and ledger of a run."""
     return record.run(*settings(method, **more), SEEDS, report=report)
 
 

@@ -172,7 +172,7 @@ def test_batches_by_hand(method, more, each, heard):
 def test_bytes_of_answers_by_hand():
     # round 1 is the warmup; then everybody says m C float32 once a round and hears one pooled answer
     for more, times in (({}, [0, 1, 2]), (dict(warmup=0), [1, 2, 3]), (dict(spoken=10), [0, 0.25, 0.5])):
-        frame = run("fedmd", **more).rows.groupby("round")[["bytes_up", "bytes_down"]].agg(["min", "max"])
+        frame = run("fedmd", **more)[0].groupby("round")[["bytes_up", "bytes_down"]].agg(["min", "max"])
         assert (frame.to_numpy() == 40 * 10 * 4 * np.array(times)[:, None]).all()
 
 

@@ -7,10 +7,9 @@ import torch.nn.functional as F
 from scenes import DIGITS
 from torch import nn
 
-from hfkd.config import configure
+from hfkd.config import CHOICES, configure
 from hfkd.engine import client
 from hfkd.knowledge import log_prior, pool
-from hfkd.losses import DIRECTIONS
 from hfkd.methods import hfkd
 from hfkd.streams import stream
 
@@ -23,7 +22,7 @@ def batches(labels):
 
 
 @pytest.mark.parametrize("digest", [False, True])
-@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("direction", CHOICES["kl_direction"])
 def test_train_and_digest_are_the_loop_of_every_tutorial(direction, digest):
     nets = [nn.Sequential(nn.Conv2d(1, 2, 3), nn.Tanh(), nn.Flatten(), nn.Linear(8, 3)).double() for _ in "12"]
     nets[1].load_state_dict(nets[0].state_dict())

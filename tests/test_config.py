@@ -10,7 +10,6 @@ from hfkd.config import CHOICES, PROFILES, RANGES, Config, check_seeds, configur
 from hfkd.data import PARTITIONS
 from hfkd.engine.faults import LIES
 from hfkd.engine.networks import WIDTHS
-from hfkd.losses import DIRECTIONS
 from hfkd.matching import RULES
 from hfkd.methods import METHODS
 from hfkd.weighting import RULES as WEIGHTINGS
@@ -46,7 +45,7 @@ def test_words_are_those_of_the_modules_that_read_them(name, words):
         assert getattr(configure(**LABELLED, **{name: word}), name) == word
     with pytest.raises(ValueError, match=f"^{name} is 'gpu'; expected one of {', '.join(words)}$"):
         configure(**{name: "gpu"})
-    owners = {"kl_direction": DIRECTIONS, "levels": WIDTHS, "weighting": WEIGHTINGS, "lie": LIES}
+    owners = {"levels": WIDTHS, "weighting": WEIGHTINGS, "lie": LIES}
     assert name not in owners or list(owners[name]) == list(words)
     for config in map(configure, PROFILES):
         assert config.method in METHODS and config.rule in RULES and config.partition in PARTITIONS

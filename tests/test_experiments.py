@@ -79,7 +79,7 @@ def test_rows_are_means_of_what_a_run_gives_whatever_the_jobs(tmp_path):
     one, two = (pair(jobs=n, profile="smoke", out=tmp_path / str(n) / "rows.csv", fresh=True) for n in (1, 2))
     assert files(tmp_path / "1")["rows.csv"] == files(tmp_path / "2")["rows.csv"] and one.equals(two)
     assert set(one["skew"]) == {0.1}  # smoke takes the first scene alone
-    outcomes = [record.run(configure("smoke", method=m, **TINY), METHODS[m], data.load("digits"), (0,)).rows
+    outcomes = [record.run(configure("smoke", method=m, **TINY), METHODS[m], data.load("digits"), (0,))[0]
                 for m in ("local", "hfkd")]  # fmt: skip
     plain = results.summarise(pd.concat(outcomes, ignore_index=True).assign(variant=""))
     pd.testing.assert_frame_equal(one.sort_values(results.KEY), plain, check_dtype=False, atol=1e-9)

@@ -155,13 +155,10 @@ def test_ledger_and_bytes_of_a_graph_by_hand(beta, deaf):
     method = replace(METHODS["hfkd"], decide=lambda *given: asked.append(given) or graph)
     rows, ledger = run(method, refresh=2, rounds=5, alpha=0.5, beta=beta, weighting="fixed")
     assert len(asked) == 2 * 3 and sorted(set(ledger["round"])) == [2, 4, 5]  # decided for rounds 1, 3 and 5, two seeds
-    for (_, end), period in ledger.groupby(["seed", "round"]):
+    for _, period in ledger.groupby(["seed", "round"]):
         assert {(s, t): kind for s, t, kind in zip(period["to"], period["from"], period["kind"])} == WHO
         np.testing.assert_allclose(period["weight"], 1 / MASK.sum(1)[period["to"]], rtol=1e-12)
         np.testing.assert_allclose(period.groupby("to")["weight"].sum(), np.ones(N), rtol=1e-12)
-        heard = {2: 1, 4: 2, 5: 1}[end] * MESSAGE  # round 1 is the warmup
-        wanted = [heard * (kind != "self" and to not in deaf) for to, kind in zip(period["to"], period["kind"])]
-        assert period["bytes"].tolist() == wanted
     hears, speaks = [1, 1, 0, 1, 0, 5 not in deaf] * 2, [1, 1, 0, 1, 0, 1] * 2
     for r, part in rows.groupby("round"):
         assert part["bytes_down"].tolist() == [each * (r - 1) * MESSAGE for each in hears]
@@ -180,7 +177,7 @@ def test_rows_are_tidy_the_same_twice_and_whenever_they_are_measured():
     for one, other in zip((rows, ledger), again):
         pd.testing.assert_frame_equal(one, other, check_exact=True)
     kept = rows[rows["round"] > 1].reset_index(drop=True)  # the last round is always measured
-    pd.testing.assert_frame_equal(seldom.rows, kept, check_exact=True)
+    pd.testing.assert_frame_equal(seldom[0], kept, check_exact=True)
 
 
 @functools.cache

@@ -113,10 +113,3 @@ def test_mix_is_the_mean_of_neighbours():
             wanted = share[b] * each[b, u] + (1 - share[b]) * each[b, u - 1]
             torch.testing.assert_close(found[b, u], wanted, rtol=0, atol=1e-12)
     assert x[1].equal(images[1]) and p[1].equal(q[1])  # all of itself
-
-
-def test_bad_input():
-    with pytest.raises(ValueError, match=r"students \[1\] listen to nobody; expected at least the student itself"):
-        teaching_weights([[1, 1], [0, 0]], [[1, 2], [3, 4]])
-    with pytest.raises(ValueError, match="pooling is 'mode'; expected log or arithmetic"):
-        pool(group()[2], torch.ones(S, T, C), "mode")

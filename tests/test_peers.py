@@ -90,7 +90,7 @@ def floor(x, y, at, test):
 def test_local_is_not_far_below_scikit_learn_on_the_same_samples(skew):
     config = configure("smoke", method="local", skew=skew, rounds=40, eval_every=40)
     assert config.lr is None  # ours is at its own learning rate, scikit-learn at its own settings
-    rows, fed = record.run(config, METHODS["local"], DIGITS(), (0, 1)).rows, state.begin(config, DIGITS(), (0, 1))
+    rows, fed = record.run(config, METHODS["local"], DIGITS(), (0, 1))[0], state.begin(config, DIGITS(), (0, 1))
     x, y = [state.shown(fed, z, range(1797)).flatten(1).numpy() for z in (0, 1)], fed.labels.numpy()
     behind = [floor(x[z], y, *own) for z in (0, 1) for own in zip(fed.splits[z].train, fed.splits[z].test)] - rows["personality"]
     assert behind.mean() < 0.06 and behind[rows["level"] > 1].mean() < 0.03

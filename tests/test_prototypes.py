@@ -115,7 +115,7 @@ def test_fedgh_head_is_torchs_trained_on_the_prototypes_and_one_for_everybody_of
 
 @pytest.mark.parametrize(("method", "down"), [("fedproto", None), ("fedtgp", 10 * 32), ("fedgh", 10 * 33)])
 def test_bytes_of_prototypes_by_hand(method, down):
-    fed, rows = begun(method)[2], run(method, rounds=2).rows
+    fed, rows = begun(method)[2], run(method, rounds=2)[0]
     has = np.stack([own.counts > 0 for own in fed.splits])
     wanted = has.any(1).sum(1).repeat(N) * 32 if down is None else np.full(2 * N, down)
     for r in (1, 2):

@@ -1,5 +1,7 @@
 """The weight of soft knowledge: every rule by hand or against an oracle, and what it reads against torch and scipy."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -72,7 +74,9 @@ def test_a_client_has_the_weight_of_its_role():
     assert by_role(mask, edges, 0.5, 0.1).tolist() == [0.5, 0.1, 0, 0]
     assert by_role(mask, edges, np.arange(4) / 10, np.arange(5, 9) / 10).tolist() == [0, 0.6, 0, 0]
     hard, usual, soft, own, other, cosine = np.random.default_rng(0).uniform(0.1, 2, (6, 1, 4))
-    signal, last = signals.Signals(hard, usual, soft, own, other, cosine - 1), np.array([[np.nan, 0.2, 0.2, 0.2]])
+    reads = {"gradient": (cosine - 1,), "loss_ratio": (own, other), "uncertainty": (hard, soft),
+             "controller": (hard, usual)}  # fmt: skip
+    last = np.array([[np.nan, 0.2, 0.2, 0.2]])
     wanted = {
         "fixed": [0.8, 0.3], "ramp": [0.4, 0.15], "gradient": [0.8, 0.3] * np.clip(cosine - 1, 0, 1)[0, :2],
         "loss_ratio": [0.8, 0.3] * (own / (own + other))[0, :2],
@@ -82,11 +86,11 @@ def test_a_client_has_the_weight_of_its_role():
     assert set(wanted) == set(weighting.RULES)
     for rule, each in wanted.items():
         how = dict(weighting=rule, alpha=0.8, beta=0.3, ramp_length=2, public_labels=True, digest=0)
-        found = weighting.decide(configure(**how), mask[None], edges[None], 2, signal, last)
+        found = weighting.decide(configure(**how), mask[None], edges[None], 2, reads.get(rule), last)
         np.testing.assert_allclose(found, [[*np.minimum(each, 1), 0, 0]], rtol=1e-12, err_msg=rule)
         for warmup in (1, 2):
             alone = configure(**how, warmup=warmup)
-            assert not weighting.decide(alone, mask[None], edges[None], warmup, signal, last).any()
+            assert not weighting.decide(alone, mask[None], edges[None], warmup, reads.get(rule), last).any()
         for more, ears in (({}, [1, 1, 0, 0]), (dict(beta=0.0), [1, 0, 0, 0]), (dict(alpha=0.0), [0, 1, 0, 0]),
                            (dict(alpha=0.0, beta=None), [0, 0, 0, 0]),
                            (dict(alpha=0.0, beta=None, digest=1), [1, 1, 0, 0]),
@@ -103,11 +107,13 @@ def test_what_a_rule_reads_against_plain_networks(monkeypatch, temperature, prob
     config, method, fed = begun(**more)
     said = state.speak(fed, config, 2)
     q = federation.targets(fed, config, method, federation.decide(fed, config, method, (0, 1)), said, said)
-    cosine = signals.signals(fed, config, said, q, 2).cosine
+    (cosine,) = signals.signals(fed, config, said, q, 2)
+    for rule, heard in (("fixed", said), ("ramp", said), ("uncertainty", None)):
+        assert signals.signals(fed, replace(config, weighting=rule), heard, q, 2) is None
     assert np.isnan(fed.loss).all()  # only what a rule reads is computed
     config = begun(**more | dict(weighting="uncertainty"))[0]
-    hard, _, soft, *rest = signals.signals(fed, config, said, q, 2)
-    assert all(np.isnan(each).all() for each in rest) and fed.loss is hard
+    hard, soft = signals.signals(fed, config, said, q, 2)
+    assert fed.loss is hard
     np.testing.assert_allclose(soft, rel_entr(q.numpy(), said.exp().numpy()).sum(-1).mean(-1), rtol=1e-3)
     assert len({len(val) for own in fed.splits for val in own.val}) > 3  # so there is padding to go wrong
     for i, (level, weights) in weights_of(fed).items():
@@ -124,4 +130,5 @@ def test_what_a_rule_reads_against_plain_networks(monkeypatch, temperature, prob
     fed.loss, fed.usual, losses = np.full((2, 6), np.nan), np.full((2, 6), np.nan), [1.0, 2.0, 4.0]
     monkeypatch.setattr(signals, "own_losses", lambda *given: np.full((2, 6), losses.pop(0)))
     for usual in (np.nan, 1.0, 0.7 * 1 + 0.3 * 2):  # the running mean before this round
-        assert signals.signals(fed, config, said, q, 2).usual == pytest.approx(np.full((2, 6), usual), nan_ok=True)
+        _, found = signals.signals(fed, replace(config, weighting="controller"), said, q, 2)
+        assert found == pytest.approx(np.full((2, 6), usual), nan_ok=True)

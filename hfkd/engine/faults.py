@@ -1,10 +1,6 @@
-"""Faults as a channel between what clients say and what arrives (ours).
+"""Faults as a channel between what clients say and what arrives (ours); FAULTS of `hfkd.config` says which.
 
-    dropout     a client neither trains, speaks nor listens in this round; its network waits
-    straggling  what others hear of a client is what it thought in the round before; if nobody was asked then, nothing
-    liars       the same clients in every round send something else than they think (LIES)
-    exploding   from a round of its own on a client breaks: what it sends is not finite, its network stays as it was
-
+The network of who is absent or broken stays as it was; who is late is not heard if nobody was asked a round before.
 All draws come from (seed, "faults ...", client), never from the method: runs stay paired, and whom a share picks a
 larger share picks, too. A client's own view of its own answers is always fresh and true. Nothing here imports torch:
 whoever reads results can ask who lied. Axes: z seed, t who speaks, u public image, c class.
@@ -76,7 +72,7 @@ def channel(config, seeds):
 
 
 def lie(log_p, kind: str, seed: int, client: int, round: int):
-    """(u, c) log-posteriors that a liar sends in place of its own log_p (u, c); kind: of LIES, or a ValueError.
+    """(u, c) log-posteriors that a liar sends in place of its own log_p (u, c); kind: of LIES.
 
     >>> import torch
     >>> lie(torch.tensor([[.7, .2, .1]]).log(), "flip", 0, 0, 1).exp().round(decimals=4).tolist()
@@ -89,9 +85,7 @@ def lie(log_p, kind: str, seed: int, client: int, round: int):
         return log_p[stream(seed, f"faults lies {round}", client).permutation(len(log_p))]
     if kind == "constant":  # one posterior of its own for all images, drawn once
         spoken = stream(seed, "faults constant", client).dirichlet(np.ones(classes)).clip(1e-6)
-    elif kind == "collude":  # nearly all mass on one class, the same for all liars of a seed
+    else:  # collude: nearly all mass on one class, the same for all liars of a seed
         spoken = np.full(classes, (1 - NEARLY_ALL) / (classes - 1))
         spoken[stream(seed, "faults collusion").integers(classes)] = NEARLY_ALL
-    else:
-        raise ValueError(f"lie is {kind!r}; expected one of {', '.join(LIES)}")
     return log_p.new_tensor(np.log(spoken / spoken.sum())).expand_as(log_p)

@@ -138,7 +138,7 @@ def epoch(fed, config, method, cohort, q, weight, ears, round) -> None:
     if q is not None and config.digest and ears.any():
         who, passes = np.flatnonzero(ears), config.digest * -(-q.shape[1] // config.batch) * ears
         heard = public_lesson(fed, config, ids[who], q[who], fed.public_streams, passes[who], round)
-        training.digest(some := part(cohort, who), fed.images, optimiser(config, config.lr), heard)
+        training.digest(some := part(cohort, who), fed.images, config, heard)
         put_back(cohort, some, who)
         counted += passes
     if q is not None and weight.any():
@@ -154,12 +154,7 @@ def practise(fed, config, cohort, ids, private, steps, lesson=None, term=trainin
     at, rows = private
     prior = fed.prior[ids] * (config.hard_loss == "balanced")
     training.train(cohort, fed.images, fed.labels, at.unsqueeze(1).take_along_dim(rows, 2), steps, prior,
-                   optimiser(config, config.lr), lesson, term, given)
-
-
-def optimiser(config, lr) -> training.Optimiser:
-    """With momentum and soft loss of the configuration."""
-    return training.Optimiser(lr, config.momentum, config.temperature, config.kl_direction)
+                   config, lesson, term, given)
 
 
 def dealt(fed, config, ids, streams, steps) -> tuple[torch.Tensor, torch.Tensor]:

@@ -6,8 +6,6 @@ validation data. Bytes are those of each client's link to a relay that pools: 4 
 anybody listens, and come down once, pooled.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import pandas as pd
 import torch
@@ -24,19 +22,13 @@ ASKED = {"personality": "test", "consistency": "balanced", "val_personality": "v
 COLUMNS = tuple(f"{name}{other}" for name in ASKED for other in ("", "_prior" if "pers" in name else "_corrected"))
 CLIENT_COLUMNS = ["method", "dataset", "public", "partition", "skew", "seed", "round", "client", "level", "samples",
                   *COLUMNS, "alpha", "teachers", "coverage", "batches", "bytes_up", "bytes_down"]  # fmt: skip
-LEDGER = ["seed", "round", "from", "to", "kind", "revenue", "weight", "bytes"]
+LEDGER = ["seed", "round", "from", "to", "kind", "revenue", "weight"]
 
 
-class Outcome(NamedTuple):
-    """What a run leaves behind, tidy."""
-
-    rows: pd.DataFrame  # one per (seed, measured round, client), CLIENT_COLUMNS
-    ledger: pd.DataFrame  # one per (seed, period, edge), LEDGER
-
-
-def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
+def run(config, method, dataset, seeds, public=None, report=None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Trains all clients of all seeds as one program and measures them; arguments and errors as `federation.rounds`.
-    What the configuration leaves open is the method's. report(round, rounds) is called after each round.
+    What the configuration leaves open is the method's. report(round, rounds) is called after each round. Returns tidy
+    rows, one per (seed, measured round, client), CLIENT_COLUMNS, and the ledger, one per (seed, period, edge), LEDGER.
     """
     torch.set_num_threads(config.threads)
     torch.backends.cudnn.deterministic = True  # same command, same machine, same bytes
@@ -47,7 +39,7 @@ def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
         if round.answers is not None:
             over = BYTES * round.answers[0, 0].numel() * round.links  # (z, s, t), if nobody relayed
             sent += np.stack([over.max(1), over.max(2)], axis=-1).reshape(-1, 2)
-            period.append((round.heard.weights.mean(-1).cpu().numpy(), over))
+            period.append(round.heard.weights.mean(-1).cpu().numpy())
         for cohort, *numbers in round.exchanged:
             for way, each in enumerate(numbers):
                 sent[cohort.members.numpy(), way] += BYTES * torch.as_tensor(each).cpu().numpy()
@@ -58,7 +50,7 @@ def run(config, method, dataset, seeds, public=None, report=None) -> Outcome:
             rows.append(clients(config, round, seeds, measure(round.fed, config, method), sent))
         if report:
             report(round.number, config.rounds)
-    return Outcome(pd.concat(rows, ignore_index=True), pd.concat(ledger, ignore_index=True))
+    return pd.concat(rows, ignore_index=True), pd.concat(ledger, ignore_index=True)
 
 
 def measure(fed, config, method) -> dict[str, np.ndarray]:
@@ -69,9 +61,8 @@ def measure(fed, config, method) -> dict[str, np.ndarray]:
         val_consistency                 mean recall over classes on all clients' validation splits
         X_prior, X_corrected            the other reading of the logits: with the owner's prior, or without it
 
-    The readout of the configuration says how the first four predict: plain, as the logits are; prior, personality with
-    the owner's prior; corrected, consistency without it; prototype, by the method's own scores; personal, personality
-    by these. A reading trains nothing, so that validation can choose one for every method (ours).
+    By the readout of the configuration the first four predict; prior and personal concern personality alone, corrected
+    consistency alone. A reading trains nothing, so that validation can choose one for every method (ours).
     """
     found = {name: np.full(len(fed.prior), np.nan) for name in COLUMNS}
     for cohort in fed.cohorts:
@@ -113,15 +104,15 @@ def clients(config, round, seeds, measured, sent) -> pd.DataFrame:
 def edges(round, period, seeds) -> pd.DataFrame:
     """One row per edge of a period, the rounds between two decisions who hears whom, with LEDGER: `from` speaks, `to`
     listens; kind: the speaker is its teacher, its student (feedback), a peer, or itself; revenue: the running mean at
-    the end; weight: the share in the pooled target, mean over classes and rounds, those of a listener sum to 1; bytes:
-    over the edge, if nobody relayed. period: (weight, bytes), (z, s, t) each, of each round with answers.
+    the end; weight: the share in the pooled target, mean over classes and rounds, those of a listener sum to 1.
+    period: the shares (z, s, t) of each round with answers.
     """
-    period = period or [(round.graph.weights.mean(-1).cpu().numpy(), np.zeros(round.links.shape, np.int64))]
-    weight, sent = (sum(each) for each in zip(*period))
+    period = period or [round.graph.weights.mean(-1).cpu().numpy()]
+    weight = sum(period)
     z, to, of = at = np.nonzero(round.graph.mask | (weight > 0))  # who has nobody left hears itself
     teaches, learns = round.graph.edges[at], round.graph.edges[z, of, to]
     kind = np.select([of == to, teaches, learns], ["self", "teacher", "feedback"], "peer")
     return pd.DataFrame({
         "seed": np.array(seeds)[z], "round": round.number, "from": of, "to": to, "kind": kind,
-        "revenue": round.fed.revenue[at], "weight": weight[at] / len(period), "bytes": sent[at],
+        "revenue": round.fed.revenue[at], "weight": weight[at] / len(period),
     })[LEDGER]  # fmt: skip

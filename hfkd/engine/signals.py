@@ -4,8 +4,6 @@ Only what a rule reads is computed. V_i is the own validation split; the test se
 listens, t who speaks, b member of a cohort, u public image, c class.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy, one_hot
@@ -19,33 +17,28 @@ PROBE = 256  # public images that the gradient rule looks at: bounds its cost
 DECIMALS = 6  # of a signal: what is behind them may depend on how clients of other seeds are padded
 
 
-class Signals(NamedTuple):
-    """The signals of one round, (z, N) each; NaN where the rule does not read them."""
+def signals(fed, config, said, q, round) -> tuple[np.ndarray, ...] | None:
+    """What the rule of the configuration reads of what everybody thinks, said (z, t, u, c), and targets q, (z, N) each;
+    None where it reads nothing, or where nobody spoke.
 
-    hard: np.ndarray  # loss on V_i, with the client's own training loss
-    usual: np.ndarray  # running mean of `hard` before this round
-    soft: np.ndarray  # mean KL(q || p_i) on the public images
-    own: np.ndarray  # L_i(i), loss on labelled public images, reweighted to the client's labels
-    other: np.ndarray  # L_i(q), the same of its target
-    cosine: np.ndarray  # between the gradients of the hard loss on V_i and of the soft loss, by the last layer
-
-
-def signals(fed, config, said, q, round) -> Signals:
-    """What the rule of the configuration reads of what everybody thinks, said (z, t, u, c) or None, and targets q."""
-    rule, soft = config.weighting if said is not None else "", np.full(fed.loss.shape, np.nan)
-    own = other = cosine = soft
-    if rule in ("controller", "uncertainty"):
-        mean = revenue.KEEP * fed.usual + (1 - revenue.KEEP) * fed.loss
-        fed.usual = np.where(np.isnan(fed.usual), fed.loss, mean)
-        fed.loss = own_losses(fed, config)
-    if rule == "uncertainty":
-        soft = (torch.xlogy(q, q) - q * said).sum(-1).mean(-1).clamp_min(0).cpu().numpy().astype(float)
-    if rule == "loss_ratio":
-        own, other = (np.diagonal(losses_of(fed, config, each, round), axis1=1, axis2=2)
-                      for each in (said, q.clamp_min(1e-30).log()))  # fmt: skip
-    if rule == "gradient":
-        cosine = _cosines(fed, config, q, round)
-    return Signals(fed.loss, fed.usual, soft, own, other, cosine)
+        loss_ratio   L_i(i) and L_i(q): loss on labelled public images, reweighted to the client's labels; own, target's
+        uncertainty  loss on V_i, with the client's own training loss; mean KL(q || p_i) on the public images
+        controller   the same loss on V_i; its running mean before this round
+        gradient     cosine between the gradients of the loss on V_i and of the soft loss, by the last layer
+    """
+    if said is None or config.weighting in ("fixed", "ramp"):
+        return None
+    if config.weighting == "loss_ratio":
+        return tuple(np.diagonal(losses_of(fed, config, each, round), axis1=1, axis2=2)
+                     for each in (said, q.clamp_min(1e-30).log()))  # fmt: skip
+    if config.weighting == "gradient":
+        return (_cosines(fed, config, q, round),)
+    mean = revenue.KEEP * fed.usual + (1 - revenue.KEEP) * fed.loss
+    fed.usual = np.where(np.isnan(fed.usual), fed.loss, mean)
+    fed.loss = own_losses(fed, config)
+    if config.weighting == "controller":
+        return fed.loss, fed.usual
+    return fed.loss, (torch.xlogy(q, q) - q * said).sum(-1).mean(-1).clamp_min(0).cpu().numpy().astype(float)
 
 
 def earned(fed, config, said, arrived, links, present, round) -> np.ndarray:

@@ -23,7 +23,7 @@ from hfkd.streams import stream
 class Federation:
     """All that a round reads and changes."""
 
-    seeds: int  # how many repeats run side by side
+    seeds: tuple[int, ...]  # of the repeats that run side by side
     clients: int  # N, per seed
     splits: list[Split]  # one per seed
     levels: np.ndarray  # (z, N) 1..L
@@ -71,7 +71,7 @@ def opened(config, splits, images, labels, n_classes: int, seeds, numbers) -> Fe
         cohorts.append(cohort(level, config.levels, shape, n_classes, members, rngs, scales[members // n]))
     released = np.stack([messages(own, config.epsilon, seed) for own, seed in zip(counts, seeds)])
     return Federation(
-        len(seeds), n, splits, levels, released, cohorts, images, labels, scales,
+        tuple(seeds), n, splits, levels, released, cohorts, images, labels, scales,
         log_prior(counts.reshape(len(flat), -1)).float().to(device),
         [stream(seed, "batches", client) for seed, client in flat],
         [stream(seed, "public batches", client) for seed, client in flat],
@@ -104,7 +104,7 @@ def speak(fed: Federation, config, round: int, said=None, among=None):
     to be replaced in place for the members of the cohorts `among` (None: everybody).
     """
     if said is None:
-        shape = fed.seeds, fed.clients, config.spoken or config.public_size, fed.prior.shape[-1]
+        shape = len(fed.seeds), fed.clients, config.spoken or config.public_size, fed.prior.shape[-1]
         said = torch.zeros(shape, device=fed.images.device)
     for cohort in among or fed.cohorts:
         at = public_images(fed, config, round, cohort.members)

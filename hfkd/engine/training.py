@@ -29,15 +29,6 @@ class Lesson(NamedTuple):
     mix: torch.Tensor | None = None  # (b, k) mixup: how much of itself each image keeps; None: all
 
 
-class Optimiser(NamedTuple):
-    """Stochastic gradient descent with momentum, m <- mu m + g, w <- w - lr m, and the shape of the soft loss."""
-
-    lr: float
-    momentum: float
-    temperature: float = 1.0
-    direction: str = "teacher_first"
-
-
 def batches(rng, n: int, steps: int, size: int) -> np.ndarray:
     """(steps, size) positions of full batches: permutations of 0..n-1 one after the other, cut into pieces of `size`.
 
@@ -53,7 +44,7 @@ def plain(module, weights, x, y, prior):
     return hard_loss(seen(module, weights, x)[1], y, prior)
 
 
-def train(cohort, images, labels, private, steps, prior, optimiser, lesson=None, term=plain, given=()) -> None:
+def train(cohort, images, labels, private, steps, prior, config, lesson=None, term=plain, given=()) -> None:
     """One round of a Cohort, in place: steps[b] joint steps of member b, each one private and one public batch.
 
         L_b = h_b H_b + a_b T^2 mean_u KL(q_b(u) || p_b(u)),    H_b = CE(f_b(x) + prior_b, y),    h_b = 1 - a_b
@@ -61,12 +52,11 @@ def train(cohort, images, labels, private, steps, prior, optimiser, lesson=None,
     The two parts are separate sums of one gradient, so a_b = 0 gives the weights of training alone to the last bit.
 
     private: (b, k, i) int64 indices into images (n, channel, height, width), bytes, and labels (n,), of which rows
-    beyond steps[b] are never read; steps do not increase (or a ValueError). prior: (b, c) what the hard loss adds to
+    beyond steps[b] are never read; steps do not increase along b. prior: (b, c) what the hard loss adds to
     the logits, zeros for the plain loss. lesson: a Lesson, or None to train alone. term: a method's own H_b, as
-    `plain`; given: what else it reads, tensors or dicts of them, members first.
+    `plain`; given: what else it reads, tensors or dicts of them, members first. Of the configuration lr, momentum,
+    temperature and kl_direction are read.
     """
-    if any(a < b for a, b in zip(steps, steps[1:])):
-        raise ValueError("steps increase along the cohort; expected the member with the most steps first")
     # of two batches even where there is one: blocks, and with them last bits of convolutions, do not depend on a lesson
     each = footprint(cohort.module, cohort.weights, images.shape[1:], 2 * private.shape[-1])
     for rows in slices(len(cohort.members), each, images.device):
@@ -77,14 +67,14 @@ def train(cohort, images, labels, private, steps, prior, optimiser, lesson=None,
             hard = term(some.module, own, x, y, before[live], *rows_of(more, live))
             if heard is None:
                 return hard
-            soft = _soft(some, own, images, rows_of(heard, live), live, k, optimiser)
+            soft = _soft(some, own, images, rows_of(heard, live), live, k, config)
             return distillation_loss(hard, soft, heard.weight[live])
 
-        _descend(some, steps[rows], optimiser, loss)
+        _descend(some, steps[rows], config, loss)
         put_back(cohort, some, rows)
 
 
-def digest(cohort, images, optimiser, lesson) -> None:
+def digest(cohort, images, config, lesson) -> None:
     """Every step of a Lesson by the soft loss alone, in place, T^2 mean_u KL(q_b(u) || p_b(u)): the momentum of these
     steps begins at 0, that of the own epochs waits (FedMD's "digest", 1910.03581; before the own epochs: ours).
     """
@@ -92,8 +82,8 @@ def digest(cohort, images, optimiser, lesson) -> None:
     for rows in slices(len(cohort.members), each, images.device):
         before, heard = part(cohort, rows), rows_of(lesson, rows)
         some = replace(before, momentum={name: torch.zeros_like(m) for name, m in before.momentum.items()})
-        _descend(some, [steps] * len(some.members), optimiser,
-                 lambda own, live, k: _soft(some, own, images, rows_of(heard, live), live, k, optimiser))
+        _descend(some, [steps] * len(some.members), config,
+                 lambda own, live, k: _soft(some, own, images, rows_of(heard, live), live, k, config))
         put_back(cohort, replace(some, momentum=before.momentum), rows)
 
 
@@ -102,26 +92,28 @@ def rows_of(parts, rows):
     return tree_map(lambda each: each if each is None else each[rows], parts)
 
 
-def _soft(some, own, images, lesson, live, k, optimiser):
+def _soft(some, own, images, lesson, live, k, config):
     """(b,) soft loss of step k on the public batch of every member that is live."""
     rows = lesson.rows[:, k]
     x = pick(images, lesson.asked.gather(1, rows), some.scale[live])
     q = torch.take_along_dim(lesson.targets, rows.unsqueeze(-1), 1)
     if lesson.mix is not None:
         x, q = mix(x, q, lesson.mix[:, k])
-    return soft_loss(seen(some.module, own, x)[1], q, optimiser.temperature, optimiser.direction)
+    return soft_loss(seen(some.module, own, x)[1], q, config.temperature, config.kl_direction)
 
 
-def _descend(cohort, steps, optimiser, loss):
-    """Steps of a block of members, in place; loss(weights of the first rows, which rows, k) -> (b,) of step k."""
+def _descend(cohort, steps, config, loss):
+    """Steps of a block of members, in place, m <- mu m + g, w <- w - lr m; loss(weights of the first rows, which rows,
+    k) -> (b,) of step k.
+    """
     steps = np.array(steps)
     for k in range(steps.max(initial=0)):
         live = int((steps > k).sum())
         own = {name: w[:live].requires_grad_() for name, w in cohort.weights.items()}
         moves = torch.autograd.grad(loss(own, slice(live), k).sum(), list(own.values()), materialize_grads=True)
-        if optimiser.momentum:  # else the gradient is all there is to remember, and nobody reads it
+        if config.momentum:  # else the gradient is all there is to remember, and nobody reads it
             rolling = [m[:live] for m in cohort.momentum.values()]
-            torch._foreach_mul_(rolling, optimiser.momentum)
+            torch._foreach_mul_(rolling, config.momentum)
             torch._foreach_add_(rolling, moves)
             moves = rolling
-        torch._foreach_add_([w.detach() for w in own.values()], moves, alpha=-optimiser.lr)
+        torch._foreach_add_([w.detach() for w in own.values()], moves, alpha=-config.lr)

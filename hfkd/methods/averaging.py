@@ -22,8 +22,10 @@ class Beside(nn.Module):
         super().__init__()
         self.body, self.head, self.second = network.body, network.head, second
 
-    def forward(self, x):
-        return self.head(self.body(x))
+    def forward(self, x):  # both parts: `cohort.activations` counts what is written down; a second head sees features
+        features = self.body(x)
+        self.second(features if isinstance(self.second, nn.Linear) else x)
+        return self.head(features)
 
 
 def beside(cohort, second: nn.Module, weights: dict) -> None:
@@ -36,11 +38,6 @@ def beside(cohort, second: nn.Module, weights: dict) -> None:
 def seats(fed, cohort) -> torch.Tensor:
     """(b,) position of each member's seed among the seeds of the run."""
     return cohort.members // fed.clients
-
-
-def anybody(fed) -> np.ndarray:
-    """(z, N) bool, who sends anything in this round; everybody in a seed where nobody does: what is there stays."""
-    return ~fed.away | fed.away.all(1, keepdims=True)
 
 
 def present(fed, cohort) -> torch.Tensor:
@@ -98,7 +95,7 @@ def mean(fed, cohorts, values) -> torch.Tensor:
     ids, values = torch.cat([cohort.members for cohort in cohorts]), torch.cat(values)
     held = torch.as_tensor(fed.counts.sum(-1), dtype=torch.float64).clamp_min(1).flatten()[ids]
     there, found = torch.cat([present(fed, cohort) for cohort in cohorts]), []
-    for z in range(fed.seeds):
+    for z in range(len(fed.seeds)):
         own = ids // fed.clients == z
         own = own & there if (own & there).any() else own
         share = (held[own] / held[own].sum()).to(values.device)
@@ -136,4 +133,4 @@ def class_means(fed, look=cohorts.features) -> torch.Tensor:
         sums = torch.einsum("bny,bnk->byk", member.double(), values.double())  # else padding shows in the last bit
         found.append(torch.where(count > 0, sums / count.clamp_min(1), 0.0).to(values))
     order = torch.cat([cohort.members for cohort in fed.cohorts]).argsort()
-    return torch.cat(found)[order].unflatten(0, (fed.seeds, fed.clients))
+    return torch.cat(found)[order].unflatten(0, (len(fed.seeds), fed.clients))

@@ -26,7 +26,6 @@ def begin(fed, config, seeds) -> None:
     """Everybody of a level starts from the same weights."""
     for cohort in fed.cohorts:
         averaging.same_start(fed, [cohort])
-    fed.memory["seeds"] = seeds
 
 
 def exchange(fed, config, round) -> list:
@@ -50,11 +49,8 @@ def near(module, weights, x, y, prior, start, mu):
 def tuned(fed, config, cohort, at):
     """(b, n, c) logits of copies of the mean networks after a tuning; the federation goes on with the means."""
     some, ids = cohorts.part(cohort, slice(None)), cohort.members.tolist()
-    for momentum in some.momentum.values():
-        momentum.zero_()
     steps = [round(config.strength * -(-len(mine) // config.batch)) for mine in images_of(fed, ids)]
-    streams = {i: stream(fed.memory["seeds"][i // fed.clients], f"fine-tuning {fed.round}", i % fed.clients)
-               for i in ids}  # fmt: skip
+    streams = {i: stream(fed.seeds[i // fed.clients], f"fine-tuning {fed.round}", i % fed.clients) for i in ids}
     practise(fed, config, some, ids, dealt(fed, config, ids, streams, steps), steps)
     prior = fed.prior[ids] * (config.hard_loss == "balanced")
     return cohorts.logits(some, fed.images, at) + prior.unsqueeze(1)

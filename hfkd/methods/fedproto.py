@@ -47,7 +47,7 @@ def exchange(fed, config, round) -> list:
 def sized(fed, down) -> list:
     """What `exchange` returns: d numbers up for every class that a client has, and down, one number or (z,), back."""
     up = (averaging.samples(fed) > 0).sum(2).flatten() * fed.cohorts[0].weights["head.weight"].shape[-1]
-    down = torch.as_tensor(down).expand(fed.seeds)
+    down = torch.as_tensor(down).expand(len(fed.seeds))
     return [(cohort, up[cohort.members], down[averaging.seats(fed, cohort)]) for cohort in fed.cohorts]
 
 

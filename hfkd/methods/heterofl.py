@@ -33,10 +33,10 @@ def exchange(fed, config, round) -> list:
     """w[k] <- mean of w_i[k] over the clients i whose network has entry k, all alike; what nobody has stays."""
     whole, classes = {}, _classes(fed, config)
     for name, widest in fed.cohorts[-1].weights.items():
-        total, count = torch.zeros(2, fed.seeds, *widest.shape[1:], dtype=torch.float64, device=widest.device)
+        total, count = torch.zeros(2, len(fed.seeds), *widest.shape[1:], dtype=torch.float64, device=widest.device)
         for cohort in fed.cohorts:
             seats, there = averaging.seats(fed, cohort), averaging.present(fed, cohort)
-            for z in range(fed.seeds):
+            for z in range(len(fed.seeds)):
                 mine = (seats == z) & there
                 own = cohort.weights[name][mine].double()
                 say = torch.ones_like(own)

@@ -185,13 +185,13 @@ def _done(job: Job, report=None) -> tuple[int, Exception | None]:
     own = {"method": config.method, "variant": job.cell.variant, "skew": config.skew}
     try:
         dataset, *public = (_load(*version) for version in job.checksums.items())
-        outcome = record.run(config, METHODS[config.method], dataset, job.seeds, *public or [None], report)
+        table, ledger = record.run(config, METHODS[config.method], dataset, job.seeds, *public or [None], report)
     except (ValueError, MemoryError, RuntimeError) as error:
         return config.rounds, error
     if job.ledger:
-        paths.write(job.ledger, outcome.ledger.assign(**own).to_csv(index=False))
+        paths.write(job.ledger, ledger.assign(**own).to_csv(index=False))
     own["seconds"] = round(time.perf_counter() - start, 2)
-    paths.write(job.path, outcome.rows.assign(**own).to_csv(index=False))
+    paths.write(job.path, table.assign(**own).to_csv(index=False))
     return config.rounds, None
 
 
