@@ -1,9 +1,10 @@
 """The plan of a federation: a JSON file on the relay's host, told to every client with the first message (ours)."""
 
 from hfkd import __version__
-from hfkd.config import FAULTS, Config, configure
+from hfkd.config import FAULTS, Config
 from hfkd.engine.federation import configured
 from hfkd.methods import METHODS
+from hfkd.study.grids import checked
 
 CARRIED = {  # setting -> what one message a round can carry
     "method": ("hfkd",), "schedule": ("simultaneous",), "revenue": ("none",), "weighting": ("fixed", "ramp"),
@@ -13,7 +14,7 @@ FIELDS = {"names": list, "seed": int, "set": dict, "classes": int, "public": str
 
 
 def settle(given: dict) -> Config:
-    """The configuration of a plan's settings. Raises ValueError: what `configure` refuses, or a message cannot carry.
+    """The configuration of a plan's settings. Raises ValueError: what `checked` refuses, or a message cannot carry.
 
     >>> settle({"alpha": 0.2}).weighting
     'ramp'
@@ -22,7 +23,7 @@ def settle(given: dict) -> Config:
         if (value := given.get(name, values[0])) not in values:
             said = " or ".join(map(repr, values)) + "; noise is each client's own, --epsilon" * (name == "epsilon")
             raise ValueError(f"{name} is {value!r}, which one message a round cannot carry; expected {said}")
-    return configured(configure("smoke", **given), METHODS["hfkd"])
+    return configured(checked("smoke", **given), METHODS["hfkd"])
 
 
 def told(plan: dict) -> dict:
