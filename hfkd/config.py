@@ -84,7 +84,8 @@ PROFILES = {  # name -> (settings, seeds, what it is): values for the same exper
              "Fashion-MNIST, 12 000 images, 20 clients, 10 seeds: the CPU reference of the claims"),
     "paper": (dict(dataset="fashion_mnist", clients=20, public_size=4_000, balanced_size=10_000, minimum=40,
                    levels="cnn", rounds=20, batch=128, eval_every=5, device="cuda"), tuple(range(10)),
-              "Fashion-MNIST, every image, CNN levels, 20 clients, 10 seeds: a GPU; as many steps a round as lite")}  # fmt: skip
+              "Fashion-MNIST, every image, CNN levels, 20 clients, 10 seeds: a GPU; as many steps a round as lite"),
+}  # fmt: skip
 FAULTS = ("dropout", "straggling", "liars", "exploding")  # fields that are shares of struck clients
 MOST = 10**9  # no number of a configuration is larger: more is a slip of the keyboard, and float32 would not hold it
 RANGES = {  # name -> (lowest, highest) of every number, both allowed

@@ -146,7 +146,7 @@ def test_coverage_has_a_point_per_student_and_a_line_per_seed():
     clients = pd.DataFrame(rows, columns=names).assign(skew=.1)
     both = plots.fig_coverage(pd.concat([clients.assign(partition=name) for name in ("dirichlet", "level_dependent")]))
     for axes, scene in zip(both.axes, ("Dirichlet 0.1", "data by level 0.1"), strict=True):
-        dots = [line.get_xydata() for line in axes.lines if line.get_marker() != "None"]  # who is at level 2 is no student
+        dots = [line.get_xydata() for line in axes.lines if line.get_marker() != "None"]  # of students, not of level 2
         assert np.allclose(dots, [[(.3 * i + .1 * seed, 20 * i * (1 + seed)) for seed in (0, 1) for i in range(3)]] * 2)
         assert len(axes.lines) == 4  # slopes of 6.7 and 13.3
         assert axes.get_title().startswith(f"{scene}\n10.0 points a tenth\n")
@@ -165,7 +165,7 @@ def test_ledger_and_floor():
 
 def test_matching_shows_every_edge_and_every_share():
     counts, levels = np.random.default_rng(0).multinomial(50, np.full(4, .25), 9), np.array([1, 2, 3] * 3)
-    edges = matching.match(counts, matching.Paths(levels, fan_in=2))
+    edges = matching.match(counts, levels, fan_in=2)
     (axes,) = plots.fig_matching(counts, levels, edges).axes
     assert len(axes.lines) == edges.sum() and len(axes.texts) == 9
     shares = np.array([bar.get_width() for bar in axes.patches]).reshape(4, 9).T

@@ -5,7 +5,7 @@ import json
 import pandas as pd
 
 from hfkd import paths
-from hfkd.matching import Paths, match
+from hfkd.matching import match
 from hfkd.plots.data import fig_assessment, fig_coverage, fig_matching, fig_partition
 from hfkd.plots.effects import fig_budget, fig_effects, fig_floor, fig_ledger, fig_levels
 from hfkd.plots.frontier import fig_alpha, fig_curve, fig_frontier
@@ -80,7 +80,7 @@ def committed() -> dict:
     return {
         "00_partition": fig_partition(counts, levels),
         "10_assessment": fig_assessment(counts, levels),
-        "10_matching": fig_matching(counts, levels, match(counts, Paths(levels))),
+        "10_matching": fig_matching(counts, levels, match(counts, levels)),
         "10_alone": fig_criteria(matching, "alone"),
         "10_group": fig_criteria(matching, "group"),
         "10_coverage": fig_coverage(pd.read_csv(paths.RESULTS / "10_matching.clients.csv", keep_default_na=False)),
