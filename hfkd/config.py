@@ -24,7 +24,7 @@ class Config:
     public_skew: float | None = None  # concentration of a Dirichlet draw of their classes; None: as they come
     balanced_size: int = 300  # images of the balanced global test set
     minimum: int = 20  # smallest client the partition may draw
-    test_share: float = 0.2  # of a client's samples: its own test split
+    test_share: float = 0.2  # of a client's samples: its own test split, cut even where the data set has a test part
     val_share: float = 0.1  # of the rest: its validation split; 0: none, so nothing can be chosen by it
     rounds: int = 8  # communication rounds
     epochs: int | None = None  # passes over the private data per round; None: the method's, as of all below that may be
@@ -84,7 +84,8 @@ PROFILES = {  # name -> (settings, seeds, what it is): values for the same exper
              "Fashion-MNIST, 12 000 images, 20 clients, 10 seeds: the CPU reference of the claims"),
     "paper": (dict(dataset="fashion_mnist", clients=20, public_size=4_000, balanced_size=10_000, minimum=40,
                    levels="cnn", rounds=20, batch=128, eval_every=5, device="cuda"), tuple(range(10)),
-              "Fashion-MNIST, every image, CNN levels, 20 clients, 10 seeds, steps as in lite: a GPU")}  # fmt: skip
+              "Fashion-MNIST, every image, CNN levels, 20 clients, 10 seeds: a GPU; as many steps a round as lite"),
+}  # fmt: skip
 FAULTS = ("dropout", "straggling", "liars", "exploding")  # fields that are shares of struck clients
 MOST = 10**9  # no number of a configuration is larger: more is a slip of the keyboard, and float32 would not hold it
 RANGES = {  # name -> (lowest, highest) of every number, both allowed
@@ -126,33 +127,28 @@ def settled(config: Config, own: dict) -> Config:
     return replace(config, **{name: v for name, v in (DEFAULTS | own).items() if getattr(config, name) is None})
 
 
-def seeds_of(profile: str) -> tuple[int, ...]:
-    """The seeds of a profile."""
-    return PROFILES[profile][1]
-
-
 def settings() -> dict[str, str]:
     """Every field with its default and what it means, read from the comments of Config: one place to say it."""
     found = (re.match(r"    (\w+): .+? = (.+?)  # (.+)", line) for line in inspect.getsource(Config).splitlines())
     return {match[1]: f"{match[2]}  {match[3]}" for match in found if match}
 
 
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """Seeds from text: single numbers and ranges with both ends, 1000 at most, each once, or a ValueError."""
-    if re.fullmatch(r"(\d{1,9}(-\d{1,9})?,)+", f"{text},"):
-        ends = [(int(a), int(b or a)) for a, _, b in (span.partition("-") for span in text.split(","))]
-        if all(a <= b for a, b in ends) and sum(b - a + 1 for a, b in ends) <= 1000:  # counted before written out
-            seeds = tuple(seed for a, b in ends for seed in range(a, b + 1))
-            if len(set(seeds)) == len(seeds):
-                return seeds
-    raise ValueError(f"seeds is {text!r}; expected numbers and ranges such as 0-4 or 0,3,7-9, 1000 at most, each once")
-
-
-def check_seeds(seeds) -> tuple[int, ...]:
-    """The seeds as they are, or a ValueError: none at all, one twice, or one that is no integer from 0 to MOST."""
-    seeds = tuple(seeds)
+def parse_seeds(given, usual=()) -> tuple[int, ...]:
+    """Seeds from text, single numbers and ranges with both ends, 1000 at most, or from numbers; each once, or a
+    ValueError. None and "" are the usual ones, if there are such."""
+    if usual and isinstance(given, str | None) and not given:
+        return tuple(usual)
+    if isinstance(given, str):
+        spans = given.split(",") if re.fullmatch(r"(\d{1,9}(-\d{1,9})?,)+", f"{given},") else []
+        ends = [(int(a), int(b or a)) for a, _, b in (span.partition("-") for span in spans)]
+        fits = all(a <= b for a, b in ends) and sum(b - a + 1 for a, b in ends) <= 1000  # counted before written out
+        seeds = tuple(seed for a, b in ends for seed in range(a, b + 1)) if fits else ()
+        said = f"seeds is {given!r}; expected numbers and ranges such as 0-4 or 0,3,7-9, 1000 at most, each once"
+    else:
+        seeds = tuple(given)
+        said = f"seeds are {list(seeds)}; expected integers >= 0, each once, up to {MOST}"
     if not seeds or len(set(seeds)) < len(seeds) or not all(isinstance(s, Integral) and 0 <= s <= MOST for s in seeds):
-        raise ValueError(f"seeds are {list(seeds)}; expected integers >= 0, each once, up to {MOST}")
+        raise ValueError(said)
     return seeds
 
 

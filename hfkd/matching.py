@@ -6,8 +6,6 @@ noise of the pool. Where teachers may run out of places (fan_out) a round is an 
 possible, then of the largest total gain. Ties go by the trend toward uniformity, then by client id. N clients, of whom
 R students and T teachers form a part of the federation; every pair matrix is [student s, teacher t]."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.sparse import csr_array
@@ -26,62 +24,41 @@ _CRITERIA = {"similarity": similarity, "uniformity": union_gain, "complementarit
 _TREND, _ID, _DECIMALS = 1e-6, 1e-10, 12  # weights of trend and client id; finer is only the order of a sum
 
 
-@dataclass(frozen=True, eq=False)
-class Paths:
-    """Levels of the clients and the limits on who teaches whom (ours; max_gap = 1 is the authors' code).
-    Raises ValueError: a limit that cannot hold; the sentence names it, and the client."""
-    levels: np.ndarray  # (N,) integers, the largest the most capable
-    max_gap: int = 1  # a teacher stands 1 to max_gap levels above its student
-    fan_in: int = 4  # teachers per student, at most
-    fan_out: int | None = None  # students per teacher, at most; None: no limit
-
-    def __post_init__(self):
-        levels = np.array(self.levels)
-        if levels.ndim != 1 or levels.size == 0 or levels.dtype.kind not in "iu":
-            raise ValueError(f"levels is {levels.dtype} of shape {levels.shape}; expected an integer for each client")
-        for name in ("max_gap", "fan_in", "fan_out"):
-            value = getattr(self, name)
-            if not (isinstance(value, int) and value >= 1 or name == "fan_out" and value is None):
-                raise ValueError(f"{name} is {value!r}; expected an integer >= 1")
-        vars(self).update(levels=levels)  # a copy: the record is frozen
-
-
-def admissible(paths: Paths) -> np.ndarray:
-    """Edges t -> s with 1 <= l_t - l_s <= max_gap: (N, N) bool.
-    >>> admissible(Paths([1, 2, 3])).astype(int).tolist()
+def admissible(levels: np.ndarray, max_gap: int = 1) -> np.ndarray:
+    """Edges t -> s with 1 <= l_t - l_s <= max_gap: (N, N) bool (ours; max_gap = 1 is the authors' code).
+    >>> admissible([1, 2, 3]).astype(int).tolist()
     [[0, 1, 0], [0, 0, 1], [0, 0, 0]]
     """
-    levels = paths.levels
-    return (levels > levels[:, None]) & (levels <= levels[:, None] + paths.max_gap)
+    levels = np.asarray(levels)
+    return (levels > levels[:, None]) & (levels <= levels[:, None] + max_gap)
 
 
-def match(counts: np.ndarray, paths: Paths, rule="coverage", personality=0.25, rng=None) -> np.ndarray:
-    """Edges (N, N) bool, read-only: every student's teachers, from the counts (N, C) as released, within all limits.
-    rule: a name in RULES. personality: eta in [0, 1]; 1 asks for similar teachers, 0 for complementary ones.
-    Raises ValueError: unknown rule, wrong counts, counts and levels of different length, "random" without rng.
-    >>> match([[4, 0], [0, 4], [2, 2]], Paths([1, 2, 2], fan_in=1), personality=0)[0].tolist()
+def match(counts: np.ndarray, levels: np.ndarray, rule="coverage", personality=0.25, rng=None, max_gap=1, fan_in=4,
+          fan_out=None) -> np.ndarray:
+    """Edges (N, N) bool, read-only: the teachers of every student, from the counts (N, C) as released, within limits:
+    teachers stand 1 to max_gap of the levels (N,) higher, at most fan_in a student, at most fan_out students a teacher.
+    rule: a name in RULES; "random" draws from rng. personality: eta in [0, 1]; 1 asks for similar teachers, 0 for
+    complementary ones: "coverage" seeks eta mean_{t in g} S(s, t) + (1 - eta) `covered`, its first term 0 without any.
+    Raises ValueError: unknown rule, wrong counts, counts and levels of different length.
+    >>> match([[4, 0], [0, 4], [2, 2]], [1, 2, 2], personality=0, fan_in=1)[0].tolist()
     [False, True, False]
     """
-    counts, n = counted(counts), len(paths.levels)
+    counts, levels = counted(counts), np.asarray(levels)
     if rule not in RULES:
         raise ValueError(f"rule is {rule!r}; expected one of {', '.join(RULES)}")
-    if len(counts) != n:
+    if len(counts) != (n := len(levels)):
         raise ValueError(f"counts has {len(counts)} clients, levels has {n}; expected one row of counts per level")
-    if rule == "random" and rng is None:
-        raise ValueError("rule 'random' got rng None; expected a numpy Generator, such as np.random.default_rng(0)")
-    if not 0 <= personality <= 1:
-        raise ValueError(f"personality is {personality!r}; expected a number from 0 (consistency) to 1 (personality)")
-    allowed = admissible(paths)
+    allowed = admissible(levels, max_gap)
     learns, drawn = allowed.any(axis=1), rng.random((n, n)) if rule == "random" else None
     edges = allowed.copy() if rule == "all" else np.zeros((n, n), dtype=bool)
     # a part: students who compete with nobody else, those of a level or, if levels share limited teachers, all
-    part = paths.levels if paths.fan_out is None or paths.max_gap == 1 else np.zeros(n)
+    part = levels if fan_out is None or max_gap == 1 else np.zeros(n)
     for each in np.unique(part[learns]) if rule != "all" else ():
         students = np.flatnonzero((part == each) & learns)
         teachers = np.flatnonzero(allowed[students].any(axis=0))
         pairs, given = np.ix_(students, teachers), (counts[students], counts[teachers])
         by_id = _ID * np.outer(1 - students / n, 1 - teachers / n)
-        limits = allowed[pairs], np.full(len(teachers), paths.fan_out or n), paths.fan_in, by_id
+        limits = allowed[pairs], np.full(len(teachers), fan_out or n), fan_in, by_id
         if rule == "mutual":
             groups = _mutual(*given, *limits)
         elif rule == "coverage":
@@ -95,18 +72,15 @@ def match(counts: np.ndarray, paths: Paths, rule="coverage", personality=0.25, r
     return edges
 
 
-def group_value(counts: np.ndarray, edges: np.ndarray, personality: float = 0.25) -> np.ndarray:
-    """Of each client's group g (N,): eta mean_{t in g} S(s, t) + (1 - eta) mean_c min(1, C max_{j in g+s} p_j(c)).
-    In [0, 1]; the first term, eta = `personality`, is 0 where g is empty. The second is how much of the classes the
-    group holds: a class counts in full once somebody has a fair share 1/C of it; monotone and submodular in g.
-    >>> group_value([[4, 0], [0, 4]], np.array([[False, True], [False, False]]), personality=0.25).tolist()
-    [0.75, 0.375]
+def covered(counts: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """How much of the classes each client's group g holds: (N,) mean_c min(1, C max_{j in g+s} p_j(c)), in [0, 1].
+    A class counts in full once somebody has a fair share 1/C of it; monotone and submodular in g.
+    >>> covered([[4, 0], [0, 4]], np.array([[False, True], [False, False]])).tolist()
+    [1.0, 0.5]
     """
     n, edges = counted(counts), np.asarray(edges, dtype=bool)
     fair = np.minimum(1, n.shape[1] * distributions(n))
-    likeness = np.array([similarity(n[[s]], n[g]).mean() if g.any() else 0.0 for s, g in enumerate(edges)])
-    covered = np.array([np.maximum(fair[s], fair[g].max(0, initial=0)).mean() for s, g in enumerate(edges)])
-    return personality * likeness + (1 - personality) * covered
+    return np.array([np.maximum(fair[s], fair[g].max(0, initial=0)).mean() for s, g in enumerate(edges)])
 
 
 def group(edges: np.ndarray, levels: np.ndarray, feedback=True, peers=True, self_=True) -> np.ndarray:
@@ -152,7 +126,7 @@ def _ranking(fit: np.ndarray):
 
 
 def _covering(n_s: np.ndarray, n_t: np.ndarray, personality: float):
-    """worth(s, g, free, rivals): what teachers g (places) are worth to student s, by `group_value` and trend, and what
+    """worth(s, g, free, rivals): what teachers g (places) are worth to student s, by objective and trend, and what
     each teacher adds (T,), -inf if it is not free; without rivals exact for the best only."""
     p, q = distributions(n_s), distributions(n_t)
     own, fair, alike = np.minimum(1, p.shape[1] * p), np.minimum(1, q.shape[1] * q), similarity(n_s, n_t)

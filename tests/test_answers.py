@@ -11,7 +11,7 @@ from scipy.stats import norm
 from hfkd.config import configure
 from hfkd.engine import federation, state
 from hfkd.engine.method import NEEDS, Graph, check
-from hfkd.matching import Paths, admissible, match
+from hfkd.matching import admissible, match
 from hfkd.methods import ktpfl, rhfl, suwa
 
 PLAIN = ["fedmd", "expertise_mean", "dsfl", "scarlet", "suwa", "ktpfl", "rhfl", "dml"]
@@ -126,9 +126,9 @@ def test_dml_hears_the_mean_of_the_others_of_its_level():
 def test_hfkd_decides_groups_by_the_matching_and_say_by_samples(more, feedback, peers, include_self):
     config = configure(feedback=bool(feedback), peers=bool(peers), include_self=bool(include_self), **more)
     found = METHODS["hfkd"].decide(COUNTS, LEVELS, np.zeros((6, 6)), config, None)
-    paths = Paths(LEVELS, config.max_gap, config.fan_in, config.fan_out)
-    wanted = match(COUNTS, paths, config.rule, config.personality)
-    assert (found.edges == wanted).all() and (found.edges <= admissible(paths)).all()
+    limits = {name: getattr(config, name) for name in ("max_gap", "fan_in", "fan_out")}
+    wanted = match(COUNTS, LEVELS, config.rule, config.personality, **limits)
+    assert (found.edges == wanted).all() and (found.edges <= admissible(LEVELS, config.max_gap)).all()
     for s, c in np.ndindex(6, 4):
         group = {t for t in range(6) if found.edges[s, t] or feedback and found.edges[t, s] or peers and s != t and (
             LEVELS[s] == LEVELS[t] and (found.edges[s] & found.edges[t]).any())} | ({s} if include_self else set())

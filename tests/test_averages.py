@@ -11,7 +11,7 @@ from scipy.special import softmax
 from torch.func import functional_call
 
 from hfkd.engine import federation, state, training
-from hfkd.methods import fedkd
+from hfkd.methods import messengers
 from hfkd.streams import stream
 
 
@@ -181,7 +181,7 @@ def test_the_server_teaches_each_mean_network_what_all_said_before_by_torchs_sgd
 @pytest.mark.parametrize(("shape", "energy"), [((7, 12), 0.95), ((16, 3, 3, 3), 0.98), ((5, 5), 1.0), ((30, 40), 0.6)])
 def test_fedkd_keeps_as_few_singular_values_as_hold_the_energy(shape, energy):
     update = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0))
-    kept, numbers = fedkd.compressed(update, energy)
+    kept, numbers = messengers.compressed(update, energy)
     for b in range(3):
         matrix = update[b].reshape(shape[0], -1).double().numpy()
         u, s, v = np.linalg.svd(matrix, full_matrices=False)
@@ -189,13 +189,13 @@ def test_fedkd_keeps_as_few_singular_values_as_hold_the_energy(shape, energy):
         np.testing.assert_allclose(kept[b].reshape(matrix.shape), (u[:, :rank] * s[:rank]) @ v[:rank], atol=1e-4)
         assert numbers[b] == min(rank * (sum(matrix.shape) + 1), matrix.size)
     bias = torch.ones(3, 7)
-    assert fedkd.compressed(bias, 0.5)[0] is bias and fedkd.compressed(bias, 0.5)[1].tolist() == [7] * 3
+    assert messengers.compressed(bias, 0.5)[0] is bias and messengers.compressed(bias, 0.5)[1].tolist() == [7] * 3
 
 
 def test_fedkd_hands_everybody_the_mentee_of_the_server_and_less_energy_is_less_traffic(monkeypatch):
     traffic = []
     for energy in ((1.0, 1.0), (0.3, 0.3)):
-        monkeypatch.setattr(fedkd, "ENERGY", energy)
+        monkeypatch.setattr(messengers, "ENERGY", energy)
         config, named, fed, old = trained("fedkd")
         traffic.append(torch.cat([torch.stack(sent) for _, *sent in named.exchange(fed, config, 1)], 1))
         for i, (_, now) in weights_of(fed).items():

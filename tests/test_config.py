@@ -4,9 +4,10 @@ import ast
 import math
 from dataclasses import fields, replace
 
+import numpy as np
 import pytest
 
-from hfkd.config import CHOICES, PROFILES, RANGES, Config, check_seeds, configure, parse_seeds, parse_set, settings
+from hfkd.config import CHOICES, PROFILES, RANGES, Config, configure, parse_seeds, parse_set, settings
 from hfkd.data import PARTITIONS
 from hfkd.engine.faults import LIES
 from hfkd.engine.networks import WIDTHS
@@ -76,7 +77,8 @@ def test_seeds_and_assignments_from_text():
             parse_seeds(text)
     for seeds in ((), (0, 0), (-1,), (0.5,), (10**10,)):
         with pytest.raises(ValueError, match="^seeds are .*; expected integers >= 0, each once, up to 1000000000$"):
-            check_seeds(seeds)
+            parse_seeds(seeds)
+    assert [parse_seeds(given, [4, 2]) for given in (None, "", "3", np.arange(2))] == [(4, 2), (4, 2), (3,), (0, 1)]
     found = parse_set(["alpha=0.5", "rounds = 3", "rule=random", "fan_out=None", "level_share=(.2,.8,0)", "x=a=b"])
     assert found == dict(alpha=0.5, rounds=3, rule="random", fan_out=None, level_share=(0.2, 0.8, 0), x="a=b")
     for text, wrong in (("alpha", "has no '='"), ("rounds=4", "is there twice")):

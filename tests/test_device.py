@@ -6,12 +6,12 @@ import pytest
 from scenes import N, SEEDS, moved, settings
 
 from hfkd.engine import federation, state
-from hfkd.engine.networks import FAMILIES, HAS
+from hfkd.engine.networks import HAS, WIDTHS
 from hfkd.methods import METHODS
 
 READS = {"labelled_public", "ktpfl", "rhfl", "fedkd"}  # once a round, for lists by label, scipy, losses, ranks
-CASES = [(name, levels) for name, method in METHODS.items() for levels in FAMILIES
-         if name not in READS and all(levels in HAS.get(need, FAMILIES) for need in method.needs)]
+CASES = [(name, levels) for name, method in METHODS.items() for levels in WIDTHS
+         if name not in READS and all(levels in HAS.get(need, WIDTHS) for need in method.needs)]
 
 
 @pytest.mark.parametrize(("name", "levels"), CASES)

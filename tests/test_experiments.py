@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from hfkd import cli, data, paths
-from hfkd.config import configure, seeds_of
+from hfkd.config import PROFILES, configure
 from hfkd.engine import record
 from hfkd.methods import METHODS
 from hfkd.study import experiments, results
@@ -120,7 +120,7 @@ def test_a_cell_that_diverges_ends_itself_only(tmp_path, monkeypatch):
         experiments.run_grid("rates", seeds=(0,), jobs=1, **TINY)
     assert set(results.load(tmp_path / "runs" / "smoke" / "rates.csv")["variant"]) == {"lr=0.01"}
     with pytest.raises(ValueError, match="^training diverged .* try a smaller lr"):
-        experiments.run_one(seeds=(0,), out=tmp_path / "one.csv", method="local", lr=1e9, **TINY)
+        experiments.run_grid(None, seeds=(0,), out=tmp_path / "one.csv", method="local", lr=1e9, **TINY)
     assert not (tmp_path / "one.csv").exists()
 
 
@@ -147,15 +147,6 @@ def test_a_terminal_shows_progress_and_a_notebook_nothing(monkeypatch, capsys):
     assert "0/2" in terminal.getvalue() and "rounds" in terminal.getvalue()
 
 
-def test_a_cell_that_was_cut_off_is_named_and_fresh_makes_it_anew(calls, tmp_path):
-    frame = pair(method="local", skew=0.1)
-    (cell,) = (tmp_path / "runs" / "lite" / "pair").iterdir()
-    cell.write_bytes(cell.read_bytes()[:200])
-    with pytest.raises(ValueError, match=r"local-dirichlet-0\.1\..*csv cannot be read .*; remove it, or run with --f"):
-        pair(method="local", skew=0.1)
-    assert pair(method="local", skew=0.1, fresh=True).equals(frame) and len(calls) == 2
-
-
 def test_the_ledger_of_a_grid_sums_to_one_say_per_listener(tmp_path):
     experiments.run_grid("30", seeds=(0, 1), jobs=1, method="hfkd", **TINY | {"rounds": 6})
     book = experiments.beside("30", "ledger", "smoke")
@@ -180,7 +171,7 @@ def test_where_clients_stand_at_the_end_is_kept_of_some_variants(tmp_path, monke
 
 
 def test_the_record_says_what_made_the_rows(tmp_path):
-    frame = experiments.run_one(seeds=(0,), out=tmp_path / "a.csv", method="fedmd", dataset="digits", **TINY)
+    frame = experiments.run_grid(None, seeds=(0,), out=tmp_path / "a.csv", method="fedmd", dataset="digits", **TINY)
     note = results.load_record(tmp_path / "a.csv")
     assert note["seeds"] == [0] and note["threads"] == 1 and note["checksums"] == {"digits": "631cb83de3a2ab62"}
     assert note["parameters"]["clients"] == 4 and "method" not in note["parameters"] and note["seconds"] > 0
@@ -205,7 +196,7 @@ def test_every_grid_is_runnable_and_comparison_pairs_every_loss():
     for name, grid in GRIDS.items():
         found = cells(grid, "lite", {"dataset": "digits"})
         assert len({(c.variant, c.config) for c in found}) == len(found) >= len(cells(grid, "smoke", {})) > 0
-        assert not name.startswith("tuning") or not {*grid.seeds} & {*seeds_of("lite")}  # seeds that no table uses
+        assert not name.startswith("tuning") or not {*grid.seeds} & {*PROFILES["lite"][1]}  # seeds that no table uses
     one, other = ({(own.method, variant.partition(",")[0], own.partition, own.skew)
                    for variant, own in cells(GRIDS[name], "lite", {})} for name in ("40", "losses"))
     for method in (name for name in METHODS if "depths" not in METHODS[name].needs):

@@ -13,7 +13,7 @@ from scenes import DIGITS, METHODS, N, SEEDS, begun, doubled, last, network, run
 from hfkd.engine import client, federation, record, state, training
 from hfkd.engine.method import Graph, nobody
 from hfkd.knowledge import log_prior, mix, teaching_weights
-from hfkd.matching import Paths, match
+from hfkd.matching import match
 from hfkd.privacy import messages
 from hfkd.streams import stream
 
@@ -76,7 +76,7 @@ def plainly(config, fed, z, seed):
     nets = [network(*first[z * N + i]) for i in range(N)]
     sgd = [torch.optim.SGD(net.parameters(), lr=config.lr, momentum=config.momentum) for net in nets]
     private, public = ([stream(seed, name, i) for i in range(N)] for name in ("batches", "public batches"))
-    edges, alike = match(own.counts, Paths(own.levels, fan_in=config.fan_in)), own.levels[:, None] == own.levels
+    edges, alike = match(own.counts, own.levels, fan_in=config.fan_in), own.levels[:, None] == own.levels
     shared = np.array([[(edges[s] & edges[t]).any() for t in range(N)] for s in range(N)])
     mask = edges | np.eye(N, dtype=bool) | config.feedback * edges.T | config.peers * (alike & shared)
     weight = np.where(edges.any(1), config.alpha, np.where(mask.sum(1) > 1, config.beta or config.alpha, 0))

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from hfkd import matching, methods, paths, plots
+from hfkd import data, matching, methods, paths, plots
 from hfkd.plots import style
 from hfkd.study.results import COLUMNS, load
 
@@ -125,8 +125,6 @@ def test_effects_are_differences_with_student_intervals():
     want = expected(frame, "hfkd[peers=False]", metric, .5, "hfkd[fan_in=1]")
     assert np.isclose(np.concatenate([line.get_xdata() for line in axes.lines])[:, None], want).any(axis=0).all()
     assert axes.get_xlabel() == "difference to one teacher (points)"
-    axes = plots.fig_epsilon(made(["hfkd", *(f"hfkd[epsilon={e}]" for e in ("10.0", "0.3", "3.0"))])).axes[0]
-    assert [label.get_text() for label in axes.get_yticklabels()][1:] == ["epsilon 0.3", "epsilon 3.0", "epsilon 10.0"]
 
 
 def test_levels_colour_what_is_clear_and_tell_all_numbers():
@@ -145,11 +143,13 @@ def test_coverage_has_a_point_per_student_and_a_line_per_seed():
     rows += [("hfkd", f"rule={rule}", seed, i, 1 + (i == 3), .3 * i + .1 * seed, .1 * i + .2 * i * (1 + seed))
              for rule in ("coverage", "random") for seed in (0, 1) for i in range(4)]
     names = ["method", "variant", "seed", "client", "level", "coverage", "consistency"]
-    clients = pd.DataFrame(rows, columns=names).assign(partition="dirichlet", skew=.1)
-    (axes,) = plots.fig_coverage(clients).axes  # the client of level 2 is no student
-    dots = [line.get_xydata() for line in axes.lines if line.get_marker() != "None"]
-    assert np.allclose(dots, [[(.3 * i + .1 * seed, 20 * i * (1 + seed)) for seed in (0, 1) for i in range(3)]] * 2)
-    assert len(axes.lines) == 4 and "10.0 points a tenth" in axes.get_title()  # means of 6.7 and 13.3
+    clients = pd.DataFrame(rows, columns=names).assign(skew=.1)
+    both = plots.fig_coverage(pd.concat([clients.assign(partition=name) for name in ("dirichlet", "level_dependent")]))
+    for axes, scene in zip(both.axes, ("Dirichlet 0.1", "data by level 0.1"), strict=True):
+        dots = [line.get_xydata() for line in axes.lines if line.get_marker() != "None"]  # of students, not of level 2
+        assert np.allclose(dots, [[(.3 * i + .1 * seed, 20 * i * (1 + seed)) for seed in (0, 1) for i in range(3)]] * 2)
+        assert len(axes.lines) == 4  # slopes of 6.7 and 13.3
+        assert axes.get_title().startswith(f"{scene}\n10.0 points a tenth\n")
 
 
 def test_ledger_and_floor():
@@ -165,7 +165,7 @@ def test_ledger_and_floor():
 
 def test_matching_shows_every_edge_and_every_share():
     counts, levels = np.random.default_rng(0).multinomial(50, np.full(4, .25), 9), np.array([1, 2, 3] * 3)
-    edges = matching.match(counts, matching.Paths(levels, fan_in=2))
+    edges = matching.match(counts, levels, fan_in=2)
     (axes,) = plots.fig_matching(counts, levels, edges).axes
     assert len(axes.lines) == edges.sum() and len(axes.texts) == 9
     shares = np.array([bar.get_width() for bar in axes.patches]).reshape(4, 9).T
@@ -194,7 +194,7 @@ BASE = made(["local", "hfkd"])
     (lambda: plots.fig_levels(BASE[BASE["method"] == "local"]), "the rows hold local alone"),
     (lambda: plots.fig_curve(BASE), "no rows of hfkd with weighting=fixed"),
     (lambda: plots.fig_alpha(BASE), "no rows of hfkd with a rule"),
-    (lambda: plots.fig_epsilon(BASE), "have no variant of hfkd"),
+    (lambda: plots.fig_effects(BASE, "hfkd", {}), "have no variant of hfkd"),
     (lambda: plots.fig_effects(BASE, "hfkd", plots.GROUPS["doses"]), r"no rows of hfkd\[beta=0.0\]"),
     (lambda: plots.fig_ledger(pd.DataFrame({"kind": ["friend"]})), r"the kinds \['friend'\]; expected some of"),
     (lambda: plots.fig_floor([{"what": "a", "seconds": 1.0}]), "no record has a floor"),
@@ -231,6 +231,6 @@ def test_bytes_are_the_same_in_any_process_and_under_any_style(figures, tmp_path
         assert dict(plt.rcParams) == before and len(list(tmp_path.iterdir())) == 4  # no temporary file is left
 
 
-def test_every_method_has_a_family_and_each_family_a_look_of_its_own():
-    assert set(methods.METHODS) <= set(style.METHODS)
+def test_every_method_has_a_family_and_each_family_a_look_of_its_own_and_every_partition_words():
+    assert set(methods.METHODS) <= set(style.METHODS) and set(style.PARTITIONS) == set(data.PARTITIONS)
     assert all(len(set(column)) == len(style.FAMILIES) for column in zip(*style.FAMILIES.values(), strict=True))

@@ -8,7 +8,7 @@ from scenes import N, begun, network, run, weights_of
 from torch import nn
 
 from hfkd.engine.state import shown
-from hfkd.methods import averaging, fedgh, fedproto, fedtgp
+from hfkd.methods import averaging, prototypes
 
 
 def clouds():
@@ -36,7 +36,7 @@ def test_prototypes_are_means_over_samples_and_the_nearest_wins():
     own, has = by_class(fed, lambda net, x: net[:-1](x))
     np.testing.assert_allclose(averaging.class_means(fed).reshape(own.shape), own, atol=1e-5)
     assert not fed.memory["known"].any()  # before the first round nobody says anything of any class
-    sent = fedproto.exchange(fed, config, 1)
+    sent = prototypes.exchange_fedproto(fed, config, 1)
     for z, split in enumerate(fed.splits):
         for c in range(10):  # by what is released; who has images counts, and who has none does not
             held = np.where(split.counts[:, c] > 0, np.maximum(fed.counts[z, :, c], 1), 0)
@@ -45,7 +45,7 @@ def test_prototypes_are_means_over_samples_and_the_nearest_wins():
     fed.memory["known"][0, 3] = 0  # nobody has seen it: nobody says it
     at = weights_of(fed)
     for cohort, up, down in sent:
-        scores = fedproto.answers(fed, config, cohort, torch.arange(50).expand(len(cohort.members), -1))
+        scores = prototypes.answers_fedproto(fed, config, cohort, torch.arange(50).expand(len(cohort.members), -1))
         for b, i in enumerate(cohort.members.tolist()):
             assert (up[b], down[b]) == (has[i // N, i % N].sum() * 32, has[i // N].any(0).sum() * 32)
             h = network(*at[i])[:-1](shown(fed, i // N, range(50))).detach()
@@ -71,7 +71,7 @@ def test_fd_targets_are_mean_soft_outputs_of_the_other_owners():
 
 
 def test_fedtgp_one_step_is_torchs_on_its_own_modules(monkeypatch):
-    monkeypatch.setattr(fedtgp, "STEPS", 1)
+    monkeypatch.setattr(prototypes, "STEPS", 1)
     (each, there), generator = clouds(), begun("fedtgp", (0,))[2].memory["generator"]
     net = nn.Sequential(nn.Embedding(10, 32), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 32))
     for weight, name in zip(net.parameters(), ("table", "w1", "b1", "w2", "b2"), strict=True):
@@ -81,21 +81,21 @@ def test_fedtgp_one_step_is_torchs_on_its_own_modules(monkeypatch):
     who, label = there[0].nonzero(as_tuple=True)
     means = [each[0, there[0, :, c] > 0, c].mean(0) for c in range(9)]
     margin = max(min(np.linalg.norm(a - b) for b in means if b is not a) for a in means)  # the nearest other, at most
-    assert float(fedtgp.margins(each, there)) == pytest.approx(margin, rel=1e-5)
-    assert fedtgp.margins(1e3 * each, there).tolist() == [100.0]
+    assert float(prototypes.margins(each, there)) == pytest.approx(margin, rel=1e-5)
+    assert prototypes.margins(1e3 * each, there).tolist() == [100.0]
     two = torch.stack([there[0], F.one_hot(torch.tensor([4] * 3), 10).float()])  # seed by seed; of one class: no other
-    assert fedtgp.margins(each.repeat(2, 1, 1, 1), two).tolist() == [pytest.approx(margin, rel=1e-5), 0.0]
+    assert prototypes.margins(each.repeat(2, 1, 1, 1), two).tolist() == [pytest.approx(margin, rel=1e-5), 0.0]
     apart = (each[0, who, label][:, None] - net(torch.arange(10))[None]).norm(dim=-1)
     F.cross_entropy(-(apart + margin * F.one_hot(label, 10)), label).backward()
     sgd.step()
-    made = fedtgp.trained(generator, each, there)
+    made = prototypes.trained_generator(generator, each, there)
     torch.testing.assert_close(made[0], net(torch.arange(10)).detach(), rtol=0, atol=1e-5)
 
 
 def test_fedgh_head_is_torchs_trained_on_the_prototypes_and_one_for_everybody_of_a_seed():
     each, there = clouds()
     head = nn.Linear(32, 10)
-    found = fedgh.trained(head.weight.detach().clone(), head.bias.detach().clone(), each[0], there[0], 0.3)
+    found = prototypes.trained_head(head.weight.detach().clone(), head.bias.detach().clone(), each[0], there[0], 0.3)
     sgd = torch.optim.SGD(head.parameters(), lr=0.3)
     who, label = there[0].nonzero(as_tuple=True)
     for _ in range(10):
@@ -106,7 +106,7 @@ def test_fedgh_head_is_torchs_trained_on_the_prototypes_and_one_for_everybody_of
         torch.testing.assert_close(one, other.detach(), rtol=0, atol=1e-5)
     config, _, fed = begun("fedgh", strength=0.1)
     before = weights_of(fed)
-    fedgh.exchange(fed, config, 1)
+    prototypes.exchange_fedgh(fed, config, 1)
     at = weights_of(fed)
     heads = [at[z * N][1]["head.weight"] for z in range(2)]
     assert all(w["head.weight"].equal(heads[i // N]) for i, (_, w) in at.items()) and not heads[0].equal(heads[1])

@@ -41,7 +41,7 @@ REFUSED = {
     "run --profile committed": "profile is 'committed', which is read, not run; expected smoke, lite or paper",
     "grid 41": "grid is '41'; expected one of 10, 20, ",
     "grid losses --set hard_loss=plain": "hard_loss is an axis of 40_comparison_losses; leave it to the grid, or",
-    "grid 50 --set method=fedavg": "method is 'fedavg'; expected one of local, ",
+    "grid 50 --set method=fedavg": "method is 'fedavg'; expected one of local, balanced_local, hfkd in 50_ablations",
     "reproduce --only 41": "--only names notebook '41'; expected one of 00, 10, ",
     "reproduce --only 40 -p colour=red": "parameter 'colour' is in no notebook that runs; expected one of ",
     "reproduce -p profile=lite": "-p is 'profile=lite'; expected name=value, and --profile for the profile",
@@ -53,6 +53,7 @@ REFUSED = {
     # what one message a round cannot carry
     "federate --set schedule=top_down": "schedule is 'top_down', which one message a round cannot carry; expected 'sim",
     "federate --set weighting=gradient": "weighting is 'gradient', which",
+    "federate --set rule=best": "rule is 'best'; expected one of coverage, ",
     "federate --set method=fedavg": "method is 'fedavg', which",
     "federate --set spoken=9": "spoken is 9, which", "federate --clients 1": "clients is 1; expected two at least",
     "federate --set revenue=labelled": "revenue is 'labelled', which one message a round cannot carry",

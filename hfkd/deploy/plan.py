@@ -14,7 +14,7 @@ FIELDS = {"names": list, "seed": int, "set": dict, "classes": int, "public": str
 
 
 def settle(given: dict) -> Config:
-    """The configuration of a plan's settings. Raises ValueError: what `checked` refuses, or no message can carry.
+    """The configuration of a plan's settings. Raises ValueError: what `checked` refuses, or a message cannot carry.
 
     >>> settle({"alpha": 0.2}).weighting
     'ramp'

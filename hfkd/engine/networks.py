@@ -11,13 +11,8 @@ from collections import OrderedDict
 import torch
 from torch import nn
 
-WIDTHS = {"mlp": (8, 32, 128), "cnn": (8, 16, 32), "depth": (1, 2, 3)}
+WIDTHS = {"mlp": (8, 32, 128), "cnn": (8, 16, 32), "depth": (1, 2, 3)}  # units, channels, hidden layers of each level
 HAS = {"widths": ("mlp", "cnn"), "depths": ("depth",)}  # what a method may need (`method.NEEDS`) -> who has it
-FAMILIES = {
-    "mlp": "multilayer perceptron, first hidden layer of 8 / 32 / 128 units",
-    "cnn": "convolutional net of width 8 / 16 / 32; for colour images a residual net with GroupNorm",
-    "depth": "multilayer perceptron of 32 units with 1 / 2 / 3 hidden layers",
-}
 FEATURES = 32
 
 
@@ -51,7 +46,7 @@ class Own(nn.Module):
 def build(family: str, level: int, shape: tuple[int, int, int], n_classes: int) -> nn.Module:
     """The network of one level, without values (on the `meta` device): `initial` draws them.
 
-    family: a name of FAMILIES. level: 1..3. shape: (channels, height, width) of an image. Raises ValueError: unknown
+    family: a name of WIDTHS. level: 1..3. shape: (channels, height, width) of an image. Raises ValueError: unknown
     family or level, an image too small for the convolutions. Source: levels *poster*; families, common head *ours*.
 
     >>> sum(w.numel() for w in build("mlp", 1, (1, 28, 28), 10).parameters())  # 784*8+8 + 8*32+32 + 32*10+10
@@ -102,13 +97,3 @@ def initial(module: nn.Module, rng) -> dict[str, torch.Tensor]:
         if like.dim() >= 2:
             nn.init.kaiming_uniform_(weights[name], nonlinearity="relu", generator=generator)
     return weights
-
-
-def sizes(family: str, shape: tuple[int, int, int], n_classes: int) -> list[dict]:
-    """Parameters and bytes (float32) of each level, smallest first.
-
-    >>> [row["parameters"] for row in sizes("mlp", (1, 28, 28), 10)]
-    [6898, 26506, 104938]
-    """
-    counts = [sum(w.numel() for w in build(family, level, shape, n_classes).parameters()) for level in (1, 2, 3)]
-    return [{"level": level, "parameters": count, "bytes": 4 * count} for level, count in enumerate(counts, 1)]

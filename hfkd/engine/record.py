@@ -15,7 +15,7 @@ from hfkd.engine.cohort import logits
 from hfkd.engine.federation import configured, rounds
 from hfkd.engine.state import own_images
 from hfkd.knowledge import predictions
-from hfkd.matching import group_value
+from hfkd.matching import covered
 
 BYTES = 4  # of a float32 on the wire
 ASKED = {"personality": "test", "consistency": "balanced", "val_personality": "val", "val_consistency": "vals"}
@@ -88,7 +88,7 @@ def measure(fed, config, method) -> dict[str, np.ndarray]:
 
 def clients(config, round, seeds, measured, sent) -> pd.DataFrame:
     """One row per seed and client: where it stands, with CLIENT_COLUMNS; measured: from `measure`. coverage: of all
-    classes by whom a client hears, itself included, in [0, 1] (`matching.group_value`).
+    classes by whom a client hears, itself included, in [0, 1] (`matching.covered`).
     """
     fed, n = round.fed, config.clients
     return pd.DataFrame({
@@ -96,7 +96,7 @@ def clients(config, round, seeds, measured, sent) -> pd.DataFrame:
         "round": round.number, "client": np.tile(np.arange(n), len(seeds)), "level": fed.levels.reshape(-1),
         "samples": np.concatenate([own.counts.sum(1) for own in fed.splits]), **measured,
         "alpha": round.weight.reshape(-1), "teachers": (round.graph.edges & round.graph.others()).sum(2).reshape(-1),
-        "coverage": np.concatenate([group_value(*of, 0.0) for of in zip(fed.counts, round.graph.mask)]),
+        "coverage": np.concatenate([covered(*of) for of in zip(fed.counts, round.graph.mask)]),
         "batches": fed.batches.reshape(-1), "bytes_up": sent[:, 0], "bytes_down": sent[:, 1],
     })[CLIENT_COLUMNS]  # fmt: skip
 

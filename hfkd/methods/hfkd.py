@@ -10,7 +10,7 @@ import numpy as np
 
 from hfkd.engine.method import Graph, Method
 from hfkd.knowledge import teaching_weights
-from hfkd.matching import Paths, group, match
+from hfkd.matching import group, match
 
 
 def decide(counts, levels, revenue, config, rng) -> Graph:
@@ -20,8 +20,7 @@ def decide(counts, levels, revenue, config, rng) -> Graph:
     Arguments as `engine.method.nobody` has them; of the configuration rule, personality, fan_in, fan_out, max_gap,
     feedback, peers, include_self, power and revenue_temperature are read.
     """
-    paths = Paths(levels, max_gap=config.max_gap, fan_in=config.fan_in, fan_out=config.fan_out)
-    edges = match(counts, paths, config.rule, config.personality, rng)
+    edges = match(counts, levels, config.rule, config.personality, rng, config.max_gap, config.fan_in, config.fan_out)
     mask = group(edges, levels, feedback=config.feedback, peers=config.peers, self_=config.include_self)
     mask |= np.diag(~mask.any(1))  # who has nobody listens to itself
     return Graph(teaching_weights(mask, counts, config.power, revenue, config.revenue_temperature), mask, edges)

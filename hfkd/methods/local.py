@@ -1,9 +1,7 @@
-"""Nobody talks: the rows that every table needs (ours).
+"""Nobody talks: the rows that every table needs (ours); the balanced softmax is of Ren et al. 2020 (2007.10740).
 
-    local            own data, plain cross-entropy
-    balanced_local   the same with the balanced softmax (Ren et al. 2020, 2007.10740): what the loss alone gains
-    labelled_public  everybody learns the public images with their labels as if they were its own: what these labels
-                     would be worth alone; a rule that reads them and does less is of no use
+What labels of the public images would be worth alone is `labelled_public`: a rule that reads them and does less is of
+no use.
 """
 
 from dataclasses import replace
@@ -29,12 +27,8 @@ def given(fed, config, cohort) -> tuple:
     return (log_prior(np.stack(counts)).to(fed.prior) * (config.hard_loss == "balanced"),)
 
 
-def loss(module, weights, x, y, prior, mixed):
-    """CE, by the prior of own and public images together."""
-    return plain(module, weights, x, y, mixed)
-
-
 LOCAL = Method("local", "own data only, plain cross-entropy")
 BALANCED_LOCAL = Method("balanced_local", "own data only, balanced softmax: what the loss alone gains", loss="balanced")
 LABELLED_PUBLIC = Method("labelled_public", "anchor: own data and the public images with their labels, nobody talks",
-                         begin=begin, given=given, local_loss=loss, needs=("public", "labels"))
+                         begin=begin, given=given, needs=("public", "labels"),
+                         local_loss=lambda module, weights, x, y, own, both: plain(module, weights, x, y, both))

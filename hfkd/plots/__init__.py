@@ -5,9 +5,9 @@ import json
 import pandas as pd
 
 from hfkd import paths
-from hfkd.matching import Paths, match
+from hfkd.matching import match
 from hfkd.plots.data import fig_assessment, fig_coverage, fig_matching, fig_partition
-from hfkd.plots.effects import fig_budget, fig_effects, fig_epsilon, fig_floor, fig_ledger, fig_levels
+from hfkd.plots.effects import fig_budget, fig_effects, fig_floor, fig_ledger, fig_levels
 from hfkd.plots.frontier import fig_alpha, fig_curve, fig_frontier
 from hfkd.plots.style import save
 from hfkd.study.results import HONEST, PRIMARY, SCENE, STUDENTS, load
@@ -51,6 +51,7 @@ GROUPS = {  # figure -> heading -> words of a row -> variant, as differences to 
                      "similar alone (eta 1)": "personality=1.0", "complementary alone (eta 0)": "personality=0.0"},
         "public images of skewed labels, against kappa 0": {
             f"kappa {kappa}": (f"public_skew=1.0,kappa={kappa}", "public_skew=1.0,kappa=0.0") for kappa in (0.5, 1.0)}},
+    "epsilon": {"released label counts": {f"epsilon {each}": f"epsilon={each}" for each in (0.1, 0.3, 1.0, 3.0, 10.0)}},
     "faults": {
         "equal say": {"a fifth absent": "dropout=0.2", "a fifth late": "straggling=0.2",
                       "a fifth not finite": "exploding=0.2", **LIES},
@@ -60,7 +61,7 @@ GROUPS = {  # figure -> heading -> words of a row -> variant, as differences to 
 
 def fig_criteria(frame: pd.DataFrame, group: str):
     """RQ1: what each criterion gains over teachers at random. group: "alone", students that hear teachers alone, or
-    "group", everybody in whole groups; of the scenes in which all were run. Raises: ValueError, as `fig_effects`.
+    "group", everybody in whole groups; of the scenes in which all were run.
     """
     wanted = {variant for part in GROUPS[group].values() for pair in part.values() for variant in pair}
     there = frame[frame["variant"].isin(wanted)].groupby(SCENE)["variant"].transform("nunique") == len(wanted)
@@ -69,7 +70,7 @@ def fig_criteria(frame: pd.DataFrame, group: str):
 
 
 def committed() -> dict:
-    """Name -> figure from data/results, figures/figNAME.png. Raises: FileNotFoundError, if a result file is missing."""
+    """Name -> figure from data/results, figures/figNAME.png."""
     matching, weighting, groups, comparison, rounds, depth, ablations, noisy, struck = (
         load(paths.RESULTS / f"{name}.csv") for name in (
             "10_matching", "20_weighting", "30_group_distillation", "40_comparison", "40_comparison_rounds",
@@ -79,7 +80,7 @@ def committed() -> dict:
     return {
         "00_partition": fig_partition(counts, levels),
         "10_assessment": fig_assessment(counts, levels),
-        "10_matching": fig_matching(counts, levels, match(counts, Paths(levels))),
+        "10_matching": fig_matching(counts, levels, match(counts, levels)),
         "10_alone": fig_criteria(matching, "alone"),
         "10_group": fig_criteria(matching, "group"),
         "10_coverage": fig_coverage(pd.read_csv(paths.RESULTS / "10_matching.clients.csv", keep_default_na=False)),
@@ -94,6 +95,6 @@ def committed() -> dict:
         "40_depth": fig_frontier(depth),
         "50_parts": fig_effects(ablations, "hfkd", GROUPS["parts"]),
         "60_floor": fig_floor(json.loads((paths.RESULTS / "60_cost_and_scale.json").read_text("utf-8"))["rounds"]),
-        "70_epsilon": fig_epsilon(noisy),
+        "70_epsilon": fig_effects(noisy, "hfkd", GROUPS["epsilon"]),
         "70_faults": fig_effects(struck, "hfkd", GROUPS["faults"], HONEST),
     }

@@ -15,7 +15,6 @@ from hfkd.study import compare
 @theme()
 def fig_partition(counts: np.ndarray, levels: np.ndarray) -> Figure:
     """Who holds what: training samples by client and class as a heat, above it each client's sum; clients by level.
-    Raises: ValueError, if these are no counts, or levels of another number.
 
     >>> fig_partition([[3, 1], [0, 4]], [2, 1]).axes[1].collections[0].get_array().tolist()  # clients 1 and 0
     [[0, 3], [4, 1]]
@@ -40,7 +39,6 @@ def fig_partition(counts: np.ndarray, levels: np.ndarray) -> Figure:
 @theme()
 def fig_assessment(counts: np.ndarray, levels: np.ndarray) -> Figure:
     """The three criteria of `hfkd.assess` over all pairs as heats, clients by level.
-    Raises: ValueError, as `fig_partition`.
 
     >>> fig_assessment([[4, 0], [0, 4]], [1, 2]).axes[1].collections[0].get_array().tolist()  # union gain
     [[0.0, 1.0], [1.0, 0.0]]
@@ -67,7 +65,7 @@ def fig_assessment(counts: np.ndarray, levels: np.ndarray) -> Figure:
 def fig_matching(counts: np.ndarray, levels: np.ndarray, edges: np.ndarray) -> Figure:
     """Who teaches whom: a bar of label shares per client, levels one above the other, lines from teachers to students.
     A line has the colour of the teacher's most common class; (2) is a client without a teacher below the top level.
-    edges: (N, N) bool. Raises: ValueError, as `fig_partition`, or if edges have another shape.
+    edges: (N, N) bool.
 
     >>> figure = fig_matching([[4, 0], [0, 4], [1, 1]], [1, 2, 1], [[0, 1, 0], [0, 0, 0], [0, 0, 0]])
     >>> [text.get_text() for text in figure.axes[0].texts], len(figure.axes[0].lines)
@@ -102,7 +100,7 @@ def fig_matching(counts: np.ndarray, levels: np.ndarray, edges: np.ndarray) -> F
 def fig_coverage(clients: pd.DataFrame) -> Figure:
     """What every student gains in consistency over training alone with the same loss, against the share of the classes
     that its group covers: a point per student, seed and rule; a line per seed, by scene.
-    clients: as `compare.slopes` wants them. Raises: ValueError, as it does.
+    clients: as `compare.slopes` wants them.
     """
     parts = {PARTITIONS[name].format(skew=skew): part for (name, skew), part in clients.groupby(["partition", "skew"])}
     figure, (row,) = new(1, len(parts), 3, sharex=True, sharey=True)
@@ -116,7 +114,7 @@ def fig_coverage(clients: pd.DataFrame) -> Figure:
             sns.regplot(own, x="coverage", y="gain", scatter=False, ci=None, color=INK, line_kws={"linewidth": .8},
                         ax=axes)
         slope = compare.interval(compare.slopes(part) / 10)
-        axes.set(title=f"{name}: {slope.mean:.1f} points a tenth\n({slope.low:.1f} to {slope.high:.1f})",
+        axes.set(title=f"{name}\n{slope.mean:.1f} points a tenth\n({slope.low:.1f} to {slope.high:.1f})",
                  xlabel="classes that the group covers", ylabel="gain in consistency (points)")
     return finish(figure, [(rule, *each) for rule, each in looks.items()], 5, "A point a student; a line a seed")
 

@@ -21,7 +21,6 @@ def fig_effects(frame: pd.DataFrame, method: str, groups: dict[str, dict], metri
     """What each variant changes: a row each, a panel per metric, a point per scene with its 95 % interval.
     groups: heading -> words of the row -> variant of the method, whose base configuration is 0, or a pair (variant, the
     variant that is 0), as in `plots.GROUPS`; to: words for what is 0, else the method's name.
-    Raises: ValueError, if there is no variant, or one without rows in some scene.
     """
     order, zero = {}, {}  # run -> words, from top to bottom; a heading is a row without a run
     for heading, part in groups.items():
@@ -56,17 +55,9 @@ def fig_effects(frame: pd.DataFrame, method: str, groups: dict[str, dict], metri
     return finish(figure, [(title, *each) for title, each in looks.items()], 3, note)
 
 
-def fig_epsilon(frame: pd.DataFrame, method: str = "hfkd") -> Figure:
-    """What noise on the released label counts costs: `fig_effects` of all variants "epsilon=...", 0 are true counts."""
-    found = frame.loc[(frame["method"] == method) & frame["variant"].str.startswith("epsilon="), "variant"].unique()
-    rows = {f"epsilon {each[8:]}": each for each in sorted(found, key=lambda each: float(each[8:]))}
-    return fig_effects(frame, method, {"released label counts": rows})
-
-
 @theme()
 def fig_levels(frame: pd.DataFrame, baseline: str = "local") -> Figure:
     """Who gains on which level: differences to the baseline as a heat, white where the 95 % interval holds 0.
-    Raises: ValueError, if there are no rows, no method but the baseline, or a level has no client.
     """
     rows, runs = as_chosen(frame)
     if not (runs := [run for run in runs if run != baseline]):
@@ -91,7 +82,7 @@ def fig_levels(frame: pd.DataFrame, baseline: str = "local") -> Figure:
 def fig_budget(frame: pd.DataFrame, images: int) -> Figure:
     """Both endpoints in points, round by round, over what a client has spent: batches that it has trained on, and bytes
     sent and received, on a log scale. A curve per method, by scene; images: bytes of the public images, that each
-    client that needs them has received once. Raises: ValueError, if there are no rows, or an unknown method.
+    client that needs them has received once.
     """
     rows = frame[frame["variant"] == ""]
     runs, found = sorted(compare.runs(rows), key=list(METHODS).index), list(scenes(rows))
@@ -122,7 +113,6 @@ def fig_budget(frame: pd.DataFrame, images: int) -> Figure:
 def fig_ledger(ledger: pd.DataFrame) -> Figure:
     """What members of a group earn and what say they have (all weights that a client hears sum to 1): a line per kind.
     The ledger has columns seed, round, kind, revenue, weight of one run; skew where there are several.
-    Raises: ValueError, if there are no rows, or a kind that is not in KINDS.
     """
     if ledger.empty or not {*ledger["kind"]} <= {*KINDS}:
         raise ValueError(f"the ledger has the kinds {sorted({*ledger['kind']})}; expected some of {', '.join(KINDS)}")
@@ -143,7 +133,7 @@ def fig_ledger(ledger: pd.DataFrame) -> Figure:
 @theme()
 def fig_floor(rounds: list[dict]) -> Figure:
     """Seconds of each round on a log scale, from records of `hfkd bench --json`: what, seconds, floor, sequential.
-    At the right: seconds over the floor. Raises: ValueError, if no record has a floor.
+    At the right: seconds over the floor.
 
     >>> figure = fig_floor([{"what": "a round", "seconds": 6.0, "sequential": None, "floor": 2.0}])
     >>> [text.get_text() for text in figure.axes[0].texts]

@@ -19,7 +19,6 @@ FAR = 3.0  # quartile distances beyond the middle half: what is farther stands a
 def fig_frontier(frame: pd.DataFrame, baseline: str = "local") -> Figure:
     """Personality against consistency of all methods as differences to the baseline, with 95 % intervals, by scene.
     A point is a method as validation chose it, without other variants; the best of each family are named.
-    Raises: ValueError, if there are no rows, an unknown method, or seeds without a partner in the baseline.
     """
     rows, runs = as_chosen(frame)
     figure, parts = panels(rows, 3.8, sharex=True, sharey=True)
@@ -42,14 +41,13 @@ def fig_frontier(frame: pd.DataFrame, baseline: str = "local") -> Figure:
 @theme()
 def fig_curve(frame: pd.DataFrame, baseline: str = "local", method: str = "hfkd") -> Figure:
     """Both endpoints as differences to the baseline: fixed alphas as a line, rules of weights as points, by scene.
-    Raises: ValueError, if no variant is "weighting=fixed,alpha=...", or seeds have no partner in the baseline.
     """
     fixed, rules = _rules(frame, method)
     if not fixed:
         raise ValueError(f"no rows of {method} with weighting=fixed,alpha=...; `hfkd grid 20` makes them")
     (first, *_), looks, base = fixed, dict(zip(rules, LOOKS)), look(baseline)[0]
     figure, parts = panels(frame, 3.4)
-    for (axes,), where, part in parts:
+    for axes, where, part in parts:
         table = _spread(part, [*rules, *fixed], baseline, where)
         table.loc[list(fixed), table.columns.str.contains("_")] = np.nan  # a line has no crosses
         axes.set(xlim=_view(table, "personality"), ylim=_view(table, "consistency"),
@@ -65,12 +63,11 @@ def fig_curve(frame: pd.DataFrame, baseline: str = "local", method: str = "hfkd"
 @theme()
 def fig_alpha(frame: pd.DataFrame, method: str = "hfkd") -> Figure:
     """The weight of soft knowledge, mean over clients: a line per rule of weights (not the fixed ones), by scene.
-    Raises: ValueError, if the method has no variant "weighting=RULE,...".
     """
     if not (rules := _rules(frame, method)[1]):
         raise ValueError(f"no rows of {method} with a rule, weighting=...; `hfkd grid 20` makes them")
     figure, parts = panels(frame, 2.7, sharey=True)
-    for (axes,), where, part in parts:
+    for axes, where, part in parts:
         for run, each in zip(rules, LOOKS):
             line(axes, compare.select(part, run, **where), "alpha", *each)
         axes.set_ylabel("alpha, mean over clients")

@@ -40,7 +40,7 @@ METHODS = {  # name in the rows -> name in the figures, family; in the order of 
 }  # fmt: skip
 BAND = lambda sample: compare.interval(sample)[1:3]  # as seaborn wants its error bars; NaN for one seed
 PARTITIONS = {"dirichlet": "Dirichlet {skew:g}", "pathological": "two classes each",
-              "level_dependent": "more data, less skew, the higher the level"}
+              "level_dependent": "data by level {skew:g}"}
 RC = {  # sizes in points at print size; without hinting, words are as wide on the screen as in print
     "font.size": 8, "axes.titlesize": 8.5, "axes.labelsize": 8, "xtick.labelsize": 7.5, "ytick.labelsize": 7.5,
     "legend.fontsize": 7.5, "legend.title_fontsize": 7.5, "legend.frameon": False, "legend.handletextpad": .4,
@@ -86,17 +86,17 @@ def scenes(frame: pd.DataFrame):
         raise ValueError("the frame has no rows; expected summary rows, such as `hfkd grid 40` makes")
     for key, rows in frame.groupby(SCENE):
         where = dict(zip(SCENE, key, strict=True))
-        title = PARTITIONS.get(where["partition"], "{partition} {skew:g}").format(**where)
+        title = PARTITIONS[where["partition"]].format(**where)
         yield ", ".join([title, *(where[name] for name in SCENE[:2] if frame[name].nunique() > 1)]), where, rows
 
 
-def panels(frame: pd.DataFrame, height: float, rows: int = 1, **options) -> tuple[Figure, list]:
-    """A figure with a titled column of axes per scene, and a list of (axes, conditions, rows)."""
+def panels(frame: pd.DataFrame, height: float, **options) -> tuple[Figure, list]:
+    """A figure with titled axes per scene, and a list of (axes, conditions, rows)."""
     found = list(scenes(frame))
-    figure, grid = new(rows, len(found), height, **options)
-    for axes, (title, *_) in zip(grid[0], found, strict=True):
+    figure, (row,) = new(1, len(found), height, **options)
+    for axes, (title, *_) in zip(row, found, strict=True):
         axes.set_title(title)
-    return figure, [(column, *rest) for column, (_, *rest) in zip(grid.T, found, strict=True)]
+    return figure, [(axes, *rest) for axes, (_, *rest) in zip(row, found, strict=True)]
 
 
 def line(axes, rows: pd.DataFrame, y: str, hue: str, mark: str) -> None:

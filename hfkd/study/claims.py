@@ -89,7 +89,7 @@ def numbers(frame: pd.DataFrame, run: str, baseline: str | None, metric: str, sc
     partition, skew = scene.split(" ")
     where = {"partition": partition, "skew": float(skew)}
     if baseline is None:
-        return compare.values(frame, run, metric, **where)
+        return compare.by_seed(frame, [run], metric, **where)[run]
     return (compare.over_curve if "*" in baseline else compare.paired)(frame, run, baseline, metric, **where)
 
 

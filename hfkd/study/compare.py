@@ -29,7 +29,9 @@ def runs(frame: pd.DataFrame) -> list[str]:
 
 
 def select(frame: pd.DataFrame, *names: str, **scene) -> pd.DataFrame:
-    """The rows of some runs, named in a column "run", in one scene, of which say what is needed: all its rounds."""
+    """All rounds of some runs in one scene, with a column "run" that names them. scene: columns of SCENE with the value
+    each must have, as many as it takes to leave one scene. Raises ValueError: they leave several, or a run has no rows.
+    """
     if unknown := sorted(scene.keys() - {*SCENE}):
         raise ValueError(f"unknown condition {unknown[0]!r}; expected some of {', '.join(SCENE)}")
     rows = frame.assign(run=_names(frame["method"], frame["variant"]))
@@ -54,11 +56,6 @@ def by_seed(frame: pd.DataFrame, names: list[str], metric: str, **scene) -> pd.D
         if alone := found.index[found[name].isna()].tolist():
             raise ValueError(f"seeds {alone} have no partner in {name}, or no {metric}; run all with the same seeds")
     return found[[*dict.fromkeys(names)]] * (100 if metric in POINTS else 1)
-
-
-def values(frame: pd.DataFrame, run: str, metric: str, **scene) -> pd.Series:
-    """`metric` of one run by seed, as `by_seed` has it."""
-    return by_seed(frame, [run], metric, **scene)[run]
 
 
 def paired(frame: pd.DataFrame, run: str, baseline: str, metric: str, **scene) -> pd.Series:
@@ -115,8 +112,6 @@ def tost(sample: list[float], margin: float = .5) -> float:
 def holm(p: list[float]) -> np.ndarray:
     """Adjusted p values, in the order given: the k-th smallest of m times m - k + 1, made monotone (Holm 1979)."""
     p = np.asarray(p, float)
-    if not np.all((p >= 0) & (p <= 1)):
-        raise ValueError(f"p values are {p.tolist()}; expected numbers in [0, 1]")
     order = np.argsort(p, kind="stable")
     return np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)[np.argsort(order)]
 
@@ -173,8 +168,8 @@ def over_curve(frame: pd.DataFrame, run: str, pattern: str, metric: str, **scene
     curve = [name for name in runs(frame) if name != run and name.startswith(start) and name.endswith(end)]
     if len(curve) < 2:
         raise ValueError(f"curve {pattern!r} has {len(curve)} runs; expected at least two, such as hfkd[alpha=*]")
-    points = np.array([[values(frame, name, m, **scene).mean() for name in curve] for m in (other, metric)])
-    bar = min(values(frame, run, other, **scene).mean() - SLACK, points[0].max())  # the nearest, if none reaches it
+    points = np.array([[by_seed(frame, [name], m, **scene)[name].mean() for name in curve] for m in (other, metric)])
+    bar = min(by_seed(frame, [run], other, **scene)[run].mean() - SLACK, points[0].max())  # nearest, if none reaches it
     shares = linprog(-points[1], A_ub=-points[:1], b_ub=[-bar], A_eq=np.ones((1, len(curve))), b_eq=[1]).x
     return sum(share * paired(frame, run, name, metric, **scene) for share, name in zip(shares, curve) if share)
 

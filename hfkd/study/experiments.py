@@ -27,7 +27,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 from tqdm import tqdm
 
 from hfkd import data, paths
-from hfkd.config import check_seeds, configure, parse_seeds, seeds_of
+from hfkd.config import PROFILES, configure, parse_seeds
 from hfkd.engine import record, state
 from hfkd.methods import METHODS
 from hfkd.study import results
@@ -49,7 +49,7 @@ def rows(name: str, profile: str = "committed", seeds=None, **overrides) -> pd.D
         raise ValueError(f"{min(overrides)} is set and profile is 'committed', which is read, not run; "
                          "expected smoke, lite or paper")  # fmt: skip
     frame = results.load(paths.RESULTS / f"{_grid(name).name}.csv")
-    wanted = _seeds(seeds, frame["seed"].unique().tolist())
+    wanted = parse_seeds(seeds, frame["seed"].unique().tolist())
     if missing := sorted({*wanted} - {*frame["seed"]}):
         raise ValueError(f"seeds {missing} are not among the committed rows of {name}; expected some of them")
     return frame[frame["seed"].isin(wanted)]
@@ -90,7 +90,7 @@ def run_grid(name: str | None, profile="smoke", seeds=None, out=None, jobs=None,
         grid = Grid("run", (), "one configuration", ledger=("",) * (found[0].config.revenue != "none"))
     else:
         found = cells(grid := _grid(name), profile, overrides)
-    seeds = _seeds(seeds, grid.seeds if grid.seeds and profile != "smoke" else seeds_of(profile))
+    seeds = parse_seeds(seeds, grid.seeds if grid.seeds and profile != "smoke" else PROFILES[profile][1])
     out, folder = Path(out or paths.RUNS / profile / f"{grid.name}.csv"), paths.RUNS / profile / grid.name
     if jobs is not None and jobs < 1:
         raise ValueError(f"jobs is {jobs}; expected an integer >= 1")
@@ -112,11 +112,6 @@ def run_grid(name: str | None, profile="smoke", seeds=None, out=None, jobs=None,
     frame = results.load(out)
     frame.attrs["path"] = str(out)
     return frame
-
-
-def run_one(profile: str = "smoke", **more) -> pd.DataFrame:
-    """Run a single configuration: `run_grid` without a grid."""
-    return run_grid(None, profile, **more)
 
 
 def machine(device: str = "cpu") -> str:
@@ -167,13 +162,8 @@ def finished(jobs: list[Job], workers: int) -> Iterator[Exception | None]:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """The rows or the ledger of a cell. Raises ValueError for a file that was cut off."""
-    try:
-        if not path.read_bytes().endswith(b"\n"):
-            raise ValueError("it is cut off")
-        return pd.read_csv(path, **results.AS_TEXT).astype({"skew": float})
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be read ({error}); remove it, or run with --fresh") from error
+    """The rows or the ledger of a cell."""
+    return pd.read_csv(path, **results.AS_TEXT).astype({"skew": float})
 
 
 _load = lru_cache(2)(data.load)  # a data set, once per process and version
@@ -244,9 +234,3 @@ def _grid(name: str) -> Grid:
     if name not in GRIDS:
         raise ValueError(f"grid is {name!r}; expected one of {', '.join(GRIDS)}")
     return GRIDS[name]
-
-
-def _seeds(seeds, usual) -> tuple[int, ...]:
-    if seeds is None or isinstance(seeds, str) and not seeds:
-        return tuple(usual)
-    return check_seeds(parse_seeds(seeds) if isinstance(seeds, str) else seeds)

@@ -53,8 +53,8 @@ def cells(grid: Grid, profile: str, overrides: dict) -> list[Cell]:
             cell = Cell(variant, checked(profile, **(base | overrides | chosen)))
             found += [cell] if cell not in found else []  # an override may make two blocks one
     if not found:
-        names = dict.fromkeys(name for block in grid.blocks for name in block["method"])
-        raise ValueError(f"method is {overrides['method']!r}; expected one of {', '.join(names)} in {grid.name}")
+        own = dict.fromkeys(method for block in grid.blocks for method in block["method"])
+        raise ValueError(f"method is {overrides['method']!r}; expected one of {', '.join(own)} in {grid.name}")
     return [cell for cell in found if profile != "smoke" or scene(cell.config) == scene(found[0].config)]
 
 
