@@ -26,6 +26,7 @@ def _rules(group: str, rules: tuple) -> dict:
 
 
 IMAGES = 1_000 * 28 * 28  # bytes of the public images of `lite`
+MAIN = ("local", "balanced_local", "hfkd", "fedmd", "fedavg", "feddf", "heterofl", "feddf_nested", "hfkd_nested")
 GROUPS = {  # figure -> heading -> words of a row -> variant, as differences to the method without one, or to a second
     "alone": _rules(ALONE, CRITERIA), "group": _rules("", (*CRITERIA, "mutual")),
     "doses": {
@@ -71,10 +72,11 @@ def fig_criteria(frame: pd.DataFrame, group: str):
 
 def committed() -> dict:
     """Name -> figure from data/results, figures/figNAME.png."""
-    matching, weighting, groups, comparison, rounds, depth, ablations, noisy, struck = (
+    matching, weighting, groups, comparison, depth, ablations, noisy, struck = (
         load(paths.RESULTS / f"{name}.csv") for name in (
-            "10_matching", "20_weighting", "30_group_distillation", "40_comparison", "40_comparison_rounds",
-            "40_comparison_depth", "50_ablations", "70_privacy", "70_faults"))  # fmt: skip
+            "10_matching", "20_weighting", "30_group_distillation", "40_comparison", "40_comparison_depth",
+            "50_ablations", "70_privacy", "70_faults"))  # fmt: skip
+    main = comparison[comparison["method"].isin(MAIN) & (comparison["partition"] == "dirichlet")]
     book = pd.read_csv(paths.RESULTS / "counts.csv").query("skew == 0.1 and seed == 0")
     counts, levels = book.filter(regex=r"^c\d+$").to_numpy(), book["level"].to_numpy()
     return {
@@ -90,7 +92,7 @@ def committed() -> dict:
         "30_members": fig_effects(groups, "hfkd", GROUPS["members"]),
         "30_ledger": fig_ledger(pd.read_csv(paths.RESULTS / "30_group_distillation.ledger.csv")),
         "40_frontier": fig_frontier(comparison),
-        "40_budget": fig_budget(rounds, IMAGES),
+        "40_budget": fig_budget(main, IMAGES),
         "40_levels": fig_levels(comparison),
         "40_depth": fig_frontier(depth),
         "50_parts": fig_effects(ablations, "hfkd", GROUPS["parts"]),

@@ -3,7 +3,7 @@
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, NullLocator
+from matplotlib.ticker import EngFormatter, FixedLocator, NullLocator
 
 from hfkd.plots.frontier import as_chosen
 from hfkd.plots.style import BAND, INK, LEVELS, LOOKS, METHODS, PALE, finish, line, look, new, over_seeds, scenes, theme
@@ -86,8 +86,10 @@ def fig_budget(frame: pd.DataFrame, images: int) -> Figure:
     """
     rows = frame[frame["variant"] == ""]
     runs, found = sorted(compare.runs(rows), key=list(METHODS).index), list(scenes(rows))
-    looks = dict(zip(runs, zip(sns.color_palette("colorblind", len(runs)), "X*Posv^Dd<>", strict=False), strict=True))
+    colours = [sns.color_palette("colorblind")[k] for k in (7, 8, 3, 1, 0, 2, 9, 4, 6, 5)]  # HFKD as in all figures
+    looks = dict(zip(runs, zip(colours, "XP*osv^Dd<", strict=True), strict=False))
     figure, grid = new(2, 2 * len(found), 4.4, sharey="row")
+    ticks = [each * 10**power for power in range(3, 10) for each in (1, 2, 5)]
     for k, column in enumerate(grid.T):
         (title, where, part), spent = found[k // 2], ("batches", "bytes")[k % 2]
         for run in runs:
@@ -100,7 +102,8 @@ def fig_budget(frame: pd.DataFrame, images: int) -> Figure:
         if spent == "bytes":
             for axes in column:
                 axes.set_xscale("log")
-                axes.xaxis.set(major_formatter=EngFormatter("B"), minor_locator=NullLocator())
+                axes.xaxis.set(major_locator=FixedLocator(ticks), major_formatter=EngFormatter("B"),
+                               minor_locator=NullLocator())
         column[0].set_title(title if spent == "batches" else "", loc="left")
         column[1].set_xlabel({"batches": "batches of a client", "bytes": "sent and received"}[spent])
     for axes, metric in zip(grid[:, 0], PRIMARY, strict=True):
