@@ -178,10 +178,11 @@ def claims_table(found: list[Verdict]) -> str:
 
 def comparison_table(frame: pd.DataFrame) -> str:
     """Every run against Local at the last round, both endpoints in every scene, points with 95 % intervals; and what it
-    takes at the first scene: batches, and kB up and down, of a client in a round.
+    takes at the first scene: batches, and kB up and down, of a client in a round. The most consistent there come first.
     """
     scenes = [dict(zip(("partition", "skew"), each)) for each in sorted({*zip(frame["partition"], frame["skew"])})]
     end, names = compare.last(frame), [run for run in compare.runs(frame) if run != "local"]
+    names.sort(key=compare.by_seed(end, names, "consistency", **scenes[0]).mean().get, reverse=True)
     cells = pd.concat([compare.gains(frame, names, "local", **where) for where in scenes]).apply(
         lambda row: f"{row['difference']:+.1f} ({row['low']:.1f} to {row['high']:.1f})", axis=1)
     cells = cells.to_numpy().reshape(len(scenes), len(names), 2).transpose(1, 2, 0).reshape(len(names), -1)
