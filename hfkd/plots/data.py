@@ -115,7 +115,7 @@ def fig_coverage(clients: pd.DataFrame) -> Figure:
                         ax=axes)
         slope = compare.interval(compare.slopes(part) / 10)
         axes.set(title=f"{name}\n{slope.mean:.1f} points a tenth\n({slope.low:.1f} to {slope.high:.1f})",
-                 xlabel="classes that the group covers", ylabel="gain in consistency (points)")
+                 xlabel="classes covered", ylabel="gain in consistency (points)" if axes is row[0] else "")
     return finish(figure, [(rule, *each) for rule, each in looks.items()], 5, "A point a student; a line a seed")
 
 
