@@ -46,7 +46,8 @@ def test_text_that_is_lost_is_told_and_files_are_saved(words, capsys, monkeypatc
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_signal_is_one_sentence(name):
     unheard = f"import signal; signal.signal(signal.{name}, signal.SIG_DFL)"  # pytest may run under nohup
-    code, env = f"{unheard}; import sys; from hfkd.cli import main; sys.exit(main())", os.environ | {"HFKD_RUNS": os.getcwd()}
+    code = f"{unheard}; from hfkd.cli import main; import sys; sys.exit(main())"
+    env = os.environ | {"HFKD_RUNS": os.getcwd()}
     words = [word.replace("rounds=2", "rounds=100000") for word in RUN]
     process = subprocess.Popen([sys.executable, "-c", code, *words], env=env | {"PYTHONPATH": str(paths.ROOT)},
                                text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
