@@ -65,8 +65,8 @@ def by_flower(flower, fed, level, weights, config):
 
 def test_fedavg_is_that_of_flower(flower):
     """Weights to 1e-4; seen are 3e-7, the last bits of float32."""
-    more, method = dict(method="fedavg", rounds=6, batch=16, lr=0.05, momentum=0.9), METHODS["fedavg"]
-    config = federation.configured(configure("smoke", **more), method)
+    more, method = dict(rounds=6, batch=16, lr=0.05, epochs=1, hard_loss="plain"), METHODS["fedavg"]
+    config = federation.configured(configure("smoke", method="fedavg", **more), method)
     begun = state.begin(config, DIGITS(), (0,))
     method.begin(begun, config, (0,))
     first = {c.level: [w[0].numpy() for w in c.weights.values()] for c in begun.cohorts}
