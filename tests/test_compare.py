@@ -90,6 +90,8 @@ def test_edges_of_the_statistics():
     for bad in ([], [1, math.nan], [[1, 2]]):
         with pytest.raises(ValueError, match="expected a list of at least one finite number"):
             compare.interval(bad)
+    with pytest.raises(ValueError, match=r"expected numbers in \[0, 1\]"):
+        compare.holm([.5, 1.5])
 
 
 def test_holm_against_closed_testing():

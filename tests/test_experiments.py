@@ -147,6 +147,15 @@ def test_a_terminal_shows_progress_and_a_notebook_nothing(monkeypatch, capsys):
     assert "0/2" in terminal.getvalue() and "rounds" in terminal.getvalue()
 
 
+def test_a_cell_that_was_cut_off_is_named_and_fresh_makes_it_anew(calls, tmp_path):
+    frame = pair(method="local", skew=0.1)
+    (cell,) = (tmp_path / "runs" / "lite" / "pair").iterdir()
+    cell.write_bytes(cell.read_bytes()[:200])
+    with pytest.raises(ValueError, match=r"local-dirichlet-0\.1\..*csv cannot be read .*; remove it, or run with --f"):
+        pair(method="local", skew=0.1)
+    assert pair(method="local", skew=0.1, fresh=True).equals(frame) and len(calls) == 2
+
+
 def test_the_ledger_of_a_grid_sums_to_one_say_per_listener(tmp_path):
     experiments.run_grid("30", seeds=(0, 1), jobs=1, method="hfkd", **TINY | {"rounds": 6})
     book = experiments.beside("30", "ledger", "smoke")

@@ -10,7 +10,7 @@ from hfkd.plots.data import fig_assessment, fig_coverage, fig_matching, fig_part
 from hfkd.plots.effects import fig_budget, fig_effects, fig_floor, fig_ledger, fig_levels
 from hfkd.plots.frontier import fig_alpha, fig_curve, fig_frontier
 from hfkd.plots.style import save
-from hfkd.study.results import HONEST, PRIMARY, SCENE, STUDENTS, load
+from hfkd.study.results import HONEST, MAIN, PRIMARY, SCENE, STUDENTS, load
 
 SHARP = "revenue=labelled,revenue_temperature=0.2,revenue_personality="
 LIES = {"a fifth lies: classes shifted": "liars=0.2,lie=flip", "a fifth lies: other images": "liars=0.2,lie=random",
@@ -26,7 +26,6 @@ def _rules(group: str, rules: tuple) -> dict:
 
 
 IMAGES = 1_000 * 28 * 28  # bytes of the public images of `lite`
-MAIN = ("local", "balanced_local", "hfkd", "fedmd", "fedavg", "feddf", "heterofl", "feddf_nested", "hfkd_nested")
 GROUPS = {  # figure -> heading -> words of a row -> variant, as differences to the method without one, or to a second
     "alone": _rules(ALONE, CRITERIA), "group": _rules("", (*CRITERIA, "mutual")),
     "doses": {

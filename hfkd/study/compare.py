@@ -112,6 +112,8 @@ def tost(sample: list[float], margin: float = .5) -> float:
 def holm(p: list[float]) -> np.ndarray:
     """Adjusted p values, in the order given: the k-th smallest of m times m - k + 1, made monotone (Holm 1979)."""
     p = np.asarray(p, float)
+    if not np.all((p >= 0) & (p <= 1)):
+        raise ValueError(f"p values are {p.tolist()}; expected numbers in [0, 1]")
     order = np.argsort(p, kind="stable")
     return np.minimum(np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)), 1)[np.argsort(order)]
 

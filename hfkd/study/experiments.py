@@ -162,7 +162,9 @@ def finished(jobs: list[Job], workers: int) -> Iterator[Exception | None]:
 
 
 def read(path: Path) -> pd.DataFrame:
-    """The rows or the ledger of a cell."""
+    """The rows or the ledger of a cell. Raises ValueError for a file that was cut off."""
+    if not path.read_bytes().endswith(b"\n"):
+        raise ValueError(f"{path} cannot be read (it is cut off); remove it, or run with --fresh")
     return pd.read_csv(path, **results.AS_TEXT).astype({"skew": float})
 
 

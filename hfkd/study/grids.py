@@ -12,7 +12,7 @@ from hfkd.data import PARTITIONS
 from hfkd.engine.method import check
 from hfkd.matching import RULES
 from hfkd.methods import METHODS
-from hfkd.study.results import SCENE
+from hfkd.study.results import MAIN, SCENE
 
 OWN_COLUMNS, SIZES = ("method", *SCENE), ("clients", "minimum", "rounds")
 Cell = NamedTuple("Cell", [("variant", str), ("config", Config)])  # of a grid; all its seeds train as one program
@@ -90,7 +90,6 @@ EARNING = {"revenue": ("labelled",)}
 SHARP = {**EARNING, "revenue_temperature": (0.2,)}
 LYING = {"liars": (0.2,), "lie": ("flip", "random", "constant", "collude")}
 FIRST = {"gamma": (1.0,), "kappa": (0.0,), "digest": (0,), "mixup": (0.0,)}  # the method without its second edition
-MAIN = ("local", "balanced_local", "hfkd", "fedmd", "fedavg", "feddf", "heterofl", "feddf_nested", "hfkd_nested")
 WIDE = (*MAIN, *(name for name, method in METHODS.items()  # first what matters most; the others: grid depth
                  if name not in MAIN and "depths" not in method.needs))
 CHOSEN = tuple(name for name in WIDE if METHODS[name].loss != METHODS[name].tuned.get("hard_loss", "plain"))
