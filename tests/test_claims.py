@@ -136,7 +136,11 @@ def test_tables_land_between_the_marks(folder):
     assert first.startswith("1 of 3 claims hold, 1 do not, 1 are open") and second.startswith("Not holding: C2;")
     assert "| `x.csv` | `hfkd run \\| x` | 10 | cpu, 1 thread a run | 2 | `abcdef0` |" in claims.commands_table(folder)
     assert claims.between("a <!-- x -->old<!-- /x --> z", "x", "new") == "a <!-- x -->\n\nnew\n\n<!-- /x --> z"
-    methods = {"fedmd": {"hard_loss": "balanced", "digest": 1, "epochs": 3, "lr": 0.01, "alpha": 0.0}}
-    assert "| fedmd | balanced | 3 | 0.01 | digest 1, alpha 0.0 |" in claims.chosen_table({"methods": methods})
+    chosen = {"fedmd": {"hard_loss": "balanced", "digest": 1, "epochs": 3, "lr": 0.01, "alpha": 0.0}}
+    table = claims.comparison_table(results.load(folder / "x.csv"), chosen).splitlines()[2:]
+    assert [line.split(" | ")[0] for line in table] == ["| local", "| hfkd", "| fedmd"]  # then the most consistent
+    assert table[0].startswith("| local | 40.4 % | 40.4 % | 50.9 % | 50.9 % | 0 | 0 | 0 |")
+    assert table[1].startswith("| hfkd | +25.9 (25.5 to 26.3) | +25.4 (25.0 to 25.8) | +0.0 (0.0 to 0.0) | ")
+    assert table[2].endswith("| balanced, 3 epochs, rate 0.01, digest 1, alpha 0.0 |")
     with pytest.raises(ValueError, match="needs the marks"):
         claims.between("<!-- /x --><!-- x -->", "x", "new")

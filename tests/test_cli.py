@@ -110,7 +110,7 @@ def test_verify_and_render_say_whether_all_is_as_it_should_be(few, tmp_path, mon
     assert capsys.readouterr().out.splitlines() == [verdict.line for verdict in claims.verdicts()]
     assert main(["verify", "--results", str(tmp_path)]) == 1 and " open" in capsys.readouterr().out
     monkeypatch.setattr(paths, "ROOT", tmp_path)
-    empty = "".join(f"<!-- {mark} --><!-- /{mark} -->" for mark in ("claims", "comparison", "commands", "chosen"))
+    empty = "".join(f"<!-- {mark} --><!-- /{mark} -->" for mark in ("claims", "comparison", "commands"))
     for text, status in ((claims.rendered(empty), 0), (empty, 1)):
         (tmp_path / "REPRODUCE.md").write_text(text, "utf-8")
         assert main(["render", "--check"]) == status and (tmp_path / "REPRODUCE.md").read_text("utf-8") == text

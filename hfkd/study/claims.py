@@ -151,8 +151,8 @@ def closing_lines(found: list[Verdict]) -> list[str]:
 def rendered(text: str) -> str:
     """The text of REPRODUCE.md with its tables, between their marks, made anew from the committed results."""
     comparison = paths.RESULTS / "40_comparison.csv"
-    tables = {"claims": claims_table(verdicts()), "comparison": comparison_table(load(comparison)),
-              "commands": commands_table(paths.RESULTS), "chosen": chosen_table(load_record(comparison))}
+    tables = {"claims": claims_table(verdicts()), "commands": commands_table(paths.RESULTS),
+              "comparison": comparison_table(load(comparison), load_record(comparison)["methods"])}
     for mark, table in tables.items():
         text = between(text, mark, table)
     return text
@@ -176,31 +176,31 @@ def claims_table(found: list[Verdict]) -> str:
         for verdict in found for claim in [verdict.claim]])
 
 
-def comparison_table(frame: pd.DataFrame) -> str:
-    """Every run against Local at the last round, both endpoints in every scene, points with 95 % intervals; and what it
-    takes at the first scene: batches, and kB up and down, of a client in a round. The most consistent there come first.
+def comparison_table(frame: pd.DataFrame, chosen: dict) -> str:
+    """Every run against Local at the last round, both endpoints in every scene, points with 95 % intervals; what it
+    takes at the first scene: batches, and kB up and down, of a client in a round; and its settings, of `chosen` by
+    method, where it ran with no others. Local comes first, with its percentages; then the most consistent there.
     """
     scenes = [dict(zip(("partition", "skew"), each)) for each in sorted({*zip(frame["partition"], frame["skew"])})]
-    end, names = compare.last(frame), [run for run in compare.runs(frame) if run != "local"]
+    columns, end = [(metric, where) for metric in PRIMARY[::-1] for where in scenes], compare.last(frame)
+    names = [run for run in compare.runs(frame) if run != "local"]
     names.sort(key=compare.by_seed(end, names, "consistency", **scenes[0]).mean().get, reverse=True)
-    cells = pd.concat([compare.gains(frame, names, "local", **where) for where in scenes]).apply(
+    cells = pd.concat([compare.gains(frame, names, "local", [metric], **where) for metric, where in columns]).apply(
         lambda row: f"{row['difference']:+.1f} ({row['low']:.1f} to {row['high']:.1f})", axis=1)
-    cells = cells.to_numpy().reshape(len(scenes), len(names), 2).transpose(1, 2, 0).reshape(len(names), -1)
+    alone = [f"{compare.by_seed(end, ['local'], metric, **where)['local'].mean():.1f} %" for metric, where in columns]
+    names, cells = ["local", *names], [alone, *cells.to_numpy().reshape(len(columns), len(names)).T.tolist()]
     cost = [compare.by_seed(end, names, column, **scenes[0]).mean() / end["round"].iloc[0]
             for column in ("batches", "bytes_up", "bytes_down")]  # fmt: skip
-    heads = [f"{metric}, {where['partition']} {where['skew']:g}" for metric in PRIMARY[::-1] for where in scenes]
-    return _table(["method", *heads, "batches", "kB up", "kB down"], [
-        [name, *own[len(scenes) :], *own[: len(scenes)], f"{cost[0][name]:.0f}",
-         *(f"{each[name] / 1e3:.3g}" for each in cost[1:])]
-        for name, own in zip(names, cells.tolist())])  # fmt: skip
+    heads = [f"{metric}, {where['partition']} {where['skew']:g}" for metric, where in columns]
+    return _table(["method", *heads, "batches", "kB up", "kB down", "chosen"], [
+        [name, *own, f"{cost[0][name]:.0f}", *(f"{each[name] / 1e3:.3g}" for each in cost[1:]),
+         _settings(chosen.get(name, {}))] for name, own in zip(names, cells)])  # fmt: skip
 
 
-def chosen_table(record: dict) -> str:
-    """What every method of a result ran with: loss, own epochs, learning rate, and what else it has of its own."""
-    first = ("hard_loss", "epochs", "lr")
-    return _table(["method", "loss", "own epochs", "learning rate", "of its own"], [
-        [name, *(str(own[key]) for key in first), ", ".join(f"{key} {own[key]}" for key in own if key not in first)]
-        for name, own in record["methods"].items()])
+def _settings(own: dict) -> str:
+    first = {"hard_loss": "{}", "epochs": "{} epochs", "lr": "rate {}"}
+    words = {key: first.get(key, key + " {}").format(own[key]) for key in own}
+    return ", ".join(words[key] for key in sorted(own, key=[*first, *own].index))
 
 
 def commands_table(folder: str | Path) -> str:
