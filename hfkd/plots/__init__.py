@@ -10,7 +10,7 @@ from hfkd.plots.data import fig_assessment, fig_coverage, fig_matching, fig_part
 from hfkd.plots.effects import fig_budget, fig_effects, fig_floor, fig_ledger, fig_levels
 from hfkd.plots.frontier import fig_alpha, fig_curve, fig_frontier
 from hfkd.plots.style import save
-from hfkd.study.results import HONEST, MAIN, PRIMARY, SCENE, STUDENTS, load
+from hfkd.study.results import HONEST, PRIMARY, SCENE, STUDENTS, load
 
 SHARP = "revenue=labelled,revenue_temperature=0.2,revenue_personality="
 LIES = {"a fifth lies: classes shifted": "liars=0.2,lie=flip", "a fifth lies: other images": "liars=0.2,lie=random",
@@ -71,11 +71,10 @@ def fig_criteria(frame: pd.DataFrame, group: str):
 
 def committed() -> dict:
     """Name -> figure from data/results, figures/figNAME.png."""
-    matching, weighting, groups, comparison, depth, ablations, noisy, struck = (
+    matching, weighting, groups, comparison, rounds, depth, ablations, noisy, struck = (
         load(paths.RESULTS / f"{name}.csv") for name in (
-            "10_matching", "20_weighting", "30_group_distillation", "40_comparison", "40_comparison_depth",
-            "50_ablations", "70_privacy", "70_faults"))  # fmt: skip
-    main = comparison[comparison["method"].isin(MAIN) & (comparison["partition"] == "dirichlet")]
+            "10_matching", "20_weighting", "30_group_distillation", "40_comparison", "40_comparison_rounds",
+            "40_comparison_depth", "50_ablations", "70_privacy", "70_faults"))  # fmt: skip
     book = pd.read_csv(paths.RESULTS / "counts.csv").query("skew == 0.1 and seed == 0")
     counts, levels = book.filter(regex=r"^c\d+$").to_numpy(), book["level"].to_numpy()
     return {
@@ -91,7 +90,7 @@ def committed() -> dict:
         "30_members": fig_effects(groups, "hfkd", GROUPS["members"]),
         "30_ledger": fig_ledger(pd.read_csv(paths.RESULTS / "30_group_distillation.ledger.csv")),
         "40_frontier": fig_frontier(comparison),
-        "40_budget": fig_budget(main, IMAGES),
+        "40_budget": fig_budget(rounds, IMAGES),
         "40_levels": fig_levels(comparison),
         "40_depth": fig_frontier(depth),
         "50_parts": fig_effects(ablations, "hfkd", GROUPS["parts"]),

@@ -3,8 +3,6 @@
 `how` says what to read, and `scenes` where: the claim must hold for every combination in every scene.
     hfkd - local | consistency                     a difference at the last round, paired by seed
     hfkd - fedmd / dsfl | consistency / personality     against each of them, in each metric
-    hfkd - hfkd[weighting=fixed,alpha=*] | ...     against a whole curve (`compare.over_curve`)
-    hfkd | below_local                                  one run's own value
 Kinds: "above" / "below" (the 95 % interval is above / below `expected`), "within" (equivalence: the 90 % interval is
 within `tolerance` of `expected`, which is TOST at .05); in points for accuracies, else in the metric's unit. What has a
 `headline` is shown at the end of `make reproduce`. A claim holds, is inconclusive, or contradicted: some interval lies
@@ -52,9 +50,8 @@ class Verdict(NamedTuple):
 
     @property
     def measured(self) -> str:
-        """Such as "dirichlet 0.1: +32.7 (31.1 to 34.4)"; a difference has a sign."""
-        sign = "+" if " - " in self.claim.how else ""
-        return "; ".join(f"{scene}: {e.mean:{sign}z.1f} ({e.low:z.1f} to {e.high:z.1f})"
+        """Such as "dirichlet 0.1: +32.7 (31.1 to 34.4)"."""
+        return "; ".join(f"{scene}: {e.mean:+z.1f} ({e.low:z.1f} to {e.high:z.1f})"
                          for scene, (e, _) in self.found.items())
 
     @property
@@ -70,27 +67,17 @@ def read(path: str | Path = paths.CLAIMS) -> list[Claim]:
     return [_claim(row) for row in table.to_dict("records")]
 
 
-def parse(how: str) -> list[tuple[str, str | None, str]]:
-    """All combinations (run, baseline or None, metric).
+def parse(how: str) -> list[tuple[str, str, str]]:
+    """All combinations (run, baseline, metric).
     >>> parse("hfkd - local / fedmd[hard_loss=balanced] | consistency")
     [('hfkd', 'local', 'consistency'), ('hfkd', 'fedmd[hard_loss=balanced]', 'consistency')]
     """
     names, _, metrics = how.partition(" | ")
-    ours, minus, theirs = names.partition(" - ")
-    ours, theirs, metrics = (part.split(" / ") for part in (ours, theirs, metrics))
-    bad = [run for run in ours + theirs * bool(minus) if not re.fullmatch(r"\w+(\[[^\[\]]+\])?", run)]
+    ours, theirs, metrics = (part.split(" / ") for part in (*names.partition(" - ")[::2], metrics))
+    bad = [run for run in ours + theirs if not re.fullmatch(r"\w+(\[[^\[\]]+\])?", run)]
     if bad := bad + [metric for metric in metrics if metric not in METRICS]:
         raise ValueError(f"how is {how!r}, with {bad[0]!r}; expected 'run - baseline / baseline | metric'")
-    return list(itertools.product(ours, theirs if minus else [None], metrics))
-
-
-def numbers(frame: pd.DataFrame, run: str, baseline: str | None, metric: str, scene: str) -> pd.Series:
-    """One value per seed, as `compare` has it; the scene is a partition and its skew, such as "dirichlet 0.1"."""
-    partition, skew = scene.split(" ")
-    where = {"partition": partition, "skew": float(skew)}
-    if baseline is None:
-        return compare.by_seed(frame, [run], metric, **where)[run]
-    return (compare.over_curve if "*" in baseline else compare.paired)(frame, run, baseline, metric, **where)
+    return list(itertools.product(ours, theirs, metrics))
 
 
 def judge(claim: Claim, sample: pd.Series) -> tuple[compare.Interval, float, float, bool]:
@@ -112,8 +99,10 @@ def check(claim: Claim, folder: str | Path = paths.RESULTS) -> Verdict:
     if not path.is_file():
         return Verdict(claim, {}, math.nan, open=f"no result file {claim.result_file}")
     frame, names = load(path), parse(claim.how)  # an altered file is an error, not open
+    where = {scene: {"partition": scene.split()[0], "skew": float(scene.split()[1])} for scene in claim.scenes}
     try:
-        judged = {scene: [judge(claim, numbers(frame, *name, scene)) for name in names] for scene in claim.scenes}
+        judged = {scene: [judge(claim, compare.paired(frame, *name, **where[scene])) for name in names]
+                  for scene in claim.scenes}  # fmt: skip
     except ValueError as error:
         return Verdict(claim, {}, math.nan, open=str(error))
     found = {scene: min(every, key=lambda one: one[1])[:2] for scene, every in judged.items()}

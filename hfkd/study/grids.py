@@ -12,7 +12,7 @@ from hfkd.data import PARTITIONS
 from hfkd.engine.method import check
 from hfkd.matching import RULES
 from hfkd.methods import METHODS
-from hfkd.study.results import MAIN, SCENE
+from hfkd.study.results import SCENE
 
 OWN_COLUMNS, SIZES = ("method", *SCENE), ("clients", "minimum", "rounds")
 Cell = NamedTuple("Cell", [("variant", str), ("config", Config)])  # of a grid; all its seeds train as one program
@@ -89,10 +89,11 @@ ANCHOR = {"method": ("labelled_public",), **BOTH}  # what those labels would do 
 EARNING = {"revenue": ("labelled",)}
 SHARP = {**EARNING, "revenue_temperature": (0.2,)}
 LYING = {"liars": (0.2,), "lie": ("flip", "random", "constant", "collude")}
-FIRST = {"gamma": (1.0,), "kappa": (0.0,), "digest": (0,), "mixup": (0.0,)}  # the method without its second edition
+FIRST_EDITION = {"gamma": (1.0,), "kappa": (0.0,), "digest": (0,), "mixup": (0.0,)}  # of the method
+MAIN = ("local", "balanced_local", "hfkd", "fedmd", "fedavg", "feddf", "heterofl", "feddf_nested", "hfkd_nested")
 WIDE = (*MAIN, *(name for name, method in METHODS.items()  # first what matters most; the others: grid depth
                  if name not in MAIN and "depths" not in method.needs))
-CHOSEN = tuple(name for name in WIDE if METHODS[name].loss != METHODS[name].tuned.get("hard_loss", "plain"))
+SWITCHED = tuple(name for name in WIDE if METHODS[name].loss != METHODS[name].tuned.get("hard_loss", "plain"))
 DEEP = ("fedavg", "inclusivefl", "fedmd")
 PROTOTYPES = (  # the nearest prototype, as published, with what is best for it: validation prefers their logits
     {"method": ("fedproto",), "readout": ("prototype",), "strength": (1.0,), "lr": (0.005,)},
@@ -100,8 +101,8 @@ PROTOTYPES = (  # the nearest prototype, as published, with what is best for it:
 CRITERIA = ("coverage", "similarity", "uniformity", "complementarity")
 DRAWN = {"rule": ("random",), "draw": (0, 1, 2)}
 ANSWERS = ("fedmd", "expertise_mean", "dsfl", "scarlet", "suwa", "ktpfl", "rhfl", "dml")
-TWO = ("fml", "fedkd", "alternating")  # networks, or passes, for every private batch
-ONE = tuple(name for name in WIDE if name not in (*ANSWERS, *TWO, "hfkd", "labelled_public"))
+DOUBLE = ("fml", "fedkd", "alternating")  # networks, or passes, for every private batch
+SINGLE = tuple(name for name in WIDE if name not in (*ANSWERS, *DOUBLE, "hfkd", "labelled_public"))
 NUMBERS = (  # the number of its own that a method has, beside the value that it starts from
     ({"alpha": (0.1, 0.35, 0.5), "epochs": (2,)}, ("fedmd", "expertise_mean", "dsfl", "suwa", "ktpfl", "rhfl", "dml")),
     ({"alpha": (0.2, 0.7)}, ("alternating",)), ({"gamma": (1.25, 2.0, 3.0)}, ("scarlet",)),
@@ -114,7 +115,7 @@ NUMBERS = (  # the number of its own that a method has, beside the value that it
 SLOW = ("local", "balanced_local", "labelled_public", "fedmd", "dsfl", "suwa", "rhfl", "dml", "fd", "fedgh",
         "lg_fedavg", "fedkd")  # they were best at the lowest of three rates
 LISTENING = ("hfkd", "fedmd", "expertise_mean", "dsfl", "scarlet", "suwa", "ktpfl", "rhfl", "dml")
-FIRST_FIVE, THREE = (0, 1, 2, 3, 4), (100, 101, 102)  # from 100 on: tuning alone
+FIRST_FIVE, TUNING = (0, 1, 2, 3, 4), (100, 101, 102)  # from 100 on: tuning alone
 
 GRIDS = {
     "10": Grid("10_matching", (
@@ -145,7 +146,7 @@ GRIDS = {
                "every method at three label skews, each as validation chose it"),
     "losses": Grid("40_comparison_losses", tuple({**block, **where} for where in SCENES for block in (
         {"method": ("local",)},
-        {"method": tuple(name for name in CHOSEN if name != "fedtgp"), "hard_loss": ("plain",)},
+        {"method": tuple(name for name in SWITCHED if name != "fedtgp"), "hard_loss": ("plain",)},
         {"method": ("fedtgp",), "hard_loss": ("plain",), "readout": ("corrected",)},
         {"method": ("fedproto",), "hard_loss": ("balanced",), "readout": ("prior",)},
     )), "the baselines with the loss that validation did not choose, nearly always the published one", FIRST_FIVE),
@@ -167,7 +168,7 @@ GRIDS = {
     "50": Grid("50_ablations", (
         OWN, HFKD, *({**HFKD, **one} for one in (
             {"hard_loss": ("plain",)}, {"pooling": ("arithmetic",)}, {"gamma": (1.0,)}, {"kappa": (0.0, 1.0)},
-            {"digest": (0,)}, {"mixup": (0.0,)}, {"epochs": (1,)}, FIRST, {"kl_direction": ("student_first",)},
+            {"digest": (0,)}, {"mixup": (0.0,)}, {"epochs": (1,)}, FIRST_EDITION, {"kl_direction": ("student_first",)},
             {"spoken": (100,)}, {"public_size": (300, 3000)}, {"public_skew": (1.0,), "kappa": (0.0, 0.5, 1.0)},
             {"temperature": (2.0,)}, {"power": (0.0,)}, {"rule": ("random", "all")}, {"fan_in": (1, 8)},
             {"max_gap": (2,)}, {"personality": (0.0, 1.0)})),
@@ -178,32 +179,42 @@ GRIDS = {
         OWN, HFKD, {**HFKD, "dropout": (0.2,)}, {**HFKD, "straggling": (0.2,)}, {**HFKD, "exploding": (0.2,)},
         {**HFKD, **LYING}, *({**HFKD, **liars, **SHARP, "revenue_personality": (0.0,)} for liars in ({}, LYING)),
     ), "who is absent, late, broken or lying, and what revenue saves", FIRST_FIVE, base=LABELLED),
-    "tuning_loss": Grid("tuning_loss", ({"method": (*CHOSEN, "fedproto"), **BOTH, "hard_loss": ("plain", "balanced")},),
-                        "the loss of every method, published or balanced; seeds that no table uses", THREE),
+    "tuning_loss": Grid("tuning_loss", (
+        {"method": (*SWITCHED, "fedproto"), **BOTH, "hard_loss": ("plain", "balanced")},
+    ), "the loss of every method, published or balanced; seeds that no table uses", TUNING),
     "tuning_epochs": Grid("tuning_epochs", (
-        {"method": ONE, **BOTH, "epochs": (1, 2, 3, 6)}, {"method": TWO, **BOTH, "epochs": (1, 2, 3)},
+        {"method": SINGLE, **BOTH, "epochs": (1, 2, 3, 6)}, {"method": DOUBLE, **BOTH, "epochs": (1, 2, 3)},
         *({"method": names, **BOTH, **own} for names, own in (
             (("labelled_public",), {"epochs": (1, 2)}), ((*ANSWERS, "hfkd"), {"alpha": (0.0,), "epochs": (1, 2, 3)}),
             ((*ANSWERS, "hfkd"), {"alpha": (0.2,), "epochs": (1, 2)}))),
-    ), "its own epochs, as many as 100 batches a round allow; seeds that no table uses", THREE),
+    ), "its own epochs, as many as 100 batches a round allow; seeds that no table uses", TUNING),
     "tuning_rates": Grid("tuning_rates", ({"method": tuple(sorted({*WIDE} - {"hfkd"})), **BOTH, "lr": (0.005, 0.02)},),
-                         "its learning rate, beside 0.01; seeds that no table uses", THREE),
+                         "its learning rate, beside 0.01; seeds that no table uses", TUNING),
     "tuning_numbers": Grid("tuning_numbers", tuple(
         {"method": names, **BOTH, **own} for own, names in NUMBERS),
-        "the number of its own that a method has; seeds that no table uses", THREE),
+        "the number of its own that a method has; seeds that no table uses", TUNING),
     "tuning_edges": Grid("tuning_edges", (
         {"method": SLOW, **BOTH, "lr": (0.002,)}, {"method": LISTENING, **BOTH, "alpha": (0.0,), "epochs": (4, 5)},
         {"method": ("scarlet",), **BOTH, "epochs": (3, 4, 5), "lr": (0.005,)},
         {"method": ("feddf_nested",), **BOTH, "lr": (0.02,), "strength": (0.003, 0.01)},
         {"method": ("hfkd_nested",), **BOTH, "lr": (0.005, 0.02), "strength": (0.01,)},
-    ), "beyond the edge at which a choice lay, and pairs of choices; seeds that no table uses", THREE),
+    ), "beyond the edge at which a choice lay, and pairs of choices; seeds that no table uses", TUNING),
+    "tuning_limits": Grid("tuning_limits", (
+        *({"method": names, **BOTH, **own} for names, own in (
+            (("heterofl", "fedprox", "feddf_nested"), {"lr": (0.04,)}), (("labelled_public",), {"lr": (0.001,)}),
+            (("alternating",), {"alpha": (0.05, 0.1)}), (("fedproto", "fedtgp"), {"strength": (0.001,)}),
+            (("fedtgp", "labelled_public"), {"hard_loss": ("plain",), "readout": ("corrected",)}))),
+        *({"method": ("inclusivefl",), **BOTH, "levels": ("depth",), **own} for own in (
+            {"hard_loss": ("plain", "balanced"), "lr": (0.005, 0.01, 0.02)}, {"epochs": (2, 3)},
+            {"strength": (0.03, 0.3)})),
+    ), "further still, losses in another reading, and InclusiveFL; seeds that no table uses", TUNING),
     "tuning_hfkd": Grid("tuning_hfkd", tuple({**HFKD, **one} for one in (
         {"epochs": (1, 2)}, {"alpha": (0.0,), "epochs": (1, 2, 3)}, {"alpha": (0.1, 0.2, 0.5, 0.7)},
         {"lr": (0.005, 0.02, 0.03)}, {"gamma": (1.0, 1.5, 3.0)}, {"kappa": (0.0, 1.0)}, {"mixup": (0.0, 1.0)},
         {"digest": (2,), "epochs": (1,)}, {"ramp_length": (20,), "alpha": (0.35, 0.7)},
-    )), "one change at a time to HFKD as a pilot on these seeds left it; seeds that no table uses", THREE),
+    )), "one change at a time to HFKD as a pilot on these seeds left it; seeds that no table uses", TUNING),
     "tuning_rules": Grid("tuning_rules", (
         {**HFKD, "weighting": ADAPTIVE, "alpha": ALPHAS},
         {**HFKD, "weighting": ("ramp",), "ramp_length": (10, 20), "alpha": ALPHAS},
-    ), "RQ2: alpha of every weighting rule, the same values each; seeds that no table uses", THREE, base=LABELLED),
+    ), "RQ2: alpha of every weighting rule, the same values each; seeds that no table uses", TUNING, base=LABELLED),
 }  # fmt: skip

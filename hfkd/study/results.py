@@ -18,7 +18,6 @@ from hfkd.engine.faults import drawn
 
 KEY = ["method", "dataset", "public", "partition", "skew", "variant", "seed", "round"]
 RUN, SCENE = KEY[:-1], KEY[1:5]  # one method in one scene with one seed; what two compared runs must share
-MAIN = ("local", "balanced_local", "hfkd", "fedmd", "fedavg", "feddf", "heterofl", "feddf_nested", "hfkd_nested")
 TEXT = ["method", "dataset", "public", "partition", "variant"]
 PRIMARY = ["personality", "consistency"]
 READINGS = ["personality_prior", "consistency_corrected"]  # the other reading of the logits, whatever the readout is
