@@ -39,6 +39,7 @@ def match(counts: np.ndarray, levels: np.ndarray, rule="coverage", personality=0
     teachers stand 1 to max_gap of the levels (N,) higher, at most fan_in a student, at most fan_out students a teacher.
     rule: a name in RULES; "random" draws from rng. personality: eta in [0, 1]; 1 asks for similar teachers, 0 for
     complementary ones: "coverage" seeks eta mean_{t in g} S(s, t) + (1 - eta) `covered`, its first term 0 without any.
+    At 0.25 one teacher, where all hold few classes, is the most similar one: each covers little of what is lacked.
     Raises ValueError: unknown rule, wrong counts, counts and levels of different length.
     >>> match([[4, 0], [0, 4], [2, 2]], [1, 2, 2], personality=0, fan_in=1)[0].tolist()
     [False, True, False]

@@ -1,7 +1,7 @@
 """Random streams: one independent generator for every (seed, purpose, client).
 
 A stream never depends on the method, so two methods run with the same seed see the same partition, the same levels, the
-same first weights and the same batches: every comparison is paired (ours).
+same first weights and the same stream of batches, however many each takes of it: comparisons are paired (ours).
 """
 
 import zlib

@@ -56,8 +56,8 @@ def rounds(config: Config, method: Method, dataset, seeds, public=None) -> Itera
     graph = decide(fed, config, method, seeds)  # RQ1: W and edges, from counts and levels
     channel = faults.channel(config, seeds)  # the identity without faults
     last = np.full(fed.loss.shape, np.nan)
-    for fed.round in range(1, config.rounds + 1):
-        r = fed.round
+    for r in range(1, config.rounds + 1):
+        fed.round = r
         ears = weighting.listens(config, graph.mask, graph.edges, r)  # (z, s)
         said = speak(fed, config, r) if ears.any() else None  # log p_t(c|u): all that travels
         arrived, present = channel(said, r)

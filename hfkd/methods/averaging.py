@@ -22,7 +22,7 @@ class Beside(nn.Module):
         super().__init__()
         self.body, self.head, self.second = network.body, network.head, second
 
-    def forward(self, x):  # both parts: `cohort.activations` counts what is written down; a second head sees features
+    def forward(self, x):  # the second part runs for `cohort.activations` alone, which counts what layers write
         features = self.body(x)
         self.second(features if isinstance(self.second, nn.Linear) else x)
         return self.head(features)
