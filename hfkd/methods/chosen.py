@@ -36,5 +36,5 @@ CHOSEN = {  # name -> fields of Config
     "hfkd_nested": {**_EVEN, "epochs": 6, "lr": 0.01, "strength": 0.01},
     "heterofl": {**_EVEN, "epochs": 6, "lr": 0.01},
     "feddf_nested": {**_EVEN, "epochs": 6, "lr": 0.02, "strength": 0.01},
-    "inclusivefl": {**_EVEN, "epochs": 6, "lr": 0.01, "strength": 0.1},
+    "inclusivefl": {**_EVEN, "epochs": 6, "lr": 0.02, "strength": 0.1},
 }

@@ -208,6 +208,8 @@ GRIDS = {
             {"hard_loss": ("plain", "balanced"), "lr": (0.005, 0.01, 0.02)}, {"epochs": (2, 3)},
             {"strength": (0.03, 0.3)})),
     ), "further still, losses in another reading, and InclusiveFL; seeds that no table uses", TUNING),
+    "tuning_depth": Grid("tuning_depth", ({"method": ("inclusivefl",), **BOTH, "lr": (0.04,)},),
+                         "InclusiveFL further still; seeds that no table uses", TUNING, base={"levels": "depth"}),
     "tuning_hfkd": Grid("tuning_hfkd", tuple({**HFKD, **one} for one in (
         {"epochs": (1, 2)}, {"alpha": (0.0,), "epochs": (1, 2, 3)}, {"alpha": (0.1, 0.2, 0.5, 0.7)},
         {"lr": (0.005, 0.02, 0.03)}, {"gamma": (1.0, 1.5, 3.0)}, {"kappa": (0.0, 1.0)}, {"mixup": (0.0, 1.0)},
