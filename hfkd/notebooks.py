@@ -95,7 +95,8 @@ def _own_kernel(folder: str) -> type:
         transport = "ipc" if len(os.fsencode(folder)) < 80 else "tcp"  # sockets that are files need no loopback
         connection_file = str(Path(folder, "k.json"))
         async def start_kernel(self, **more):
-            await super().start_kernel(**more, env=environment)
+            quiet = ["--IPKernelApp.log_level=CRITICAL"]  # else it may tell that its shutdown interrupted it
+            await super().start_kernel(**more | {"env": environment, "extra_arguments": quiet})
     return OwnKernel
 
 

@@ -188,8 +188,7 @@ def comparison_table(frame: pd.DataFrame, chosen: dict) -> str:
 
 def _settings(own: dict) -> str:
     first = {"hard_loss": "{}", "epochs": "{} epochs", "lr": "rate {}"}
-    words = {key: first.get(key, key + " {}").format(own[key]) for key in own}
-    return ", ".join(words[key] for key in sorted(own, key=[*first, *own].index))
+    return ", ".join(first.get(key, key + " {}").format(own[key]) for key in sorted(own, key=[*first, *own].index))
 
 
 def commands_table(folder: str | Path) -> str:
