@@ -13,8 +13,8 @@ from hfkd import __version__, config, paths
 
 EXAMPLES = """examples, with what they cost on 2 cores:
   hfkd verify                                      one verdict per claim, from the committed results: seconds
-  hfkd reproduce                                   all notebooks on the committed results: 2 minutes
-  hfkd reproduce --profile smoke                   all notebooks, every cell run anew on the digits: 5 minutes
+  hfkd reproduce                                   all notebooks on the committed results: 3 minutes
+  hfkd reproduce --profile smoke                   all notebooks, every cell run anew on the digits: 6 minutes
   hfkd run --method fedmd --seeds 0-2 --out x.csv  one method on the digits: seconds
   hfkd grid 40 --profile lite --seeds 0-4          a whole grid at the size of the claims; what is done is kept
   hfkd federate --check                            6 clients over Flower with TLS, after `make flower`: 3 minutes

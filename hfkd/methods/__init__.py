@@ -1,4 +1,8 @@
-"""The methods: a short file per paper, or for papers of one idea; each ends in records (`engine.method.Method`)."""
+"""The methods: a short file per paper, or for papers of one idea; each ends in records (`engine.method.Method`).
+
+One more: a file here that ends in a record; the record among METHODS below; its family in METHODS of `plots/style.py`;
+what validation chose for it in `chosen.py` (without, it runs with one own epoch at rate 0.01, while all others are
+tuned: grids `tuning_*`). `hfkd run --method NAME` runs it, and `tests/test_house.py` has the budget of lines."""
 
 from dataclasses import replace
 
@@ -7,7 +11,7 @@ from hfkd.methods import (
     prototypes, rhfl, suwa,
 )  # fmt: skip
 
-METHODS = {method.name: replace(method, tuned=chosen.CHOSEN[method.name]) for method in (
+METHODS = {method.name: replace(method, tuned=chosen.CHOSEN.get(method.name, {})) for method in (
     local.LOCAL, local.BALANCED_LOCAL, local.LABELLED_PUBLIC,
     hfkd.HFKD, consensus.FEDMD, consensus.EXPERTISE_MEAN, consensus.DSFL, consensus.SCARLET, suwa.SUWA, ktpfl.KTPFL,
     rhfl.RHFL, consensus.DML,  # answers travel

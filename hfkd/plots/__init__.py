@@ -80,7 +80,7 @@ def committed() -> dict:
     return {
         "00_partition": fig_partition(counts, levels),
         "10_assessment": fig_assessment(counts, levels),
-        "10_matching": fig_matching(counts, levels, match(counts, levels)),
+        "10_matching": fig_matching(counts, levels, match(counts, levels, fan_in=2)),
         "10_alone": fig_criteria(matching, "alone"),
         "10_group": fig_criteria(matching, "group"),
         "10_coverage": fig_coverage(pd.read_csv(paths.RESULTS / "10_matching.clients.csv", keep_default_na=False)),
