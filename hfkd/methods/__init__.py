@@ -1,8 +1,7 @@
 """The methods: a short file per paper, or for papers of one idea; each ends in records (`engine.method.Method`).
 
-One more: a file here that ends in a record; the record among METHODS below; its family in METHODS of `plots/style.py`;
-what validation chose for it in `chosen.py` (without, it runs with one own epoch at rate 0.01, while all others are
-tuned: grids `tuning_*`). `hfkd run --method NAME` runs it, and `tests/test_house.py` has the budget of lines."""
+One more: a file with a record here, the record among METHODS below, its family in METHODS of `plots/style.py`, and what
+validation chose for it in `chosen.py`: without, it has one own epoch at rate 0.01, while all others are tuned."""
 
 from dataclasses import replace
 

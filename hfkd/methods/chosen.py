@@ -1,9 +1,7 @@
 """What validation chose for every method: one table (ours; grids tuning_loss, _epochs, _rates, _numbers and _edges).
 
 Chosen is the highest sum of validation personality and consistency at the last round, mean of Dirichlet .1 and .5 on
-seeds 100 to 102, which no table uses: hard loss, then own epochs, with at most 100 batches a round, then learning rate
-and the number that a method has of its own, then beyond the edge where a choice lay at one. The values that were tried
-are in `study/grids.py`.
+seeds 100 to 102, which no table uses. What was tried, and in which order, is in `study/grids.py` and REPRODUCE.md.
 """
 
 _EVEN = {"hard_loss": "balanced"}  # better than the published loss for all but FedProto
