@@ -121,7 +121,8 @@ def _reproduce(options):
         seconds = notebooks.execute(book, folder / book.name, values)
         say(f"[{at}/{len(plan)}] {book.stem}: {seconds:.0f} s, see {folder / book.name}")
     judged = folder if options.profile == "lite" else paths.RESULTS  # the size of the claims; others are no evidence
-    say("\n".join([f"claims, judged on the rows in {judged}:", *claims.closing_lines(claims.verdicts(judged))]))
+    aside = f", for {options.profile} judges none" * (options.profile not in ("committed", "lite"))
+    say("\n".join([f"claims, judged on the rows in {judged}{aside}:", *claims.closing_lines(claims.verdicts(judged))]))
 
 
 def _refresh(options):

@@ -61,7 +61,7 @@ class Config:
     revenue: str = "none"  # what a partner earns: none, or labelled: the loss it saves on labelled public images
     revenue_personality: float = 1.0  # that loss counts classes as one's own labels (1) or all alike (0)
     revenue_temperature: float = 1.0  # tau_R: say is multiplied by exp(revenue / tau_R)
-    public_labels: bool = False  # the public images have labels (read by loss_ratio and revenue, never trained on)
+    public_labels: bool = False  # public images have labels, read by loss_ratio and revenue, learned by labelled_public
     schedule: str = "simultaneous"  # or top_down, bottom_up: levels learn in turn, each hears what the last one learned
     spoken: int | None = None  # public images answered each round, in turn; None: all
     dropout: float = 0.0  # share of clients absent in a round: they neither train, speak nor listen

@@ -20,6 +20,7 @@ RULES = {
     "mutual": "what both sides gain where knowledge flows back: a student's cover by its teacher, the teacher's by it",
     "random": "control: up to fan_in teachers at random (needs rng)",
     "all": "control: every admissible edge; fan_in and fan_out are ignored"}
+# Those of RULES that look at one teacher at a time: (R, C), (T, C) counts -> (R, T), larger is better.
 _CRITERIA = {"similarity": similarity, "uniformity": union_gain, "complementarity": coverage}
 _TREND, _ID, _DECIMALS = 1e-6, 1e-10, 12  # weights of trend and client id; finer is only the order of a sum
 

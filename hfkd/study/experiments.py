@@ -87,7 +87,7 @@ def run_grid(name: str | None, profile="smoke", seeds=None, out=None, jobs=None,
     """
     if name is None:
         found = [Cell("", checked(profile, **overrides))]
-        grid = Grid("run", (), "one configuration", ledger=("",) * (found[0].config.revenue != "none"))
+        grid = Grid(f"run_{(own := found[0].config).method}", (), "", ledger=("",) * (own.revenue != "none"))
     else:
         found = cells(grid := _grid(name), profile, overrides)
     seeds = parse_seeds(seeds, grid.seeds if grid.seeds and profile != "smoke" else PROFILES[profile][1])

@@ -7,7 +7,7 @@ others make the variant, such as "feedback=False,peers=True".
 import itertools
 from typing import NamedTuple
 
-from hfkd.config import Config, configure
+from hfkd.config import PROFILES, Config, configure
 from hfkd.data import PARTITIONS
 from hfkd.engine.method import check
 from hfkd.matching import RULES
@@ -65,8 +65,8 @@ def scene(config: Config) -> tuple:
 
 def checked(profile: str, **overrides) -> Config:
     """A configuration whose method, partition and rule are there, and with what its method needs; else ValueError."""
-    if profile == "committed":
-        raise ValueError("profile is 'committed', which is read, not run; expected smoke, lite or paper")
+    if profile not in PROFILES or profile == "committed":
+        raise ValueError(f"profile is {profile!r}; expected smoke, lite or paper (committed is read, not run)")
     config = configure(profile, **overrides)
     for name, known in (("method", METHODS), ("partition", PARTITIONS), ("rule", RULES)):
         if (value := getattr(config, name)) not in known:
@@ -154,7 +154,7 @@ GRIDS = {
         {"method": ("local", "balanced_local", *DEEP, "hfkd")}, {"method": DEEP, "hard_loss": ("plain",)},
     )), "levels that differ in depth, which InclusiveFL is made for", FIRST_FIVE, base={"levels": "depth"}),
     "cnn": Grid("40_comparison_cnn", ({"method": MAIN, **BOTH},), "convolutional levels, the main methods, 15 rounds",
-                (0, 1, 2), base={"levels": "cnn", "rounds": 15}),
+                FIRST_FIVE, base={"levels": "cnn", "rounds": 15}),
     "mnist": Grid("40_comparison_mnist_public", ({"method": ("local", "balanced_local", "hfkd", "fedmd"), **BOTH},
                                                  {**HFKD, "kappa": (0.0, 1.0)}),
                   "public images of another domain", FIRST_FIVE, base={"public": "mnist"}),
