@@ -24,7 +24,7 @@ def fig_frontier(frame: pd.DataFrame, baseline: str = "local") -> Figure:
     figure, parts = panels(rows, 3.8, sharex=True, sharey=True)
     tables, base = [_spread(part, runs, baseline, where) for _, where, part in parts], look(baseline)[0]
     every = pd.concat(tables)
-    figure.axes[0].set(xlim=_view(every, "personality", 0, .6), ylim=_view(every, "consistency", 0),
+    figure.axes[0].set(xlim=_view(every, "personality", 0, .7), ylim=_view(every, "consistency", 0),
                        ylabel=AXIS.format("consistency", base))
     figure.supxlabel(AXIS.format("personality", base), fontsize=8)
     for axes, table in zip(figure.axes, tables, strict=True):
@@ -92,16 +92,16 @@ def named(frame: pd.DataFrame, runs: list[str]) -> list[str]:
 
 
 def _write(axes, table: pd.DataFrame) -> None:
-    """Names of points, lowest first, one above the other at the right edge, with a line to each point."""
+    """Names of points, lowest first, one above the other to the right of all, with a line to each point."""
     wanted, (low, high) = table["consistency"].to_numpy(), axes.get_ylim()
     steps = .07 * (high - low) * np.arange(len(wanted))
     heights = np.maximum.accumulate(wanted - steps) + steps  # as wanted, but no nearer than a step to the one below
     heights -= max(0, heights[-1] - high + .04 * (high - low))
     for (run, row), height in zip(table.iterrows(), heights, strict=True):
         name, hue, mark = look(run)
-        axes.annotate(name, row[PRIMARY], (.99, height), textcoords=("axes fraction", "data"), fontsize=8, ha="right",
-                      va="center", color=hue, zorder=5, in_layout=False, weight="bold" if mark == "*" else None,
-                      arrowprops={"arrowstyle": "-", "color": hue, "linewidth": .5, "shrinkA": 0, "shrinkB": 3})
+        leader = {"arrowstyle": "-", "color": hue, "linewidth": .5, "relpos": (0, .5), "shrinkA": 1, "shrinkB": 3}
+        axes.annotate(name, row[PRIMARY], (.59, height), textcoords=("axes fraction", "data"), fontsize=8, va="center",
+                      color=hue, zorder=5, in_layout=False, weight="bold" if mark == "*" else None, arrowprops=leader)
 
 
 def _rules(frame: pd.DataFrame, method: str) -> tuple[dict, dict]:
