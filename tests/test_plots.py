@@ -150,7 +150,7 @@ def test_coverage_has_a_point_per_student_and_a_line_per_seed():
         dots = [line.get_xydata() for line in axes.lines if line.get_marker() != "None"]  # of students, not of level 2
         assert np.allclose(dots, [[(.3 * i + .1 * seed, 20 * i * (1 + seed)) for seed in (0, 1) for i in range(3)]] * 2)
         assert len(axes.lines) == 4  # slopes of 6.7 and 13.3
-        assert axes.get_title().startswith(f"{scene}\n10.0 points a tenth\n")
+        assert axes.get_title().startswith(f"{scene}\n+10.0 points per tenth\n")
 
 
 def test_ledger_and_floor():

@@ -48,7 +48,7 @@ GROUPS = {  # figure -> heading -> words of a row -> variant, as differences to 
                       "300 public images": "public_size=300", "3,000 public images": "public_size=3000"},
         "teachers": {"at random": "rule=random", "all admissible": "rule=all", "one": "fan_in=1",
                      "up to eight": "fan_in=8", "up to two levels apart": "max_gap=2",
-                     "similar alone (eta 1)": "personality=1.0", "complementary alone (eta 0)": "personality=0.0"},
+                     "similarity alone": "personality=1.0", "cover alone": "personality=0.0"},
         "public images of skewed labels, against kappa 0": {
             f"kappa {kappa}": (f"public_skew=1.0,kappa={kappa}", "public_skew=1.0,kappa=0.0") for kappa in (0.5, 1.0)}},
     "epsilon": {"released label counts": {f"epsilon {each}": f"epsilon={each}" for each in (0.1, 0.3, 1.0, 3.0, 10.0)}},

@@ -92,7 +92,7 @@ def fig_matching(counts: np.ndarray, levels: np.ndarray, edges: np.ndarray) -> F
     axes.set(xticks=[], xlim=(0, 1), yticks=range(len(names)), yticklabels=names, ylim=(-.3, y.max() + .4))
     axes.tick_params(length=0, grid_linewidth=0)
     sns.despine(ax=axes, left=True, bottom=True)
-    figure.legend(title="class", loc="outside right center")
+    figure.legend(title="class; of a line\nits teacher's main", loc="outside right center")
     return finish(figure)
 
 
@@ -114,9 +114,9 @@ def fig_coverage(clients: pd.DataFrame) -> Figure:
             sns.regplot(own, x="coverage", y="gain", scatter=False, ci=None, color=INK, line_kws={"linewidth": .8},
                         ax=axes)
         slope = compare.interval(compare.slopes(part) / 10)
-        axes.set(title=f"{name}\n{slope.mean:.1f} points a tenth\n({slope.low:.1f} to {slope.high:.1f})",
+        axes.set(title=f"{name}\n{slope.mean:+.1f} points per tenth\n({slope.low:.1f} to {slope.high:.1f})",
                  xlabel="classes covered", ylabel="gain in consistency (points)" if axes is row[0] else "")
-    return finish(figure, [(rule, *each) for rule, each in looks.items()], 5, "A point a student; a line a seed")
+    return finish(figure, [(rule, *each) for rule, each in looks.items()], 5, "A point per student, a line per seed")
 
 
 def _by_level(counts: np.ndarray, levels: np.ndarray) -> tuple:

@@ -88,7 +88,7 @@ def fig_budget(frame: pd.DataFrame, images: int) -> Figure:
     runs, found = sorted(compare.runs(rows), key=list(METHODS).index), list(scenes(rows))
     colours = [sns.color_palette("colorblind")[k] for k in (7, 8, 3, 1, 0, 2, 9, 4, 6, 5)]  # HFKD as in all figures
     looks = dict(zip(runs, zip(colours, "XP*osv^Dd<", strict=True), strict=False))
-    figure, grid = new(2, 2 * len(found), 4.4, sharey="row")
+    figure, grid = new(2, 2 * len(found), 4.4)
     ticks = [each * 10**power for power in range(3, 10) for each in (1, 2, 5)]
     for k, column in enumerate(grid.T):
         (title, where, part), spent = found[k // 2], ("batches", "bytes")[k % 2]
@@ -97,6 +97,8 @@ def fig_budget(frame: pd.DataFrame, images: int) -> Figure:
             once = images * (METHODS[run][1] == "answers" or run == "hfkd")
             x = own["batches"] if spent == "batches" else own["bytes_up"] + own["bytes_down"] + once
             for axes, metric in zip(column, PRIMARY, strict=True):
+                if k % 2:  # a scene has one scale
+                    axes.sharey(grid[PRIMARY.index(metric), k - 1])
                 if x.iloc[-1]:  # who is alone sends nothing
                     axes.plot(x, 100 * own[metric], color=looks[run][0], marker=looks[run][1], markeredgewidth=0)
         if spent == "bytes":

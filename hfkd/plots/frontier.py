@@ -105,13 +105,15 @@ def _write(axes, table: pd.DataFrame) -> None:
 
 
 def _rules(frame: pd.DataFrame, method: str) -> tuple[dict, dict]:
-    """Run -> its fixed alpha, smallest first, and run -> its rule in words, for all runs of the method that weigh."""
+    """Run -> its fixed alpha, smallest first, and run -> its rule in words, the method as it is last."""
     fixed, rules = {}, {}
     for variant in frame.loc[frame["method"] == method, "variant"].unique():
         parts = dict(part.split("=") for part in variant.split(",") if part)
         if rule := parts.get("weighting"):
             found = fixed if rule == "fixed" else rules
             found[f"{method}[{variant}]"] = RULES.get(rule, rule).format(**parts)
+    if rules and frame.loc[frame["method"] == method, "variant"].eq("").any():
+        rules[method] = f"{look(method)[0]} as it is"
     return dict(sorted(fixed.items(), key=lambda each: float(each[1]))), rules
 
 
