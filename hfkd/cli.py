@@ -157,7 +157,7 @@ def _member(options):
     from hfkd.data import datasets, files
     from hfkd.deploy import member
     import torch
-    torch.set_num_threads(options.threads)
+    torch.set_num_threads(config.configure(threads=options.threads, epsilon=options.epsilon).threads)
     options.folder.mkdir(0o700, parents=True, exist_ok=True)
     names, levels = [path.stem for path in options.data], options.level
     if len({*names}) < len(names) or len(levels) not in (1, len(names)):
@@ -167,12 +167,12 @@ def _member(options):
     clients = dict(zip(names, zip(own, levels * (len(names) if len(levels) == 1 else 1))))
     made = options.module and member.module(options.module)
     member.serve(member.Member(clients, datasets.arrays(str(options.public), public)["images"],
-                               options.folder.resolve(), made, options.epsilon), say)
+                               options.folder.resolve(), made, options.epsilon or float("inf")), say)
 
 
 def _federate(options):
     """All of a federation on this machine."""
-    given = {"clients": options.clients} | config.parse_set(options.set)
+    given = config.parse_set([f"clients={options.clients}", *options.set])
     _of("deploy.local").federate(given, *(getattr(options, name) for name in (
         "folder", "seed", "machines", "check", "fresh")), say)  # fmt: skip
 
@@ -243,8 +243,7 @@ COMMANDS = {
          WHOLE | {"default": [1], "nargs": "+", "choices": (1, 2, 3)}),
         ("--module", "MODULE:FUNCTION, (shape, classes) -> torch.nn.Module, in place of the level's network", {}),
         ("--folder", "of state, released counts and socket, nobody else's", {"required": True, "type": Path}),
-        ("--epsilon", "noise on the label counts, by OpenDP, drawn once (default: none)",
-         {"type": float, "default": float("inf")}),
+        ("--epsilon", "noise on the label counts, by OpenDP, drawn once (default: none)", {"type": float}),
         ("--threads", "CPU threads (default: 1)", WHOLE | {"default": 1})]),
     "bench": (lambda o: _of("study.bench").show(o.only, o.device, o.threads, o.repeats, o.json, say),
               "time rounds beside their arithmetic, and beside one client after the other", [

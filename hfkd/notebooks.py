@@ -71,9 +71,8 @@ def refresh(path: Path) -> float:
     """Run a notebook in place with its defaults; returns its seconds. One that fails is left as it was.
     A second refresh changes no byte: metadata are cut to kernel, language and tags, and cells are numbered."""
     import nbformat
-    with tempfile.TemporaryDirectory() as folder:
-        seconds = execute(path, Path(folder, path.name))
-        book = nbformat.v4.upgrade(nbformat.read(Path(folder, path.name), as_version=4))
+    seconds = execute(path, out := paths.RUNS / "refresh" / path.name)
+    book = nbformat.v4.upgrade(nbformat.read(out, as_version=4))
     book.update(nbformat=4, nbformat_minor=5, metadata=METADATA)
     for number, cell in enumerate(book["cells"], start=1):
         cell.update(id=f"cell-{number:02d}", metadata={k: v for k, v in cell["metadata"].items() if k == "tags" and v})

@@ -114,6 +114,8 @@ def test_choices_read_validation_columns_alone():
     assert compare.chosen(frame).to_dict() == best
     with pytest.raises(ValueError, match="runs of fedmd lack a validation score"):
         compare.chosen(pd.concat([frame, rows({("fedmd", ""): [(0, .4)]}, skew=.5)]))
+    with pytest.raises(ValueError, match="runs of fedmd lack a validation score"):
+        compare.chosen(frame.assign(val_personality=np.nan))
 
 
 @pytest.mark.parametrize("seed", range(10))

@@ -122,6 +122,27 @@ def test_killed_and_lost_in_the_middle_all_go_on_to_the_same_end(tmp_path):
         town.run()
     with pytest.raises(ValueError, match="is of another plan; expected another --folder, or --fresh"):
         local.prepare(tmp_path, town.given, DIGITS(), 1, 1)
+    for block, level in (([0, 1], 0), ([0], 1)):  # its streams and weights are client 0's, of its level
+        town.levels[0] = str((int(town.levels[0]) - 1 + level) % 3 + 1)
+        with pytest.raises(ValueError, match="expected these, or another --folder"):
+            town.member(block, tmp_path / "0")
+    paths.write(tmp_path / "plan.json", '{"a": "plan of somebody else"}')
+    with pytest.raises(ValueError, match="is of another plan; expected another --folder$"):
+        local.prepare(tmp_path, town.given, DIGITS(), 0, 1, fresh=True)
+    assert (tmp_path / "0" / "state.pt").exists() and not list(tmp_path.parent.glob(".*.part"))
+
+
+def test_a_member_that_is_started_anew_before_the_first_round_is_in_it(tmp_path):
+    town = Town(tmp_path, rounds=1)
+
+    def anew(asked, answer):
+        if asked.get("round"):
+            town.members[2] = town.member([2], tmp_path / "2")
+        return answer()
+
+    town.spoil = {2: anew}
+    town.run()
+    assert town.agrees() and "6 heard, 6 learned" in town.lines[-1]
 
 
 def spoiled(change=lambda tables: tables, client=None, **fields):
@@ -172,7 +193,7 @@ def flat(shape, classes):
 
 @pytest.mark.parametrize("change, sentence", [
     ({"names": ["a", "b"]}, "'client-0' is not among the names"), ({"classes": 7}, r"labels go up to \d; the fed.* 7"),
-    ({"set": {"spoken": 3}}, "spoken is 3, which"), ({"set": {"x": 1}}, "'x' is unknown"),
+    ({"set": {"spoken": 3}}, "spoken is 3, which"), ({"set": {}}, "there are 40 public images; the federation has 200"), ({"set": {"x": 1}}, "'x' is unknown"),
 ])  # fmt: skip
 def test_a_member_refuses_a_federation_that_is_not_its_own(town, tmp_path, change, sentence):
     assert re.search(sentence, asks(town.member([0], tmp_path), town.plan, **change))
@@ -187,7 +208,7 @@ def test_a_relay_refuses_a_plan_that_makes_no_sense(town, change):
 
 def test_a_member_with_networks_of_its_own_learns_the_same_twice_and_says_what_is_wrong_with_it(town, tmp_path):
     plan, made = town.plan | {"set": GIVEN}, []
-    order = {"federation": wire.checksum(plans.told(plan)), "alpha": [0.4, 0.4], "ears": [True, True]}
+    order = {"hello": plans.told(plan), "alpha": [0.4, 0.4], "ears": [True, True]}
     pooled = np.full((2, 40, 10), 0.1)
     for folder in (tmp_path / "a", tmp_path / "b"):
         folder.mkdir()
@@ -199,7 +220,7 @@ def test_a_member_with_networks_of_its_own_learns_the_same_twice_and_says_what_i
         assert mine.fed.cohorts[0].module.body[1].weight.eq(1).all()
         for wrong, tables, sentence in [
                 ({"round": 1}, (), "round 1 is asked for and 2 is done"), ({}, 2 * pooled, "no probabilities"),
-                ({}, np.ones((1, 10)), "of 40 bytes"), ({"federation": "x"}, (), "has not said hello"),
+                ({}, np.ones((1, 10)), "of 40 bytes"), ({"hello": None}, (), "of another federation"),
                 ({"alpha": "x"}, (), "could not convert"), ({"alpha": [1e9] * 2}, pooled, "training diverged")]:
             said = mine.answer(wire.pack(order | {"round": 3} | wrong, tables))
             assert re.search(sentence, wire.unpack(said)[0]["error"])

@@ -133,7 +133,8 @@ def test_execute_runs_a_copy_here_and_names_a_failure(tmp_path, monkeypatch):
     assert [file.name for file in out.parent.iterdir()] == ["a.ipynb"]
 
 
-def test_a_second_refresh_changes_no_byte(tmp_path):
+def test_a_second_refresh_changes_no_byte(tmp_path, monkeypatch):
+    monkeypatch.setattr(paths, "RUNS", tmp_path / "runs")
     path = make(tmp_path / "a.ipynb", "print('x')\nprint('y')", "print(alpha)")
     notebooks.refresh(path)
     first = path.read_bytes()

@@ -60,6 +60,8 @@ REFUSED = {
     "federate --set dropout=0.1": "dropout is 0.1, which",
     "federate --set epsilon=1": "expected None; noise is each client's own, --epsilon",
     "member --data a.npz --public a.npz --folder f --level 4": "--level: invalid choice: 4",
+    "member --data a.npz --public a.npz --folder f --threads 0": "threads is 0; expected 1 or more",
+    "member --data a.npz --public a.npz --folder f --epsilon 0": "epsilon is 0.0; expected 0.001 or more",
     # seeds and jobs
     "run --seeds 0-1,5-3": "seeds is '0-1,5-3'; expected numbers and ranges",
     "run --seeds 0,0": "seeds is '0,0'; expected numbers and ranges",

@@ -36,7 +36,7 @@ def federate(given: dict, folder, seed=0, machines: int | None = None, check=Fal
         raise ValueError("a federation needs Flower; `make flower` or `pip install -e .[flower]` brings it")
     if missing := [name for name in ("openssl", "ssh-keygen") if not shutil.which(name)]:
         raise ValueError(f"{missing[0]} is not on the PATH; expected OpenSSL and OpenSSH, which make the keys")
-    if not 1 <= (machines := machines or config.clients) <= config.clients:
+    if not 1 <= (machines := config.clients if machines is None else machines) <= config.clients:
         raise ValueError(f"machines is {machines}; expected 1 to {config.clients}, the number of clients")
     os.umask(0o077)
     folder, dataset = Path(folder).resolve(), data.load(config.dataset)
@@ -53,29 +53,32 @@ def federate(given: dict, folder, seed=0, machines: int | None = None, check=Fal
 
 
 def prepare(folder: Path, given: dict, dataset, seed: int, machines: int, fresh=False) -> None:
-    """Deals a data set as the engine does, into a folder: plan.json, client-N.npz, public.npz, and for each machine the
-    options of its member. fresh: anew; else a folder of this plan stays. Raises ValueError: it is of another plan.
+    """Deals a data set as the engine does, into a new folder: plan.json, client-N.npz, public.npz, and for each machine
+    the options of its member. fresh: anew; else one of this plan stays. Raises ValueError: another's; OSError: no room.
     """
-    config, file = plans.settle(given), folder / "plan.json"
+    config, file, part = plans.settle(given), folder / "plan.json", folder.with_name(f".{folder.name}.part")
     own, images = state.split_of(config, dataset, seed), dataset.images.transpose(0, 2, 3, 1)
     plan = {"names": [f"client-{i}" for i in range(config.clients)], "seed": seed, "set": given,
             "classes": dataset.n_classes, "public": wire.checksum(dataset.images[own.public]), "machines": machines}
-    if fresh and file.exists():
-        shutil.rmtree(folder)
-    if file.exists():
-        if json.loads(file.read_text("utf-8")) != json.loads(json.dumps(plan)):
-            raise ValueError(f"{folder} is of another plan; expected another --folder, or --fresh")
+    kept = dict(json.loads(file.read_text("utf-8")) if file.exists() else {})
+    if kept == json.loads(json.dumps(plan)) and not fresh:
         return
+    if kept and not (fresh and kept.keys() == plan.keys()):  # what somebody else has put there is never removed
+        raise ValueError(f"{folder} is of another plan; expected another --folder" + ", or --fresh" * (not fresh))
+    shutil.rmtree(part, ignore_errors=True)
     for machine, mine in enumerate(np.array_split(range(config.clients), machines)):
         words = ["--data", *(f"client-{i}.npz" for i in mine), "--level", *map(str, own.levels[mine])]
-        paths.write(folder / f"machine-{machine}" / "options", " ".join(words))
+        paths.write(part / f"machine-{machine}" / "options", " ".join(words))
     for i, (train, test) in enumerate(zip(own.train, own.test)):
         at = np.concatenate([train, test])
         is_test = np.arange(len(at)) >= len(train)
-        np.savez(folder / f"client-{i}.npz", images=images[at], labels=dataset.labels[at], is_test=is_test)
-    np.savez(folder / "public.npz", images=images[own.public])
-    shutil.copytree(HERE / "app", folder / "app", dirs_exist_ok=True)
-    paths.write(file, json.dumps(plan))
+        np.savez(part / f"client-{i}.npz", images=images[at], labels=dataset.labels[at], is_test=is_test)
+    np.savez(part / "public.npz", images=images[own.public])
+    shutil.copytree(HERE / "app", part / "app")
+    paths.write(part / "plan.json", json.dumps(plan))
+    if kept:
+        shutil.rmtree(folder)
+    os.replace(part, folder)  # all of it or nothing; an OSError if there is something else
 
 
 def run(folder: Path, machines: int, say) -> None:
@@ -103,9 +106,9 @@ def apart(config, dataset, seed: int, folder: Path, machines: int) -> float:
     """The largest difference between weights of members and of the engine, or a ValueError: more than CLOSE."""
     torch.set_num_threads(1)
     *_, last = federation.rounds(config, METHODS["hfkd"], dataset, (seed,))
-    found = {i: {name: w[row] for name, w in weights.items()} for machine in range(machines)
-             for members, weights, *_ in torch.load(folder / f"machine-{machine}" / "state.pt")["networks"]
-             for row, i in enumerate(members)}  # fmt: skip
+    kept = [torch.load(folder / f"machine-{machine}" / "state.pt", weights_only=True) for machine in range(machines)]
+    found = {i: {name: w[row] for name, w in weights.items()} for each in kept
+             for members, weights, *_ in each["networks"] for row, i in enumerate(members)}  # fmt: skip
     far = max(float((w[row] - found[i][name]).abs().max()) for cohort in last.fed.cohorts
               for row, i in enumerate(cohort.members.tolist()) for name, w in cohort.weights.items())  # fmt: skip
     if not far <= CLOSE:

@@ -55,27 +55,27 @@ class Member:
     def answer(self, asked: bytes) -> bytes:
         """The answer to a record, or a sentence why there is none; then all is as after the last round."""
         try:
-            return self._answer(*wire.unpack(asked, (len(self.asked), self.told["classes"]) if self.told else (1,)))
+            return self._answer(asked)
         except Exception as error:  # a module of one's own may raise anything, and a relay may send anything
             self._load()
             return wire.pack({"error": " ".join(f"{error}".split())[:500] or repr(error)})
 
-    def _answer(self, fields, q):
-        if told := fields.get("hello"):
-            if self.told is None:
-                self._begin(told)
-            if self.told != told:
-                raise ValueError(f"{self.folder} is of another federation; expected another --folder")
-        elif not self.told or fields.get("federation") != wire.checksum(self.told):
-            raise ValueError("a federation asks that has not said hello")
-        elif fields["round"] < self.done:
-            raise ValueError(f"round {fields['round']} is asked for and {self.done} is done; expected another --folder")
-        elif fields["round"] > self.done:
-            self._learn(fields["round"], fields["alpha"], fields["ears"], torch.from_numpy(q))
+    def _answer(self, asked):
+        fields, _ = wire.unpack(asked)
+        told, round = fields.get("hello"), fields.get("round")
+        if self.told is None and told:
+            self._begin(told)
+        if self.told is None or self.told != told:
+            raise ValueError(f"{self.folder} is of another federation; expected another --folder")
+        if round is not None and round < self.done:
+            raise ValueError(f"round {round} is asked for and {self.done} is done; expected another --folder")
+        if round is not None and round > self.done:
+            _, q = wire.unpack(asked, (len(self.asked), told["classes"]))
+            self._learn(round, fields["alpha"], fields["ears"], torch.from_numpy(q))
         self._mode(False)
         scores = record.measure(self.fed, self.config, HFKD)["personality"].tolist()
-        each = zip(self.names, self.levels, self.counts, self.fed.batches[0].tolist(), scores)
-        clients = [dict(zip(("name", "level", "counts", "batches", "score"), told), done=self.done) for told in each]
+        clients = [dict(zip(("name", "level", "counts", "score"), own), done=self.done)
+                   for own in zip(self.names, self.levels, self.counts, scores)]
         return wire.pack({"version": __version__, "public": self.public, "clients": clients},
                          state.speak(self.fed, self.config, self.done)[0])  # fmt: skip
 
@@ -86,6 +86,8 @@ class Member:
         if (most := int(self.labels.max())) >= (classes := told["classes"]):
             raise ValueError(f"labels go up to {most}; the federation has {classes} classes, from 0")
         self.seed, self.config, self.done = told["seed"], plans.settle(told["set"]), 0
+        if len(self.asked) != self.config.public_size:
+            raise ValueError(f"there are {len(self.asked)} public images; the federation has {self.config.public_size}")
         self.numbers, none = [told["names"].index(name) for name in self.names], np.zeros(0, int)
         counts = np.stack([np.bincount(self.labels[at], minlength=classes) for at in self.train])
         own = Split(self.asked, self.train, (none,) * len(counts), self.test, none, counts, np.array(self.levels))
@@ -99,7 +101,8 @@ class Member:
                 said = logits(cohort, self.images, torch.from_numpy(self.asked[None, :2]))[0]
                 if said.shape != (2, classes):
                     raise ValueError(f"the module answers in shape {tuple(said.shape)}; expected {(2, classes)}")
-        self.counts, self.told = self._released(counts), told
+        shapes = [[name, [*w.shape]] for cohort in self.fed.cohorts for name, w in cohort.weights.items()]
+        self.counts, self.told, self.whose = self._released(counts), told, [self.names, [*self.levels], shapes]
 
     def _learn(self, round, weight, ears, q):
         """A round of the engine, on what the relay has pooled."""
@@ -136,8 +139,7 @@ class Member:
         rngs = [rng.bit_generator.state for rng in self.fed.private_streams + self.fed.public_streams]
         nets = [([self.numbers[i] for i in cohort.members], cohort.weights, cohort.momentum,
                  dict(cohort.module.named_buffers())) for cohort in self.fed.cohorts]  # fmt: skip
-        kept = {"done": self.done, "batches": self.fed.batches.tolist(), "networks": nets,
-                "words": json.dumps([self.told, rngs])}  # fmt: skip
+        kept = {"done": self.done, "networks": nets, "words": json.dumps([self.told, rngs, self.whose])}
         torch.save(kept, file := io.BytesIO())
         paths.write(self.state, file.getvalue())
 
@@ -147,9 +149,11 @@ class Member:
         if not self.state.exists():
             return
         kept = torch.load(self.state, weights_only=True)
-        told, rngs = json.loads(kept["words"])
+        told, rngs, whose = json.loads(kept["words"])
         self._begin(told)
-        self.done, self.fed.batches = kept["done"], np.array(kept["batches"])
+        if whose != self.whose:  # whose random streams, whose weights
+            raise ValueError(f"{self.state} is of {whose[:2]} or other networks; expected these, or another --folder")
+        self.done = kept["done"]
         for cohort, (_, cohort.weights, cohort.momentum, buffers) in zip(self.fed.cohorts, kept["networks"]):
             for name, each in cohort.module.named_buffers():
                 each.copy_(buffers[name])

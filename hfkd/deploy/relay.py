@@ -19,7 +19,7 @@ from hfkd.engine import federation
 from hfkd.engine.method import by_graph
 from hfkd.methods import METHODS
 
-KINDS = {"name": str, "level": int, "counts": list, "batches": int, "score": float, "done": int}  # told of a client
+KINDS = {"name": str, "level": int, "counts": list, "score": float, "done": int}  # told of a client
 UNHEARD = 1e-300  # a weight that is 0 in float32
 
 
@@ -93,7 +93,7 @@ class Relay:
         for node, names in self.at.items():
             if {*names} <= self.said.keys():
                 i = [self.names.index(name) for name in names]
-                fields = {"federation": self.id, "round": r, "alpha": alpha[i].tolist(), "ears": ears[0, i].tolist()}
+                fields = {"hello": self.told, "round": r, "alpha": alpha[i].tolist(), "ears": ears[0, i].tolist()}
                 left[node] = wire.pack(fields, q[i] if ears.any() else ())
         self.said = {}
         for _ in range(self.tries):  # a round is asked for as often as one likes: it is learned once

@@ -35,9 +35,8 @@ def unpack(record: bytes, shape=(1,)) -> tuple[dict, np.ndarray]:
 
 def checksum(what) -> str:
     """16 hex digits of sha256 over shape and values of an array, or over what JSON can hold."""
-    array = isinstance(what, np.ndarray)
-    return hashlib.sha256(json.dumps(what.shape if array else what, sort_keys=True).encode()
-                          + (what.tobytes() if array else b"")).hexdigest()[:16]  # fmt: skip
+    said, values = (what.shape, what.tobytes()) if isinstance(what, np.ndarray) else (what, b"")
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode() + values).hexdigest()[:16]
 
 
 def call(path, record: bytes) -> bytes:

@@ -57,8 +57,7 @@ def fig_effects(frame: pd.DataFrame, method: str, groups: dict[str, dict], metri
 
 @theme()
 def fig_levels(frame: pd.DataFrame, baseline: str = "local") -> Figure:
-    """Who gains on which level: differences to the baseline as a heat, white where the 95 % interval holds 0.
-    """
+    """Who gains on which level: differences to the baseline as a heat, white where the 95 % interval holds 0."""
     rows, runs = as_chosen(frame)
     if not (runs := [run for run in runs if run != baseline]):
         raise ValueError(f"the rows hold {baseline} alone; expected other methods to compare with it")

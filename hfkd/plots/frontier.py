@@ -18,7 +18,7 @@ FAR = 3.0  # quartile distances beyond the middle half: what is farther stands a
 @theme()
 def fig_frontier(frame: pd.DataFrame, baseline: str = "local") -> Figure:
     """Personality against consistency of all methods as differences to the baseline, with 95 % intervals, by scene.
-    A point is a method as validation chose it, without other variants; the best of each family are named.
+    A point is a method as validation chose it; named are this work, public labels, and the best of three families.
     """
     rows, runs = as_chosen(frame)
     figure, parts = panels(rows, 3.8, sharex=True, sharey=True)
@@ -40,8 +40,7 @@ def fig_frontier(frame: pd.DataFrame, baseline: str = "local") -> Figure:
 
 @theme()
 def fig_curve(frame: pd.DataFrame, baseline: str = "local", method: str = "hfkd") -> Figure:
-    """Both endpoints as differences to the baseline: fixed alphas as a line, rules of weights as points, by scene.
-    """
+    """Both endpoints as differences to the baseline: fixed alphas as a line, rules of weights as points, by scene."""
     fixed, rules = _rules(frame, method)
     if not fixed:
         raise ValueError(f"no rows of {method} with weighting=fixed,alpha=...; `hfkd grid 20` makes them")
@@ -62,8 +61,7 @@ def fig_curve(frame: pd.DataFrame, baseline: str = "local", method: str = "hfkd"
 
 @theme()
 def fig_alpha(frame: pd.DataFrame, method: str = "hfkd") -> Figure:
-    """The weight of soft knowledge, mean over clients: a line per rule of weights (not the fixed ones), by scene.
-    """
+    """The weight of soft knowledge, mean over clients: a line per rule of weights (not the fixed ones), by scene."""
     if not (rules := _rules(frame, method)[1]):
         raise ValueError(f"no rows of {method} with a rule, weighting=...; `hfkd grid 20` makes them")
     figure, parts = panels(frame, 2.7, sharey=True)
@@ -84,7 +82,7 @@ def as_chosen(frame: pd.DataFrame) -> tuple[pd.DataFrame, list[str]]:
 
 
 def named(frame: pd.DataFrame, runs: list[str]) -> list[str]:
-    """Whose names matter most: this work, then the best of each family that shares something, on validation data."""
+    """Whose names matter most: this work, public labels, then the best of three families, on validation data."""
     last = compare.last(frame).groupby("method")[["val_personality", "val_consistency"]].mean().sum(axis=1)
     best = {METHODS[run][1]: run for run in sorted(runs, key=last.get)}  # the last of a family
     ours = [run for run in runs if run in ("hfkd", "hfkd_nested", "labelled_public")]

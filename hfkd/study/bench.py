@@ -41,7 +41,7 @@ def show(only: str | None, device: str, threads: int | None, repeats: int, out: 
     """Time one of WORKS or all (None), say each figure as it is there, and write them to a new JSON if `out` is one.
     threads: None: as many as this process may use processors. repeats: of which the engine's best counts.
     """
-    threads, found = threads or joblib.cpu_count(), []
+    threads, found = joblib.cpu_count() if threads is None else threads, []
     state.check_device(configure(device=device, threads=threads))
     if repeats < 1 or only not in (None, *WORKS):
         raise ValueError(f"only is {only!r}, repeats is {repeats}; expected one of {', '.join(WORKS)}, and 1 or more")

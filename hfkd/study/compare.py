@@ -127,8 +127,8 @@ def chosen(frame: pd.DataFrame) -> pd.Series:
     family = _names(rows["method"], rows["variant"].str.replace(r"(^|,)[^,]*$", "", regex=True)).rename("family")
     score = (rows["val_personality"] + rows["val_consistency"]).groupby(
         [family, _names(rows["method"], rows["variant"])])
-    if (several := score.count().groupby("family").nunique() > 1).any():
-        raise ValueError(f"runs of {several.idxmax()} lack a validation score; expected the same scenes and seeds")
+    if (lacking := score.count().groupby("family").agg(lambda n: n.nunique() > 1 or not n.all())).any():
+        raise ValueError(f"runs of {lacking.idxmax()} lack a validation score; expected the same scenes and seeds")
     return score.mean().round(9).groupby("family").idxmax().str[1]
 
 

@@ -103,7 +103,8 @@ def run_grid(name: str | None, profile="smoke", seeds=None, out=None, jobs=None,
     if done := [job for job in plan if job.path.is_file()]:
         command = [f"hfkd grid {name}" if name else "hfkd run", f"--profile {profile}", *(
             f"--set {shlex.quote(f'{field}={value}')}" for field, value in sorted(overrides.items()))]
-        shared = {n: v for n, v in asdict(configure(profile, **grid.base | overrides)).items() if n not in OWN_COLUMNS}
+        shared = {field: value for field, value in asdict(config).items() if field not in OWN_COLUMNS
+                  and all(getattr(cell.config, field) == value for cell in found)}  # fmt: skip
         _save(grid, done, out, shared, experiment=grid.name, commands=[" ".join(command)], seeds=list(seeds))
     if failed and done and isinstance(failed[0], ValueError):
         raise ValueError(f"{failed[0]}; the other {len(done)} of {len(plan)} cells are saved in {out}") from failed[0]
@@ -188,8 +189,7 @@ def _done(job: Job, report=None) -> tuple[int, Exception | None]:
 
 
 def _follow(parent: int) -> None:
-    """In a process of its own: leave Ctrl-C to the one that started it, and end when that has ended, not minutes later.
-    """
+    """In a process of its own: leave Ctrl-C to the one that started it, and end when that has ended."""
     def watch():
         while os.getppid() == parent:
             time.sleep(0.5)
