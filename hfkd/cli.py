@@ -249,7 +249,7 @@ COMMANDS = {
               "time rounds beside their arithmetic, and beside one client after the other", [
         ("--only", "hfkd, fedmd, heterofl, hfkd_cnn, or paper, for a GPU (default: the first four, 2 minutes)", {}),
         ("--json", "write the figures there as well, for programs", {"type": Path, "metavar": "FILE"}),
-        ("--device", "cpu or cuda (default: cpu)", {"default": "cpu"}),
+        ("--device", "cpu, cuda or auto (default: cpu)", {"default": "cpu"}),
         ("--threads", "CPU threads (default: as many as there are processors)", WHOLE),
         ("--repeats", "timed rounds, of which the best counts (default: 1)", WHOLE | {"default": 1})])}
 

@@ -70,7 +70,7 @@ class Config:
     lie: str = "flip"  # what they send: flip, random, constant, collude
     exploding: float = 0.0  # share of clients that from a round of their own on send what is not finite
     eval_every: int = 2  # rounds between two measurements; the last round is always measured
-    device: str = "cpu"  # cpu or cuda
+    device: str = "cpu"  # cpu, cuda, or auto: cuda where there is one
     threads: int = 1  # CPU threads of one run
 
 
@@ -103,7 +103,7 @@ CHOICES = {
     "weighting": ("fixed", "ramp", "loss_ratio", "controller", "gradient", "uncertainty"),
     "kl_direction": ("teacher_first", "student_first"), "revenue": ("none", "labelled"),
     "schedule": ("simultaneous", "top_down", "bottom_up"), "levels": ("mlp", "cnn", "depth"),
-    "lie": ("flip", "random", "constant", "collude"), "device": ("cpu", "cuda")}  # fmt: skip
+    "lie": ("flip", "random", "constant", "collude"), "device": ("cpu", "cuda", "auto")}  # fmt: skip
 DEFAULTS = {"lr": 0.01, "weighting": "fixed", "alpha": 0.0, "epochs": 1, "digest": 0, "mixup": 0.0, "gamma": 1.0,
             "kappa": 0.0, "ramp_length": 50}  # where a method says nothing
 

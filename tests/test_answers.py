@@ -120,7 +120,7 @@ def test_dml_hears_the_mean_of_the_others_of_its_level():
         np.testing.assert_allclose(found[z, s], p[z, peers].mean(0), atol=1e-6)
 
 
-@pytest.mark.parametrize("more", [{}, dict(fan_in=1, max_gap=2), dict(rule="all", fan_out=1),
+@pytest.mark.parametrize("more", [{}, dict(fan_in=1, max_gap=2), dict(rule="all"), dict(fan_out=1),
                                   dict(power=0.5, personality=1.0, fan_in=1)])  # fmt: skip
 @pytest.mark.parametrize("feedback, peers, include_self", [(1, 1, 1), (0, 0, 1), (1, 0, 0)])
 def test_hfkd_decides_groups_by_the_matching_and_say_by_samples(more, feedback, peers, include_self):

@@ -17,9 +17,9 @@ SOURCES = sorted((ROOT / "hfkd").rglob("*.py"))
 LONGEST_FILE, LONGEST_FUNCTION, WIDEST = 300, 40, 120  # lines, lines of code, characters
 # Lines of each floor, docstrings included, from the ground up: a floor imports those before it. "" is hfkd/*.py, the
 # paper, which imports nothing but itself. Whoever raises a number says in the message what was cut for it.
-BUDGET = {"": 1065, "data": 359, "engine": 1260, "methods": 1240, "study": 1130, "plots": 676, "deploy": 595}
+BUDGET = {"": 1064, "data": 357, "engine": 1257, "methods": 1240, "study": 1138, "plots": 676, "deploy": 595}
 TOP = {"cli", "notebooks", "__init__"}  # modules of hfkd/ above all floors
-TOP_BUDGET, WHOLE, TESTS = 390, 6_715, 5_150
+TOP_BUDGET, WHOLE, TESTS = 388, 6_715, 5_150
 WITHOUT_TORCH = ("study/results.py", "study/compare.py", "study/claims.py", *(
     f"plots/{path.name}" for path in (ROOT / "hfkd" / "plots").glob("*.py")))  # fmt: skip
 JUPYTER = {"papermill", "nbclient", "nbformat"}  # in notebooks.py alone, inside functions

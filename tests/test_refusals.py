@@ -17,7 +17,7 @@ REFUSED = {
     "run --set feedback=1": "feedback is 1; expected bool",
     "run --set alpha=2": "alpha is 2.0; expected 0.0 or more, at most 1.0",
     "run --set lr=nan": "lr is 'nan'; expected float | None",
-    "run --set device=gpu": "device is 'gpu'; expected one of cpu, cuda",
+    "run --set device=gpu": "device is 'gpu'; expected one of cpu, cuda, auto",
     "run --set level_share=(.5,.6,.1)": "level_share is (0.5, 0.6, 0.1); expected three shares",
     "run --set weighting=revenue": "weighting is 'revenue'; expected one of fixed, ",
     # settings that do not go together, or not with the method
@@ -39,7 +39,7 @@ REFUSED = {
     "run --set rule=best": "rule is 'best'; expected one of coverage, ",
     "run --profile medium": "profile is 'medium'; expected smoke, lite or paper (committed is read, not run)",
     "run --profile committed": "profile is 'committed'; expected smoke, lite or paper (committed is read, not run)",
-    "grid 41": "grid is '41'; expected one of 10, 20, ",
+    "grid 41": "grid is '41'; expected one of 10, classes, 20, ",
     "grid losses --set hard_loss=plain": "hard_loss is an axis of 40_comparison_losses; leave it to the grid, or",
     "grid 50 --set method=fedavg": "method is 'fedavg'; expected one of local, balanced_local, hfkd in 50_ablations",
     "reproduce --only 41": "--only names notebook '41'; expected one of 00, 10, ",

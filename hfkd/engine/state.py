@@ -80,10 +80,10 @@ def opened(config, splits, images, labels, n_classes: int, seeds, numbers) -> Fe
 
 
 def check_device(config) -> torch.device:
-    """The device of the configuration, or a ValueError: CUDA asked for and absent."""
+    """The device of the configuration, with auto CUDA where there is one; ValueError: CUDA asked for and absent."""
     if config.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("device is 'cuda' and torch finds none; expected a CUDA GPU, or --set device=cpu")
-    return torch.device(config.device)
+    return torch.device(config.device if config.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
 
 
 def split_of(config, dataset, seed, public=None) -> Split:

@@ -42,7 +42,7 @@ def show(only: str | None, device: str, threads: int | None, repeats: int, out: 
     threads: None: as many as this process may use processors. repeats: of which the engine's best counts.
     """
     threads, found = joblib.cpu_count() if threads is None else threads, []
-    state.check_device(configure(device=device, threads=threads))
+    device = state.check_device(configure(device=device, threads=threads)).type
     if repeats < 1 or only not in (None, *WORKS):
         raise ValueError(f"only is {only!r}, repeats is {repeats}; expected one of {', '.join(WORKS)}, and 1 or more")
     if out is not None:

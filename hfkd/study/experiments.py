@@ -82,8 +82,7 @@ def run_grid(name: str | None, profile="smoke", seeds=None, out=None, jobs=None,
     seeds: repeats, numbers or text such as "0-4"; None or "": the grid's own (but not for smoke), or the profile's.
     out: the CSV of the summary; None: runs/PROFILE/<grid>.csv. fresh: run cells anew that are there.
     jobs: cells that run at once; None: as many as this process may use processors. It changes the time alone.
-    Raises ValueError: bad input, said before anything runs, or a cell failed, when all others are saved; OSError:
-    something cannot be written, when cells that are done are kept; MemoryError: a process died.
+    Raises ValueError: bad input, or a cell failed; OSError: unwritable; MemoryError: a process died. Done is kept.
     """
     if name is None:
         found = [Cell("", checked(profile, **overrides))]
@@ -99,13 +98,16 @@ def run_grid(name: str | None, profile="smoke", seeds=None, out=None, jobs=None,
     plan = planned(grid, found, seeds, folder)
     _expect_place(out, folder)
     missing = [job for job in plan if fresh or not job.path.is_file()]
-    failed = [error for error in finished(missing, workers) if error is not None]
-    if done := [job for job in plan if job.path.is_file()]:
-        command = [f"hfkd grid {name}" if name else "hfkd run", f"--profile {profile}", *(
-            f"--set {shlex.quote(f'{field}={value}')}" for field, value in sorted(overrides.items()))]
-        shared = {field: value for field, value in asdict(config).items() if field not in OWN_COLUMNS
-                  and all(getattr(cell.config, field) == value for cell in found)}  # fmt: skip
-        _save(grid, done, out, shared, experiment=grid.name, commands=[" ".join(command)], seeds=list(seeds))
+    failed = []
+    try:
+        failed.extend(error for error in finished(missing, workers) if error is not None)
+    finally:  # whoever stops it finds what is done
+        if done := [job for job in plan if job.path.is_file()]:
+            command = [f"hfkd grid {name}" if name else "hfkd run", f"--profile {profile}", *(
+                f"--set {shlex.quote(f'{field}={value}')}" for field, value in sorted(overrides.items()))]
+            shared = {field: value for field, value in asdict(config).items() if field not in OWN_COLUMNS
+                      and all(getattr(cell.config, field) == value for cell in found)}  # fmt: skip
+            _save(grid, done, out, shared, experiment=grid.name, commands=[" ".join(command)], seeds=list(seeds))
     if failed and done and isinstance(failed[0], ValueError):
         raise ValueError(f"{failed[0]}; the other {len(done)} of {len(plan)} cells are saved in {out}") from failed[0]
     if failed:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from hfkd.config import PROFILES, Config, configure
 from hfkd.data import PARTITIONS
 from hfkd.engine.method import check
+from hfkd.engine.state import check_device
 from hfkd.matching import RULES
 from hfkd.methods import METHODS
 from hfkd.study.results import SCENE
@@ -68,6 +69,8 @@ def checked(profile: str, **overrides) -> Config:
     if profile not in PROFILES or profile == "committed":
         raise ValueError(f"profile is {profile!r}; expected smoke, lite or paper (committed is read, not run)")
     config = configure(profile, **overrides)
+    if config.device == "auto":
+        config = configure(profile, **overrides | {"device": check_device(config).type})
     for name, known in (("method", METHODS), ("partition", PARTITIONS), ("rule", RULES)):
         if (value := getattr(config, name)) not in known:
             raise ValueError(f"{name} is {value!r}; expected one of {', '.join(known)}")
@@ -131,6 +134,9 @@ GRIDS = {
     ), "RQ1 at 60 clients: the criteria against teachers at random, one to four, teachers alone and whole groups",
         FIRST_FIVE, base={"clients": 60, "minimum": 20}, clients=("", *(
             f"fan_in=2,feedback=False,peers=False,rule={rule}" for rule in (*CRITERIA, "random,draw=0")))),
+    "classes": Grid("10_matching_classes", tuple({"method": ("hfkd",), **SCENES[1], "fan_in": (1, 4), **rules}
+                                                 for rules in ({"rule": (*CRITERIA, "mutual")}, DRAWN)),
+                    "RQ1 in whole groups at two classes each", FIRST_FIVE, base={"clients": 60, "minimum": 20}),
     "20": Grid("20_weighting", (
         OWN, HFKD, {**HFKD, "weighting": ("fixed",), "alpha": (0.0, *ALPHAS)}, *({**HFKD, **rule} for rule in AT_BEST),
         {**HFKD, "beta": (0.0, 0.1, 0.5)}, {**HFKD, "gamma": (1.0, 1.5, 3.0)}, {**HFKD, "digest": (0, 2)}, ANCHOR,
