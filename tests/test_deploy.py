@@ -132,15 +132,9 @@ def test_killed_and_lost_in_the_middle_all_go_on_to_the_same_end(tmp_path):
     assert (tmp_path / "0" / "state.pt").exists() and not list(tmp_path.parent.glob(".*.part"))
 
 
-def test_a_member_that_is_started_anew_before_the_first_round_is_in_it(tmp_path):
+def test_a_member_that_is_started_anew_before_every_message_misses_nothing(tmp_path):
     town = Town(tmp_path, rounds=1)
-
-    def anew(asked, answer):
-        if asked.get("round"):
-            town.members[2] = town.member([2], tmp_path / "2")
-        return answer()
-
-    town.spoil = {2: anew}
+    town.spoil = {2: lambda _, answer: town.members.update({2: town.member([2], tmp_path / "2")}) or answer()}
     town.run()
     assert town.agrees() and "6 heard, 6 learned" in town.lines[-1]
 

@@ -1,5 +1,7 @@
 """Prior-free knowledge: the weights W by hand and by loops, pooling against numpy, and the two predictions."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -94,6 +96,12 @@ def test_sharpen_and_align_by_loops():
     assert (entropy(sharpen(q, 2.0), axis=-1) < entropy(q, axis=-1)).all()
     assert sharpen(q, 1.0) is q and align(q, 0.0) is q  # today's targets, to the bit
     torch.testing.assert_close(sharpen(q, 0.0), torch.full_like(q, 1 / C))
+    for way, dim in itertools.product((lambda each: sharpen(each, gamma), lambda each: align(each, kappa)), range(3)):
+        torch.testing.assert_close(way(q.flip(dim)), way(q).flip(dim), rtol=0, atol=1e-12)
+    for _ in range(300):  # again and again: classes become even
+        q = align(q, kappa)
+    torch.testing.assert_close(q.mean(-2), torch.full_like(q.mean(-2), 1 / C), rtol=0, atol=1e-6)
+    torch.testing.assert_close(align(q * 0 + 1 / C, kappa), q * 0 + 1 / C)  # uniform answers stay
 
 
 def test_align_of_one_image_and_of_classes_that_nobody_says():

@@ -106,8 +106,7 @@ def test_a_digest_is_one_client_after_the_other_and_leaves_the_private_momentum(
     lesson = given["lesson"]._replace(weight=None, rows=given["lesson"].rows[:, :3])
     if mixed:
         lesson = lesson._replace(mix=torch.from_numpy(stream(0, "mix").beta(0.5, 0.5, (len(SIZES), 3))))
-    how = dict(cohort=cohort.part(mine, slice(None)), images=given["images"], config=given["config"],
-               lesson=lesson)  # fmt: skip
+    how = dict(cohort=cohort.part(mine, slice(None)), images=given["images"], config=given["config"], lesson=lesson)
     wanted = one_by_one(**how)
     training.digest(**how)
     close(how["cohort"].weights, wanted)
