@@ -190,8 +190,7 @@ def test_missing_files_and_unknown_names(home, name):
 def test_fetch_with_a_stand_in_for_openml(home, monkeypatch, name, shape):
     images = np.random.default_rng(0).integers(0, 256, (12, *shape)).astype(np.int16)
     bunch = SimpleNamespace(data=images[0, 0], target=np.arange(12).astype(str))  # data of another shape
-    monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda *_, **__: bunch)
-    monkeypatch.setattr(files, "TEST", 4)
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda *_, **__: bunch), monkeypatch.setattr(files, "TEST", 4)
     for folder, said in ((paths.CHECKSUMS, r"checksums.sha256 cannot be written \(.*; set HFKD_DATA to a folder that"),
                          (home, f"could not fetch {name} from OpenML .*; try again, or set HFKD_DATA")):
         monkeypatch.setenv("HFKD_DATA", str(folder))

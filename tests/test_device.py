@@ -1,6 +1,4 @@
-"""Ready for a GPU, without one: on torch's meta device, which computes shapes alone, a tensor that was left on the
-processor is an error, and so is a value that is read back.
-"""
+"""Ready for a GPU, without one: on torch's meta device a tensor left on the processor is an error, or a value read."""
 
 import pytest
 from scenes import N, SEEDS, moved, settings

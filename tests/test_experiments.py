@@ -57,7 +57,7 @@ def files(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_what_exists_is_done_and_fresh_runs_what_is_asked_for(calls, tmp_path):
+def test_what_exists_is_done_and_fresh_runs_what_is_asked_for(calls, tmp_path, monkeypatch):
     frame = pair()
     every = [("local", 0.1, (0,)), ("local", 0.5, (0,)), ("hfkd", 0.1, (0,)), ("hfkd", 0.5, (0,))]
     assert calls == every and frame.attrs["path"] == str(tmp_path / "runs" / "lite" / "pair.csv")
@@ -73,6 +73,10 @@ def test_what_exists_is_done_and_fresh_runs_what_is_asked_for(calls, tmp_path):
     pair(seeds=(0, 1), method="local", skew=0.1)  # other seeds, another cell: all its seeds are one program
     pair(method="local", skew=0.1, lr=0.02)  # another configuration
     assert calls[5:] == [("local", 0.1, (0, 1)), ("local", 0.1, (0,))]
+    monkeypatch.setattr(experiments, "finished", lambda *_: (1 / 0 for _ in "1"))  # stopped: what is done has a summary
+    with pytest.raises(ZeroDivisionError):
+        pair(out=(out := tmp_path / "stopped.csv"))
+    assert len(pd.read_csv(out)) == len(frame)
 
 
 def test_rows_are_means_of_what_a_run_gives_whatever_the_jobs(tmp_path):
