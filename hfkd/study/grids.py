@@ -7,7 +7,7 @@ others make the variant, such as "feedback=False,peers=True".
 import itertools
 from typing import NamedTuple
 
-from hfkd.config import PROFILES, Config, configure
+from hfkd.config import CHOICES, PROFILES, Config, configure
 from hfkd.data import PARTITIONS
 from hfkd.engine.method import check
 from hfkd.engine.state import check_device
@@ -91,7 +91,7 @@ LABELLED = {"public_labels": True, "refresh": 5}  # what rules of weight and rev
 ANCHOR = {"method": ("labelled_public",), **BOTH}  # what those labels would do alone
 EARNING = {"revenue": ("labelled",)}
 SHARP = {**EARNING, "revenue_temperature": (0.2,)}
-LYING = {"liars": (0.2,), "lie": ("flip", "random", "constant", "collude")}
+STRUCK = ({"dropout": (0.2,)}, {"straggling": (0.2,)}, {"liars": (0.2,), "lie": CHOICES["lie"]})
 FIRST_EDITION = {"gamma": (1.0,), "kappa": (0.0,), "digest": (0,), "mixup": (0.0,)}  # of the method
 MAIN = ("local", "balanced_local", "hfkd", "fedmd", "fedavg", "feddf", "heterofl", "feddf_nested", "hfkd_nested")
 WIDE = (*MAIN, *(name for name, method in METHODS.items()  # first what matters most; the others: grid depth
@@ -182,8 +182,8 @@ GRIDS = {
     "70": Grid("70_privacy", (OWN, HFKD, {**HFKD, "epsilon": (0.1, 0.3, 1.0, 3.0, 10.0)}),  # and the true counts
                "label counts released with noise: both endpoints over epsilon"),
     "faults": Grid("70_faults", (
-        OWN, HFKD, {**HFKD, "dropout": (0.2,)}, {**HFKD, "straggling": (0.2,)}, {**HFKD, "exploding": (0.2,)},
-        {**HFKD, **LYING}, *({**HFKD, **liars, **SHARP, "revenue_personality": (0.0,)} for liars in ({}, LYING)),
+        OWN, HFKD, *({**HFKD, **struck} for struck in STRUCK), {**HFKD, "exploding": (0.2,)},
+        *({**HFKD, **struck, **SHARP, "revenue_personality": (0.0,)} for struck in ({}, *STRUCK)),
     ), "who is absent, late, broken or lying, and what revenue saves", FIRST_FIVE, base=LABELLED),
     "tuning_loss": Grid("tuning_loss", (
         {"method": (*SWITCHED, "fedproto"), **BOTH, "hard_loss": ("plain", "balanced")},
