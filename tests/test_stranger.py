@@ -51,7 +51,7 @@ def test_a_signal_is_one_sentence(name):
     words = [word.replace("rounds=2", "rounds=100000") for word in RUN]
     process = subprocess.Popen([sys.executable, "-c", code, *words], env=env | {"PYTHONPATH": str(paths.ROOT)},
                                text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    while not list(Path().glob("smoke/run")):  # it has begun
+    while not list(Path().glob("smoke/run_local")):  # it has begun
         assert process.poll() is None
         time.sleep(0.1)
     process.send_signal(getattr(signal, name))
