@@ -8,7 +8,7 @@ The public names, loaded when they are first asked for: what judges or draws res
 
 from importlib import import_module
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 _HOME = {"rows": "study.experiments", "run_grid": "study.experiments", "gains": "study.compare"}
 __all__ = ["gains", "rows", "run_grid"]
 
