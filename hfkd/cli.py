@@ -109,8 +109,8 @@ def _reproduce(options):
         raise ValueError(f"-p is {wrong[0]!r}; expected name=value, and --profile for the profile")
     given = {"profile": options.profile} | dict(text.split("=", 1) for text in options.p)
     plan = notebooks.plan(notebooks.chosen(options.only), given)
-    for overrides in [[], *(values.get("overrides", []) for values in plan.values())]:
-        settings = config.configure(options.profile, **config.parse_set(overrides))
+    for values in plan.values():
+        settings = config.configure(options.profile, **config.parse_set(values.get("overrides", [])))
         if options.profile != "committed":
             check_device(settings)
             with chdir(paths.ROOT):  # where notebooks run
