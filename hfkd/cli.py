@@ -121,7 +121,7 @@ def _reproduce(options):
         seconds = notebooks.execute(book, folder / book.name, values)
         say(f"[{at}/{len(plan)}] {book.stem}: {seconds:.0f} s, see {folder / book.name}")
     judged = folder if options.profile == "lite" else paths.RESULTS  # the size of the claims; others are no evidence
-    aside = f", for {options.profile} judges none" * (options.profile not in ("committed", "lite"))
+    aside = f" (those of {options.profile} judge none)" * (options.profile not in ("committed", "lite"))
     say("\n".join([f"claims, judged on the rows in {judged}{aside}:", *claims.closing_lines(claims.verdicts(judged))]))
 
 
