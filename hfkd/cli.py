@@ -17,7 +17,7 @@ EXAMPLES = """examples, with what they cost on 2 cores:
   hfkd reproduce --profile smoke                   all notebooks, every cell run anew on the digits: 6 minutes
   hfkd run --method fedmd --seeds 0-2 --out x.csv  one method on the digits: seconds
   hfkd grid 40 --profile lite --seeds 0-4          a whole grid at the size of the claims; what is done is kept
-  hfkd federate --check                            6 clients over Flower with TLS, after `make flower`: 3 minutes
+  hfkd federate --check                            6 clients over Flower, in .venv-flower (make flower)
   hfkd fetch fashion_mnist                         download once, through OpenML
   hfkd list methods                                also datasets, partitions, rules, weightings, grids, settings, ..."""
 

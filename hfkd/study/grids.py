@@ -51,6 +51,7 @@ def cells(grid: Grid, profile: str, overrides: dict) -> list[Cell]:
         for values in itertools.product(*values_of.values()):
             chosen = dict(zip(values_of, values))
             variant = ",".join(f"{axis}={value}" for axis, value in chosen.items() if axis not in OWN_COLUMNS)
+            chosen |= {"public_size": 500} if profile == "smoke" and "public_size" in chosen else {}  # digits are few
             cell = Cell(variant, checked(profile, **(base | overrides | chosen)))
             found += [cell] if cell not in found else []  # an override may make two blocks one
     if not found:
@@ -97,7 +98,6 @@ MAIN = ("local", "balanced_local", "hfkd", "fedmd", "fedavg", "feddf", "heterofl
 WIDE = (*MAIN, *(name for name, method in METHODS.items()  # first what matters most; the others: grid depth
                  if name not in MAIN and "depths" not in method.needs))
 SWITCHED = tuple(name for name in WIDE if METHODS[name].loss != METHODS[name].tuned.get("hard_loss", "plain"))
-DEEP = ("fedavg", "inclusivefl", "fedmd")
 PROTOTYPES = (  # the nearest prototype, as published, with what is best for it: validation prefers their logits
     {"method": ("fedproto",), "readout": ("prototype",), "strength": (1.0,), "lr": (0.005,)},
     {"method": ("fedtgp",), "readout": ("prototype",), "strength": (0.3,), "lr": (0.005,)})
@@ -118,7 +118,7 @@ NUMBERS = (  # the number of its own that a method has, beside the value that it
 SLOW = ("local", "balanced_local", "labelled_public", "fedmd", "dsfl", "suwa", "rhfl", "dml", "fd", "fedgh",
         "lg_fedavg", "fedkd")  # they were best at the lowest of three rates
 LISTENING = ("hfkd", "fedmd", "expertise_mean", "dsfl", "scarlet", "suwa", "ktpfl", "rhfl", "dml")
-FIRST_FIVE, TUNING = (0, 1, 2, 3, 4), (100, 101, 102)  # from 100 on: tuning alone
+DEEP, FIRST_FIVE, TUNING = ("fedavg", "inclusivefl", "fedmd"), (0, 1, 2, 3, 4), (100, 101, 102)  # 100 on: tuning
 
 GRIDS = {
     "10": Grid("10_matching", (
