@@ -33,7 +33,7 @@ def federate(given: dict, folder, seed=0, machines: int | None = None, check=Fal
     if config.clients < 2:
         raise ValueError(f"clients is {config.clients}; expected two at least")
     if find_spec("flwr") is None:
-        raise ValueError("a federation needs Flower; `make flower`, then .venv-flower/bin/hfkd, or `pip install -e .[flower]`")
+        raise ValueError("this needs Flower; `make flower`, then .venv-flower/bin/hfkd, or `pip install -e .[flower]`")
     if missing := [name for name in ("openssl", "ssh-keygen") if not shutil.which(name)]:
         raise ValueError(f"{missing[0]} is not on the PATH; expected OpenSSL and OpenSSH, which make the keys")
     if not 1 <= (machines := config.clients if machines is None else machines) <= config.clients:
