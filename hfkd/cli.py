@@ -172,7 +172,7 @@ def _member(options):
 
 def _federate(options):
     """All of a federation on this machine."""
-    given = config.parse_set([f"clients={options.clients}", *options.set])
+    given = {"clients": 6} | config.parse_set([f"clients={n}" for n in options.clients or ()] + options.set)
     _of("deploy.local").federate(given, *(getattr(options, name) for name in (
         "folder", "seed", "machines", "check", "fresh")), say)  # fmt: skip
 
@@ -228,7 +228,7 @@ COMMANDS = {
     "verify": (_verify, "one verdict per claim; exit 1 if one does not hold", [
         ("--results", "folder of result files (default: data/results)", {"type": Path, "default": paths.RESULTS})]),
     "federate": (_federate, "a real federation on Flower: a process per client on this machine, TLS, keys of nodes", [
-        ("--clients", "how many (default: 6)", WHOLE | {"default": 6}),
+        ("--clients", "how many (default: 6)", WHOLE | {"nargs": 1}),
         ("--machines", "how many processes share them, as machines would (default: one each)", WHOLE),
         ("--set", "any of `hfkd list settings`, beside those of smoke (digits, 6 rounds), that one message a round can "
          "carry", PAIRS), ("--seed", "of split, first weights and batches (default: 0)", WHOLE | {"default": 0}),

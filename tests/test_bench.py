@@ -21,7 +21,7 @@ def one_thread():
 @pytest.mark.parametrize("name", ["hfkd", "fedmd", "heterofl"])
 def test_operations_of_a_round_by_hand(name):
     work = bench.a_round(name, seeds=range(2), clients=5, pool_size=400, public_size=50, balanced_size=100)
-    (seen, config), count, talks = work.alone.args, 0, name != "heterofl"
+    (seen, _), count, talks = work.alone.args, 0, name != "heterofl"
     for split, levels in zip(seen.fed.splits, seen.fed.levels):
         for mine, width in zip(split.train, (8, 32, 128) @ (levels == [[1], [2], [3]])):
             first, rest = 784 * width, width * 32 + 32 * 10

@@ -5,7 +5,6 @@ import math
 import pandas as pd
 import pytest
 
-from hfkd import paths
 from hfkd.study import claims, compare, results
 
 LINE = dict(zip(claims.COLUMNS, ["C1", "yes", "HFKD gains | a lot", "40", "x.csv", "hfkd - local | consistency",

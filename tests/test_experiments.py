@@ -1,7 +1,6 @@
 """A grid: all is checked before anything runs, a cell is a file, what exists is done, and nothing beside loses work."""
 
 import io
-import json
 import os
 import random
 import shlex

@@ -59,6 +59,7 @@ REFUSED = {
     "federate --set spoken=9": "spoken is 9, which", "federate --clients 1": "clients is 1; expected two at least",
     "federate --set revenue=labelled": "revenue is 'labelled', which one message a round cannot carry",
     "federate --set dropout=0.1": "dropout is 0.1, which",
+    "federate --clients 4 --set clients=3": "--set 'clients=3' is there twice",
     "federate --set epsilon=1": "expected None; noise is each client's own, --epsilon",
     "member --data a.npz --public a.npz --folder f --level 4": "--level: invalid choice: 4",
     "member --data a.npz --public a.npz --folder f --epsilon 0": "epsilon is 0.0; expected 0.001 or more",
